@@ -1,0 +1,56 @@
+# Two commands matter to a newcomer: `make demo` and `make test`. Each does all of its own set-up.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
+
+.PHONY: demo test check format bench lock clean
+
+demo: $(VENV)/runtime.stamp
+	$(BIN)/dovecote demo
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/check_sizes.py
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(VENV)/bench.stamp
+	$(BIN)/python -m bench
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is %s: name another with PYTHON=..." % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+# The project itself is installed as a link to src/, built by the locked hatchling.
+$(VENV)/runtime.stamp: locks/runtime.txt pyproject.toml | $(BIN)/python
+	$(PIP) -r locks/runtime.txt
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.stamp: locks/dev.txt $(VENV)/runtime.stamp
+	$(PIP) -r locks/dev.txt
+	@touch $@
+
+$(VENV)/bench.stamp: locks/bench.txt $(VENV)/dev.stamp
+	$(PIP) -r locks/bench.txt
+	@touch $@
+
+# Needs uv; run by whoever changes a dependency.
+UV ?= uv
+COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+lock:
+	$(COMPILE) pyproject.toml --extra postgres --group build --group dev -o locks/dev.txt
+	$(COMPILE) pyproject.toml --extra postgres --group build -c locks/dev.txt -o locks/runtime.txt
+	$(COMPILE) pyproject.toml --extra postgres --group build --group bench -c locks/dev.txt -o locks/bench.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

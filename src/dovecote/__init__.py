@@ -1,0 +1,1 @@
+"""Dovecote delivers notifications for Telegram bots, from the application's own transaction."""

@@ -1,0 +1,1 @@
+"""Adapters for the wire: how a notification leaves."""

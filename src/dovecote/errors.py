@@ -1,0 +1,99 @@
+"""Everything that Dovecote raises on purpose.
+
+DovecoteError
+├── InvalidNotification      a field of a notification cannot be; raised before anything is written
+├── UnknownBot               no bot has that name
+├── UnknownNotification      no notification has that id
+├── InvalidConfiguration     every fault of the configuration at once
+├── UnsupportedConnection    enqueue was given something that it cannot write through
+├── WrongDatabase            the connection leads to a database that is not the outbox's
+├── NotMigrated              the database has no Dovecote schema, or another version of it
+├── MissingExtra             an optional part is not installed; names the command that installs it
+├── StoreUnavailable         the database cannot be reached just now
+├── TokenUnreadable          a bot's token cannot be decrypted or its variable is not set
+└── NotConfigured            UnitOfWork() or process_notifications_batch() before there is a Dovecote
+
+Messages name the bad value and the remedy, and never contain a bot token.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class DovecoteError(Exception):
+    """The root of the tree."""
+
+
+class InvalidNotification(DovecoteError, ValueError):
+    """A field of a notification cannot be. `index` is its place in the sequence that was enqueued."""
+
+    def __init__(self, field: str, problem: str, *, index: int | None = None) -> None:
+        """Say which `field`, and in `problem` the value and the remedy."""
+        where = field if index is None else f"notification {index}: {field}"
+        super().__init__(f"{where}: {problem}")
+        self.field = field
+        self.index = index
+
+
+class UnknownBot(DovecoteError, LookupError):
+    """No bot has that name."""
+
+    def __init__(self, name: str, known: Sequence[str] = ()) -> None:
+        """Name the bots that there are, so that a slip of the pen shows."""
+        there = ", ".join(f'"{bot}"' for bot in known) or "none yet"
+        super().__init__(f'no bot is named "{name}" (there are: {there}). Add one with `dovecote bot add {name}`.')
+
+
+class UnknownNotification(DovecoteError, LookupError):
+    """No notification has that id, neither in the outbox nor in the history."""
+
+    def __init__(self, notification_id: int) -> None:
+        """Name the id."""
+        super().__init__(
+            f"no notification has the id {notification_id}: it was never enqueued, was rolled back, or was pruned."
+        )
+
+
+class InvalidConfiguration(DovecoteError, ValueError):
+    """The configuration has faults; all of them are listed."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        """Take every fault as a sentence."""
+        super().__init__("\n".join(faults))
+        self.faults = tuple(faults)
+
+
+class UnsupportedConnection(DovecoteError, TypeError):
+    """Enqueue was given something that it cannot write through."""
+
+
+class WrongDatabase(DovecoteError):
+    """The connection leads to a database that is not the outbox's, so the commit would not cover both."""
+
+
+class NotMigrated(DovecoteError):
+    """The database has no Dovecote schema, or another version of it."""
+
+
+class MissingExtra(DovecoteError, ImportError):
+    """An optional part is not installed."""
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        """Name the command that installs it."""
+        super().__init__(f"{purpose} needs an extra: pip install 'dovecote[{extra}]'")
+
+
+class StoreUnavailable(DovecoteError, ConnectionError):
+    """The database cannot be reached just now. Nothing has happened, or the whole cycle has."""
+
+
+class TokenUnreadable(DovecoteError):
+    """A bot's token cannot be decrypted, or the variable that holds it is not set."""
+
+
+class NotConfigured(DovecoteError):
+    """There is no Dovecote yet that a call without one could mean."""

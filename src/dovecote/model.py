@@ -1,0 +1,257 @@
+"""What Dovecote speaks about: notifications, bots, claims, outcomes. Standard library only.
+
+Every other module may import this one; this one imports none of them. All instants are aware datetimes in UTC,
+all durations are `timedelta`, all ids are the database's integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Priority(IntEnum):
+    """The lower the number, the more urgent. An urgent notification overtakes any backlog of its bot."""
+
+    URGENT = 0
+    NORMAL = 1
+    BULK = 2
+
+
+class DeliveryPolicy(StrEnum):
+    """What happens to a notification that may or may not have arrived."""
+
+    AT_LEAST_ONCE = "at_least_once"
+    """It is sent again, as a possible second copy."""
+    AT_MOST_ONCE = "at_most_once"
+    """It is kept as `unknown` and never sent again by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """One message to one recipient: a Bot API method and its parameters, and how to deliver it.
+
+    `params` is open: whatever the Bot API takes, today or next year. `text` is a short form for
+    `params["text"]`. `chat_id` is a number, an `@channel`, or None for a method without a chat.
+    `due_at` and `expires_at` carry a zone. `key` makes enqueuing idempotent within one bot.
+    """
+
+    bot: str
+    chat_id: int | str | None = None
+    text: str | None = None
+    method: str = "sendMessage"
+    params: Mapping[str, Any] = field(default_factory=dict)
+    key: str | None = None
+    priority: Priority = Priority.NORMAL
+    due_at: datetime | None = None
+    expires_at: datetime | None = None
+    delivery: DeliveryPolicy = DeliveryPolicy.AT_LEAST_ONCE
+    labels: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedNotification:
+    """A notification under a lease: what is needed to send it, and the lease token that settles it.
+
+    `params` is JSON text without `chat_id`. `send_in` is the wait until its slot, in seconds from the moment the
+    claim was answered: a delay and not a time of day, so that a worker with a wrong clock keeps the pace.
+    """
+
+    id: int
+    lease_token: int
+    bot_id: int
+    bot: str
+    chat: str | None
+    method: str
+    params: str
+    delivery: DeliveryPolicy
+    attempt: int
+    failures: int
+    send_in: float
+    slot: int | None
+
+
+class Scope(StrEnum):
+    """Whom a 429 makes wait."""
+
+    BOT = "bot"
+    CHAT = "chat"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Telegram accepted it. An album has several message ids, an edit or a deletion may have none."""
+
+    message_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snoozed:
+    """Telegram said 429: not now. No attempt is spent; the bot (or the chat) waits in every worker."""
+
+    retry_after: timedelta
+    scope: Scope = Scope.BOT
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It was certainly not delivered and may be tried again: connection refused, no connection free."""
+
+    error: str
+    error_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It may have been delivered and nobody can tell. The notification's delivery policy decides."""
+
+    error: str
+    error_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """Telegram refused it for good, in its own words."""
+
+    error: str
+    error_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BotStopped:
+    """Telegram refuses the bot itself (a revoked token): its notifications wait, none is lost."""
+
+    error: str
+    error_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """It was claimed and never tried (drain, a lease too short to start): due at once, nothing is spent."""
+
+
+Outcome = Delivered | Snoozed | Failed | Unknown | Dead | BotStopped | Released
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The outcome of one claimed notification, fenced by its lease token.
+
+    `retry_in` says what becomes of a `Failed` or `Unknown` one: due again after it, or, when None, out of the
+    outbox (failed → dead, unknown → unknown). For the other outcomes it has no meaning. `took` is the seconds
+    that the request took.
+    """
+
+    claimed: ClaimedNotification
+    outcome: Outcome
+    retry_in: timedelta | None = None
+    took: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """What one cycle did and found.
+
+    `lost` are the ids whose lease was another's by now: their settlements changed no state. `ended` counts what
+    the claim itself took out of the outbox, by reason (`expired`, `unknown`, `poison`). `postponed` is how many
+    blocked notifications were given a later due time. `next_due_in` is the seconds until there may be something to
+    claim, None when nothing is waiting; it is 0 when this claim left due work behind. `suspects` says that
+    a notification which has lost two workers is due and must be claimed alone.
+    """
+
+    claimed: Sequence[ClaimedNotification]
+    lost: Sequence[int] = ()
+    ended: Mapping[str, int] = field(default_factory=dict)
+    postponed: int = 0
+    next_due_in: float | None = None
+    suspects: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bot:
+    """A sender: a token and its limits. The token is never part of its repr.
+
+    Exactly one of `token_sealed` (encrypted) and `token_variable` (the name of an environment variable) is set.
+    `pace` is messages per second, None for no limit (only for a local server). `private_limit` and `group_limit`
+    are (messages, seconds) per chat, or None for no limit.
+    """
+
+    id: int
+    name: str
+    token_sealed: str | None = field(default=None, repr=False)
+    token_variable: str | None = None
+    pace: float | None = 30.0
+    private_limit: tuple[int, float] | None = (3, 3.0)
+    group_limit: tuple[int, float] | None = (20, 60.0)
+    created_at: datetime
+    halted_until: datetime | None = None
+    stopped_reason: str | None = None
+    slots_given: int = 0
+
+
+class State(StrEnum):
+    """Where a notification is in its life. The first three are in the outbox, the others in the history."""
+
+    SCHEDULED = "scheduled"
+    DUE = "due"
+    LEASED = "leased"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One counted try. `outcome` is an outcome's name, or `lost` for a lease that ran out unsettled."""
+
+    number: int
+    outcome: str
+    ended_at: datetime
+    took: float | None = None
+    error_code: int | None = None
+    error: str | None = None
+    message_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationRecord:
+    """A notification's life so far: what was asked for, where it is, every attempt."""
+
+    id: int
+    bot: str
+    chat: str | None
+    method: str
+    params: Mapping[str, Any]
+    priority: Priority
+    delivery: DeliveryPolicy
+    key: str | None
+    labels: tuple[str, ...]
+    state: State
+    enqueued_at: datetime
+    planned_at: datetime
+    due_at: datetime | None
+    expires_at: datetime | None
+    settled_at: datetime | None
+    lost_leases: int
+    attempts: Sequence[Attempt]
+    error_code: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """The outbox and its history in numbers. `oldest_due` is the age in seconds of the oldest due notification."""
+
+    due: int
+    scheduled: int
+    leased: int
+    oldest_due: float | None
+    delivered: int
+    dead: int
+    unknown: int

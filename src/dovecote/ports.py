@@ -1,0 +1,118 @@
+"""The architecture on one page: what the engine asks of the world. Adapters implement these, nothing else.
+
+No port has more than eight methods. Each port has one conformance suite that runs over all of its adapters.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
+
+    from dovecote.model import (
+        Bot,
+        ClaimedNotification,
+        Cycle,
+        NotificationRecord,
+        Outcome,
+        Settlement,
+        State,
+        Stats,
+    )
+
+
+class OutboxStore(Protocol):
+    """The outbox as a worker sees it. Time is the store's own clock."""
+
+    async def cycle(
+        self,
+        settlements: Sequence[Settlement],
+        *,
+        claim: int,
+        lease: timedelta,
+        renew: Sequence[ClaimedNotification] = (),
+        alone: bool = False,
+    ) -> Cycle:
+        """Settle `settlements`, renew the leases of `renew`, and claim up to `claim` due, in one transaction.
+
+        A settlement whose lease has been lost changes no state; its id is in `Cycle.lost`, and if it was
+        delivered, the attempt is kept with its message ids. With `alone` at most one notification is claimed, and
+        only one that has already lost two leases; without it, only others.
+        Raises StoreUnavailable when the database cannot be reached; nothing has happened then, or the whole
+        cycle has, and settling again is harmless.
+        """
+
+    async def wait(self, timeout: timedelta) -> None:
+        """Return when something was enqueued for now by anybody, or after `timeout`. May return early."""
+
+    async def close(self) -> None:
+        """Give back every connection."""
+
+
+class BotStore(Protocol):
+    """The bots: their tokens (sealed), their limits."""
+
+    async def add_bot(
+        self,
+        name: str,
+        *,
+        token_sealed: str | None = None,
+        token_variable: str | None = None,
+        pace: float | None = 30.0,
+        private_limit: tuple[int, float] | None = (3, 3.0),
+        group_limit: tuple[int, float] | None = (20, 60.0),
+    ) -> Bot:
+        """Add a bot. Raises ValueError, with the name, if there is one of that name already."""
+
+    async def bots(self) -> Sequence[Bot]:
+        """All bots, by name."""
+
+    async def set_token(self, name: str, *, token_sealed: str | None, token_variable: str | None) -> None:
+        """Replace the token and start the bot again if it was stopped. Raises UnknownBot."""
+
+    async def set_limits(
+        self,
+        name: str,
+        *,
+        pace: float | None,
+        private_limit: tuple[int, float] | None,
+        group_limit: tuple[int, float] | None,
+    ) -> None:
+        """Replace the limits; workers keep to them from their next claim. Raises UnknownBot."""
+
+
+class HistoryStore(Protocol):
+    """What an operator reads and mends."""
+
+    async def notification(self, notification_id: int) -> NotificationRecord:
+        """One notification's life so far. Raises UnknownNotification."""
+
+    async def settled(
+        self, state: State, *, bot: str | None = None, before_id: int | None = None, limit: int = 50
+    ) -> Sequence[NotificationRecord]:
+        """Dead letters, unknowns or delivered ones, the newest first, a page at a time. Raises UnknownBot."""
+
+    async def replay(self, ids: Sequence[int]) -> Sequence[int]:
+        """Make these dead letters due again, with a fresh count of failures; answers the ids that were dead."""
+
+    async def stats(self, *, bot: str | None = None) -> Stats:
+        """The outbox and its history in numbers. Raises UnknownBot."""
+
+    async def clock(self) -> datetime:
+        """The store's time."""
+
+
+class Channel(Protocol):
+    """Sends one notification and says what came of it."""
+
+    async def send(self, claimed: ClaimedNotification, token: str, *, timeout: timedelta) -> Outcome:
+        """Make the request and classify the answer. Raises nothing that the network can cause.
+
+        Cancelling it is allowed; whether the request arrived is then unknown. No outcome, log line or exception
+        contains the token.
+        """
+
+    async def close(self) -> None:
+        """Let requests in flight end, then close every connection."""

@@ -1,0 +1,1 @@
+"""Adapters for the database: one folder, the same methods for SQLite and PostgreSQL."""
