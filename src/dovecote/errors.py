@@ -10,6 +10,7 @@ DovecoteError
 ├── NotMigrated              the database has no Dovecote schema, or another version of it
 ├── MissingExtra             an optional part is not installed; names the command that installs it
 ├── StoreUnavailable         the database cannot be reached just now
+├── InvalidToken             what was given as a bot's token is none
 ├── TokenUnreadable          a bot's token cannot be decrypted or its variable is not set
 └── NotConfigured            UnitOfWork() or process_notifications_batch() before there is a Dovecote
 
@@ -89,6 +90,10 @@ class MissingExtra(DovecoteError, ImportError):
 
 class StoreUnavailable(DovecoteError, ConnectionError):
     """The database cannot be reached just now. Nothing has happened, or the whole cycle has."""
+
+
+class InvalidToken(DovecoteError, ValueError):
+    """What was given as a bot's token is none. The message does not hold it."""
 
 
 class TokenUnreadable(DovecoteError):
