@@ -1,0 +1,100 @@
+"""What every test can ask for, and what runs the documents' code. At the root, for README.md is here.
+
+DOVECOTE_TEST_POSTGRES   the URL of a PostgreSQL server to use in place of the wheel's; its user creates databases
+DOVECOTE_TEST_SEED       the seed of a run that is to be repeated; a failing test prints its own
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+from documents import collector, group_by_document
+from servers import PostgresDatabases, PostgresServer
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+pytest_plugins = ["pytester"]
+pytest_collect_file = collector(Path(__file__).parent, "README.md", "docs/*.md", "docs/*/*.md")
+
+SEED = os.environ.get("DOVECOTE_TEST_SEED") or str(random.SystemRandom().getrandbits(32))
+
+# No deadline: on a busy machine it would judge the machine. In CI the examples are the same in every run, so that red
+# means the change and not the luck of the draw; everywhere else they are new each time, which is how faults are found.
+hypothesis.settings.register_profile("local", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True, database=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the blocks of a document on one worker."""
+    group_by_document(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say with a failure how to draw the same numbers again."""
+    report = yield
+    if report.failed and "seed" in getattr(item, "fixturenames", ()):
+        report.sections.append(("seed", f"repeat with DOVECOTE_TEST_SEED={SEED}"))
+    return report
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> random.Random:
+    """Random numbers of this test's own: the same again for the same DOVECOTE_TEST_SEED, whatever else runs."""
+    return random.Random(f"{SEED} {request.node.name}")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresDatabases]:
+    """PostgreSQL 18, or the server that DOVECOTE_TEST_POSTGRES names. Shared: not to be stopped by a test."""
+    if given := os.environ.get("DOVECOTE_TEST_POSTGRES"):
+        databases = PostgresDatabases(given)
+        yield databases
+        databases.drop_templates()
+    else:
+        with PostgresServer(18) as server:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def postgres17() -> Iterator[PostgresServer]:
+    """PostgreSQL 17. Shared: not to be stopped by a test."""
+    with PostgresServer(17) as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL 18 of the test's own, running: to be killed, frozen, restarted."""
+    with PostgresServer(18) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresDatabases) -> Iterator[str]:
+    """The URL of a fresh, empty database."""
+    url = postgres.create_database()
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.fixture
+def postgres17_url(postgres17: PostgresServer) -> Iterator[str]:
+    """The URL of a fresh, empty database on PostgreSQL 17."""
+    url = postgres17.create_database()
+    yield url
+    postgres17.drop_database(url)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite database that does not exist yet."""
+    return f"sqlite:///{tmp_path}/x.db"

