@@ -1,0 +1,178 @@
+"""One way to run ordinary statements on either database: a function over a SQLAlchemy `Connection`.
+
+The hot statements have paths of their own; what an operator or a start-up asks for goes through here, written once
+as SQLAlchemy Core for both dialects. SQLite runs in a thread, so that the loop is never blocked by the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, event, make_url, select, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from dovecote.errors import InvalidConfiguration, MissingExtra, NotMigrated, StoreUnavailable
+from dovecote.stores.tables import POSTGRESQL, SQLITE, Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import URL, Engine
+
+T = TypeVar("T")
+
+# Held while migrating, so that instances which start together migrate once.
+MIGRATION_LOCK = 0x646F7665
+
+
+def outbox_url(url: str) -> URL:
+    """Read a database URL; raises InvalidConfiguration for one that is neither SQLite's nor PostgreSQL's."""
+    remedy = "write sqlite:///dovecote.db or postgresql://user:password@host:5432/name"
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise InvalidConfiguration([f"database.url: that is no database URL: {remedy}."]) from error
+    if parsed.get_backend_name() not in {"sqlite", "postgresql", "postgres"}:
+        raise InvalidConfiguration([f"database.url: {parsed.drivername!r} is not supported: {remedy}."])
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database in {None, "", ":memory:"}:
+            raise InvalidConfiguration(["database.url: a SQLite outbox needs a file: write sqlite:///dovecote.db."])
+        return parsed.set(drivername="sqlite")
+    return parsed.set(drivername="postgresql")
+
+
+class Database:
+    """An outbox's database: its tables, and `run` for a function over a connection in a transaction."""
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.is_postgresql = url.get_backend_name() == "postgresql"
+        self.tables: Tables = POSTGRESQL if self.is_postgresql else SQLITE
+        self._async_engine: AsyncEngine | None = None
+        self._engine: Engine | None = None
+        if self.is_postgresql:
+            try:
+                self._async_engine = create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_size=2)
+            except ModuleNotFoundError as error:
+                raise MissingExtra("postgres", "An outbox on PostgreSQL") from error
+        else:
+            self._engine = create_engine(url, poolclass=NullPool)
+            event.listen(self._engine, "connect", _prepare_sqlite)
+            event.listen(self._engine, "begin", _begin_sqlite)
+
+    async def run(self, function: Callable[[Connection], T], *, write: bool = False) -> T:
+        """Run `function` in a transaction of its own and commit it; say `write` when it changes anything.
+
+        Raises StoreUnavailable when the database cannot be reached, NotMigrated when tables are missing.
+        """
+        try:
+            if self._async_engine is not None:
+                async with self._async_engine.begin() as connection:
+                    return await connection.run_sync(function)
+            return await asyncio.to_thread(self._run_in_thread, function, write=write)
+        except (OperationalError, InterfaceError, ProgrammingError, DBAPIError, OSError, TimeoutError) as error:
+            raise translated(error) from error
+
+    def _run_in_thread(self, function: Callable[[Connection], T], *, write: bool) -> T:
+        assert self._engine is not None  # noqa: S101 (one of the two engines exists)
+        with self._engine.execution_options(write=write).begin() as connection:
+            return function(connection)
+
+    async def migrate(self, revision: str = "head") -> None:
+        """Bring the schema to `revision` (of Alembic; `base` takes everything away)."""
+
+        def upgrade(connection: Connection) -> None:
+            if self.is_postgresql:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+                connection.execute(text("CREATE SCHEMA IF NOT EXISTS dovecote"))
+            config = migration_config(connection)
+            (command.downgrade if revision == "base" else command.upgrade)(config, revision)
+
+        await self.run(upgrade, write=True)
+
+    async def revision(self) -> tuple[str | None, str | None]:
+        """The schema's revision, and the one that this version of Dovecote works with."""
+
+        def current(connection: Connection) -> str | None:
+            options: dict[str, Any] = (
+                {"version_table": "migration", "version_table_schema": "dovecote"}
+                if self.is_postgresql
+                else {"version_table": "dovecote_migration"}
+            )
+            return MigrationContext.configure(connection, opts=options).get_current_revision()
+
+        return await self.run(current), ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+    async def check_migrated(self) -> None:
+        """Raise NotMigrated unless the schema is this version's."""
+        found, wanted = await self.revision()
+        if found != wanted:
+            raise NotMigrated(
+                f"the schema of {self.url.render_as_string(hide_password=True)} is at revision {found}, and this"
+                f" version of Dovecote needs {wanted}: run `dovecote migrate`."
+            )
+
+    async def installation(self) -> str:
+        """The identity of this outbox."""
+        return await self.run(lambda connection: connection.execute(select(self.tables.installation.c.id)).scalar_one())
+
+    async def close(self) -> None:
+        """Give back every connection."""
+        if self._async_engine is not None:
+            await self._async_engine.dispose()
+        if self._engine is not None:
+            self._engine.dispose()
+
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def migration_config(connection: Connection) -> Config:
+    """Alembic's configuration for this connection."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own idea of when a transaction begins leaves DDL outside of it.
+    connection.isolation_level = None
+    prepare_sqlite(connection)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that begins as a reader cannot always become a writer.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
+
+
+def prepare_sqlite(connection: Any) -> None:
+    """Set what the outbox needs on a connection of its own: write-ahead log, and patience with other writers."""
+    connection.execute("PRAGMA busy_timeout = 10000")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def translated(error: Exception) -> Exception:
+    """The error of ours that an error of the driver means, or itself where it means a fault of ours."""
+    original = getattr(error, "orig", None) or error
+    message = str(original)
+    missing = ("no such table", "UndefinedTable", "does not exist", "InvalidSchemaName")
+    if any(sign in f"{type(original).__name__} {message}" for sign in missing) and "dovecote" in message:
+        return NotMigrated("the database has no Dovecote schema: run `dovecote migrate`.")
+    if isinstance(error, ProgrammingError):
+        return error
+    if isinstance(error, (OperationalError, InterfaceError, OSError, TimeoutError)):
+        return StoreUnavailable(
+            f"the database cannot be used just now: {message.splitlines()[0] if message else original!r}"
+        )
+    return error

@@ -1,0 +1,195 @@
+"""The outbox on PostgreSQL: the cycle in one statement, and workers that wake by LISTEN/NOTIFY and poll as well."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from dovecote.errors import MissingExtra, NotMigrated, StoreUnavailable
+from dovecote.stores.postgresql_cycle import CYCLE
+from dovecote.stores.rows import ResultRow, bot_effects, read_cycle, result_row
+
+try:
+    import asyncpg
+except ModuleNotFoundError as _error:
+    raise MissingExtra("postgres", "An outbox on PostgreSQL") from _error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from sqlalchemy import URL
+
+    from dovecote.model import ClaimedNotification, Cycle, Settlement
+
+CHANNEL = "dovecote"
+# Slots are reserved at most so far ahead, so that an urgent notification waits behind no more than that.
+HORIZON_SECONDS = 0.5
+# A wish to be woken lasts so long without being renewed: a worker that died costs the application no more than that.
+WISH_SECONDS = 60
+# Deadlock, serialisation failure, and the index that allows one leased notification per chat.
+RETRIED = ("40P01", "40001", "23505")
+TRIES = 5
+# SQLSTATE classes of a server that cannot serve now: connection, read-only, resources, intervention, system.
+OUTAGES = ("08", "25", "53", "57", "58")
+# So many full claims in a row mean a backlog: a worker that has one needs nobody to wake it.
+BUSY_CLAIMS = 20
+
+# A plan made for an empty table reads the whole backlog, and a compiled one takes longer than the statement.
+SESSION = {
+    "application_name": "dovecote",
+    "plan_cache_mode": "force_custom_plan",
+    "enable_seqscan": "off",
+    "jit": "off",
+    "default_transaction_isolation": "read committed",
+}
+
+WISH = """
+INSERT INTO dovecote.idle_worker (id, until) VALUES ($1, dovecote.clock() + make_interval(secs => $2))
+ON CONFLICT (id) DO UPDATE SET until = excluded.until
+"""
+WITHDRAW = "DELETE FROM dovecote.idle_worker WHERE id = $1"
+
+
+class PostgreSQLOutbox:
+    """`ports.OutboxStore` on PostgreSQL 14 and later.
+
+    Holds one connection for cycles and one that listens. A cycle meets a deadlock or a serialisation failure by
+    running again. With `listen` off (behind a transaction pooler) workers only poll.
+    """
+
+    def __init__(self, url: URL, *, listen: bool = True) -> None:
+        self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._listen = listen
+        self._id = secrets.token_hex(8)
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._listener: asyncpg.Connection[asyncpg.Record] | None = None
+        self._lock = asyncio.Lock()
+        self._woken = asyncio.Event()
+        self._wish_ends_at = 0.0
+        self._full_claims = 0
+
+    async def cycle(
+        self,
+        settlements: Sequence[Settlement],
+        *,
+        claim: int,
+        lease: timedelta,
+        renew: Sequence[ClaimedNotification] = (),
+        alone: bool = False,
+    ) -> Cycle:
+        """See `ports.OutboxStore.cycle`."""
+        token = secrets.randbits(63)
+        arguments = [
+            *_settlement_columns(settlements),
+            *_bot_columns(settlements),
+            [c.id for c in renew],
+            [c.lease_token for c in renew],
+            claim,
+            lease.total_seconds(),
+            token,
+            alone,
+            HORIZON_SECONDS,
+        ]
+        async with self._lock:
+            cycle = read_cycle(await self._fetch(arguments), token)
+        self._full_claims = self._full_claims + 1 if claim and len(cycle.claimed) == claim else 0
+        if self._full_claims == BUSY_CLAIMS:
+            await self._withdraw_wish()
+        return cycle
+
+    async def _fetch(self, arguments: list[Any]) -> list[asyncpg.Record]:
+        for last in (False,) * (TRIES - 1) + (True,):
+            try:
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await asyncpg.connect(self._dsn, server_settings=SESSION, command_timeout=60)
+                rows: list[asyncpg.Record] = await self._connection.fetch(CYCLE, *arguments)
+                return rows  # noqa: TRY300 (an else would stand far from its try)
+            except asyncpg.PostgresError as error:
+                if error.sqlstate not in RETRIED or last:
+                    raise _translated(error) from error
+            except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                await _discard(self._connection)
+                raise _translated(error) from error
+        raise AssertionError  # pragma: no cover (the last try answers or raises)
+
+    async def wait(self, timeout: timedelta) -> None:
+        """See `ports.OutboxStore.wait`. Returns at once after a new wish, so that the caller looks once more."""
+        seconds = timeout.total_seconds()
+        if self._listen and await self._wish():
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), seconds)
+        self._woken.clear()
+
+    async def _wish(self) -> bool:
+        """Ask to be woken; true when the wish is new and something may have been enqueued before it was seen."""
+        loop = asyncio.get_running_loop()
+        listening = self._listener is not None and not self._listener.is_closed()
+        if listening and loop.time() < self._wish_ends_at - WISH_SECONDS / 2:
+            return False
+        fresh = not listening or loop.time() >= self._wish_ends_at
+        try:
+            if not listening:
+                self._listener = await asyncpg.connect(self._dsn, server_settings=SESSION, command_timeout=60)
+                await self._listener.add_listener(CHANNEL, lambda *_: self._woken.set())
+            assert self._listener is not None  # noqa: S101 (connected above)
+            await self._listener.execute(WISH, self._id, float(WISH_SECONDS))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            # Waking is a convenience and the poll goes on; an outage is reported by the cycle, which needs it.
+            await _discard(self._listener)
+            self._listener = None
+            return False
+        self._wish_ends_at = loop.time() + WISH_SECONDS
+        return fresh
+
+    async def _withdraw_wish(self) -> None:
+        """Stop being woken: a NOTIFY costs the application's commits something, and a busy worker needs none."""
+        if self._listener is None or not self._wish_ends_at:
+            return
+        self._wish_ends_at = 0.0
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            await self._listener.execute(WITHDRAW, self._id)
+
+    async def close(self) -> None:
+        """See `ports.OutboxStore.close`."""
+        await self._withdraw_wish()
+        await _discard(self._listener)
+        await _discard(self._connection)
+        self._listener = self._connection = None
+
+
+async def _discard(connection: asyncpg.Connection[asyncpg.Record] | None) -> None:
+    if connection is None:
+        return
+    try:
+        await connection.close(timeout=2)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        connection.terminate()
+
+
+def _settlement_columns(settlements: Sequence[Settlement]) -> list[Sequence[Any]]:
+    rows = [
+        row._replace(message_ids=row.message_ids and f"{{{','.join(map(str, row.message_ids))}}}")  # type: ignore[arg-type]
+        for row in map(result_row, settlements)
+    ]
+    return list(zip(*rows, strict=True)) if rows else [()] * len(ResultRow._fields)
+
+
+def _bot_columns(settlements: Sequence[Settlement]) -> list[Sequence[Any]]:
+    halts, stops = bot_effects(settlements)
+    return [list(halts), list(halts.values()), list(stops), list(stops.values())]
+
+
+def _translated(error: Exception) -> Exception:
+    match error:
+        case asyncpg.UndefinedTableError() | asyncpg.InvalidSchemaNameError() | asyncpg.UndefinedFunctionError():
+            return NotMigrated(
+                f"the database has no Dovecote schema of this version ({error}): run `dovecote migrate`."
+            )
+        case asyncpg.PostgresError() if error.sqlstate is not None and error.sqlstate[:2] not in OUTAGES:
+            return error
+        case _:
+            return StoreUnavailable(f"the database cannot be used just now: {str(error) or type(error).__name__}")

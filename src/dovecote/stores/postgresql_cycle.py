@@ -1,0 +1,367 @@
+"""The statement that carries the engine: settle a finished batch and claim the next, in one round trip.
+
+How it stays correct:
+
+- Every part of a statement sees the same snapshot, so no row may be touched by two parts. A row that is being settled
+  is still leased in the snapshot: the claim sees its chat as busy and leaves it for the next cycle.
+- A claim is granted for a bot only if this statement holds the bot's row and the row still has the version that the
+  snapshot saw. SKIP LOCKED alone is not enough: it can succeed on a row that another claim committed after the
+  snapshot, and the order check below would then read the past.
+- A settlement, a renewal and a claim each name the lease they saw; a row that has changed since is left alone.
+- The index of due times is partial by a condition that is always true. Only the parts that name the condition can use
+  it; without statistics the planner would take it for the order check too, and read the whole backlog.
+- A unique index allows one leased notification per chat, whatever this statement believes.
+- Bots that a 429 halts are locked first, in id order and waiting; the bots to claim for are locked after that,
+  skipping. So two cycles cannot wait for each other's bots.
+
+A notification is blocked by a leased one of its chat, and by an older one of the same or a more urgent priority, where
+older is (planned_at, id). A blocked one is given a later due time, behind the last of its chat, and so is met again
+only then.
+"""
+
+from __future__ import annotations
+
+# $1..$9   settlements: ids, lease tokens, attempt numbers, outcomes, seconds until the retry (null: leaves the outbox),
+#          seconds taken, error codes, errors, message ids (as array literals)
+# $10..$13 bots to halt with seconds, bots to stop with reasons
+# $14, $15 leases to renew: ids, tokens
+# $16..$20 how many to claim, lease in seconds, the new lease token, alone, horizon in seconds
+SETTLE = """
+WITH clock AS MATERIALIZED (
+    SELECT dovecote.clock() AS now
+),
+result AS MATERIALIZED (
+    SELECT *, retry_in IS NULL AND outcome <> 'released' AS leaves
+    FROM unnest(
+        $1::bigint[], $2::bigint[], $3::int[], $4::text[], $5::float8[], $6::float8[], $7::int[], $8::text[],
+        $9::text[]
+    ) AS r (id, lease_token, attempt, outcome, retry_in, took, error_code, error, message_ids)
+),
+settled AS (
+    DELETE FROM dovecote.notification n USING result r
+    WHERE n.id = r.id AND n.lease_token = r.lease_token AND r.leaves
+    RETURNING n.*, r.outcome, r.took, r.error_code, r.error, r.message_ids
+),
+kept AS (
+    UPDATE dovecote.notification n
+    SET lease_token = NULL,
+        due_at = clock.now + make_interval(secs => r.retry_in),
+        attempts = n.attempts - (r.outcome = 'released')::int,
+        failures = n.failures + (r.outcome IN ('failed', 'unknown'))::int
+    FROM result r, clock
+    WHERE n.id = r.id AND n.lease_token = r.lease_token AND NOT r.leaves
+    RETURNING n.id
+),
+lost AS MATERIALIZED (
+    SELECT r.* FROM result r
+    WHERE r.id NOT IN (SELECT id FROM settled UNION ALL SELECT id FROM kept)
+),
+renewed AS (
+    UPDATE dovecote.notification n
+    SET due_at = clock.now + make_interval(secs => $17)
+    FROM unnest($14::bigint[], $15::bigint[]) AS r (id, lease_token), clock
+    WHERE n.id = r.id AND n.lease_token = r.lease_token
+),
+"""
+
+GRANT = """
+halted AS MATERIALIZED (
+    SELECT b.id FROM dovecote.bot b WHERE b.id = ANY ($10::int[] || $12::int[]) ORDER BY b.id FOR UPDATE
+),
+eligible AS MATERIALIZED (
+    SELECT b.id, b.version
+    FROM dovecote.bot b, clock
+    WHERE $16 > 0
+      AND (SELECT count(*) FROM halted) >= 0 -- locks those first
+      AND b.id <> ALL ($10::int[] || $12::int[])
+      AND b.stopped_reason IS NULL
+      AND (b.halted_until IS NULL OR b.halted_until <= clock.now)
+      AND (b.pace IS NULL OR b.next_slot_at < clock.now + make_interval(secs => $20))
+      AND (
+          EXISTS (SELECT FROM dovecote.notification n
+                  WHERE n.bot_id = b.id AND n.priority = 0 AND n.due_at > '-infinity' AND n.due_at <= clock.now)
+          OR EXISTS (SELECT FROM dovecote.notification n
+                     WHERE n.bot_id = b.id AND n.priority = 1 AND n.due_at > '-infinity' AND n.due_at <= clock.now)
+          OR EXISTS (SELECT FROM dovecote.notification n
+                     WHERE n.bot_id = b.id AND n.priority = 2 AND n.due_at > '-infinity' AND n.due_at <= clock.now)
+      )
+    ORDER BY b.next_slot_at, b.id
+    LIMIT least($16, 50)
+),
+held AS MATERIALIZED (
+    SELECT b.* FROM dovecote.bot b
+    WHERE b.id IN (SELECT id FROM eligible)
+    ORDER BY b.id
+    FOR UPDATE SKIP LOCKED
+),
+granted AS MATERIALIZED (
+    SELECT h.id, h.name, h.pace, h.slots_given,
+        h.private_count, h.private_window, h.group_count, h.group_window,
+        greatest(h.next_slot_at, clock.now) AS first_slot_at,
+        least(
+            greatest(1, $16 / count(*) OVER ()),
+            CASE WHEN h.pace IS NOT NULL THEN greatest(1, floor(h.pace * extract(
+                epoch FROM clock.now + make_interval(secs => $20) - greatest(h.next_slot_at, clock.now)
+            ))) END
+        )::int AS slots
+    FROM held h JOIN eligible e USING (id, version), clock
+    WHERE h.stopped_reason IS NULL AND (h.halted_until IS NULL OR h.halted_until <= clock.now)
+),
+"""
+
+MEET = """
+met AS MATERIALIZED (
+    SELECT n.*,
+        CASE WHEN left(n.chat, 1) IN ('-', '@') THEN g.group_count ELSE g.private_count END AS chat_count,
+        CASE WHEN left(n.chat, 1) IN ('-', '@') THEN g.group_window ELSE g.private_window END AS chat_window,
+        CASE
+            WHEN n.lost THEN
+                CASE WHEN n.at_most_once OR n.expires_at <= clock.now THEN 'unknown'
+                     WHEN n.lost_leases >= 3 THEN 'poison' END
+            WHEN n.expires_at <= clock.now THEN 'expired'
+        END AS ending
+    FROM clock CROSS JOIN granted g CROSS JOIN (VALUES (0), (1), (2)) AS p (priority)
+    CROSS JOIN LATERAL (
+        SELECT n.id, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.expires_at, n.at_most_once, n.weight,
+            n.attempts, n.lease_token IS NOT NULL AS lost,
+            n.lost_leases + (n.lease_token IS NOT NULL)::int AS lost_leases
+        FROM dovecote.notification n
+        WHERE n.bot_id = g.id AND n.priority = p.priority
+          AND n.due_at > '-infinity' AND n.due_at <= (SELECT now FROM clock)
+          AND (n.lost_leases + (n.lease_token IS NOT NULL)::int >= 2) = $19
+          AND (n.lease_token IS NULL OR n.id <> ALL ($1))
+        ORDER BY n.due_at
+        LIMIT greatest(g.slots, 64)
+    ) n
+),
+ranked AS MATERIALIZED (
+    SELECT m.*,
+        row_number() OVER (PARTITION BY bot_id, chat ORDER BY priority, planned_at, id) AS chat_rank,
+        row_number() OVER (PARTITION BY bot_id, chat, priority ORDER BY planned_at, id) AS class_rank
+    FROM met m WHERE ending IS NULL
+),
+judged AS MATERIALIZED (
+    SELECT r.*,
+        CASE WHEN r.chat_rank = 1 THEN (
+            SELECT q.due_at FROM dovecote.notification q
+            WHERE q.bot_id = r.bot_id AND q.chat = r.chat AND q.lease_token IS NOT NULL AND q.id <> r.id
+        ) END AS mate_lease_ends_at,
+        CASE WHEN r.chat_rank = 1 AND r.chat_count IS NOT NULL THEN (
+            SELECT h.settled_at FROM dovecote.history h
+            WHERE h.bot_id = r.bot_id AND h.chat = r.chat
+            ORDER BY h.settled_at DESC OFFSET r.chat_count - 1 LIMIT 1
+        ) + make_interval(secs => r.chat_window) END AS paced_until,
+        r.chat IS NOT NULL AND (
+            r.chat_rank > 1
+            OR EXISTS (SELECT FROM dovecote.notification q
+                       WHERE q.bot_id = r.bot_id AND q.chat = r.chat AND q.priority = 0
+                         AND (q.planned_at, q.id) < (r.planned_at, r.id))
+            OR r.priority >= 1 AND EXISTS (
+                SELECT FROM dovecote.notification q
+                WHERE q.bot_id = r.bot_id AND q.chat = r.chat AND q.priority = 1
+                  AND (q.planned_at, q.id) < (r.planned_at, r.id))
+            OR r.priority >= 2 AND EXISTS (
+                SELECT FROM dovecote.notification q
+                WHERE q.bot_id = r.bot_id AND q.chat = r.chat AND q.priority = 2
+                  AND (q.planned_at, q.id) < (r.planned_at, r.id))
+        ) AS behind
+    FROM ranked r
+),
+verdict AS MATERIALIZED (
+    SELECT j.*, j.behind OR j.mate_lease_ends_at IS NOT NULL OR coalesce(j.paced_until > clock.now, false) AS blocked
+    FROM judged j, clock
+),
+"""
+
+# A share of the slots goes to each priority that has something waiting (16 urgent : 4 normal : 1 bulk).
+TAKE = """
+queued AS (
+    SELECT v.*, (v.class_position) * CASE v.priority WHEN 0 THEN 1 WHEN 1 THEN 4 ELSE 16 END AS turn
+    FROM (
+        SELECT *, row_number() OVER (PARTITION BY bot_id, priority ORDER BY due_at, id) AS class_position
+        FROM verdict WHERE NOT blocked
+    ) v
+),
+taken AS MATERIALIZED (
+    SELECT q.*, g.name AS bot,
+        CASE WHEN g.pace IS NULL THEN 0
+             ELSE extract(epoch FROM g.first_slot_at - clock.now) + q.slots_before / g.pace END AS send_in,
+        g.slots_given + q.slots_before AS slot
+    FROM (
+        SELECT *, sum(weight) OVER (
+            PARTITION BY bot_id ORDER BY turn, priority, id ROWS UNBOUNDED PRECEDING
+        ) - weight AS slots_before
+        FROM queued
+    ) q JOIN granted g ON g.id = q.bot_id, clock
+    WHERE q.slots_before < g.slots
+),
+leased AS (
+    UPDATE dovecote.notification n
+    SET lease_token = $18, due_at = clock.now + make_interval(secs => $17), attempts = n.attempts + 1,
+        lost_leases = t.lost_leases
+    FROM taken t, clock
+    WHERE n.id = t.id AND n.due_at = t.due_at
+    RETURNING n.id, n.bot_id, t.bot, n.chat, n.method, n.params, n.at_most_once, n.attempts, n.failures,
+        t.send_in, t.slot
+),
+postponement AS MATERIALIZED (
+    SELECT v.id, v.due_at, greatest(
+        clock.now, chat.paced_until, chat.tail_due_at
+    ) + make_interval(secs => CASE
+        WHEN chat.paced_until > clock.now THEN (v.class_rank - 1) * v.chat_window / v.chat_count
+        WHEN v.chat_count IS NULL OR v.class_rank < v.chat_count THEN greatest(v.class_rank * 0.02, chat.patience)
+        ELSE (v.class_rank - v.chat_count + 1) * v.chat_window / v.chat_count + chat.patience
+    END) AS due_again_at
+    FROM verdict v
+    JOIN (
+        SELECT f.bot_id, f.chat, f.priority, max(head.paced_until) AS paced_until,
+            -- Wait as long again as the one in flight has been there already, so that a slow one is asked about seldom.
+            max(coalesce(least(1, greatest(0.02, $17 - extract(epoch FROM head.mate_lease_ends_at - clock.now))), 0))
+                AS patience,
+            max((
+                SELECT q.due_at FROM dovecote.notification q
+                WHERE q.bot_id = f.bot_id AND q.chat = f.chat AND q.priority = f.priority
+                  AND q.lease_token IS NULL AND (q.planned_at, q.id) < (f.planned_at, f.id)
+                ORDER BY q.planned_at DESC, q.id DESC LIMIT 1
+            )) AS tail_due_at
+        FROM verdict f JOIN verdict head ON head.bot_id = f.bot_id AND head.chat = f.chat AND head.chat_rank = 1, clock
+        WHERE f.blocked AND f.class_rank = 1
+        GROUP BY f.bot_id, f.chat, f.priority
+        UNION ALL
+        SELECT f.bot_id, f.chat, f.priority, NULL, 0, NULL
+        FROM verdict f WHERE NOT f.blocked AND f.class_rank = 1
+    ) chat ON chat.bot_id = v.bot_id AND chat.chat = v.chat AND chat.priority = v.priority, clock
+    WHERE v.blocked
+),
+postponed AS (
+    UPDATE dovecote.notification n SET due_at = p.due_again_at
+    FROM postponement p
+    WHERE n.id = p.id AND n.due_at = p.due_at AND n.lease_token IS NULL
+    RETURNING n.due_at
+),
+"""
+
+RECORD = """
+ended AS (
+    DELETE FROM dovecote.notification n USING met m
+    WHERE n.id = m.id AND n.due_at = m.due_at AND m.ending IS NOT NULL
+    RETURNING n.*, m.ending, m.lost_leases AS leases_lost
+),
+recorded AS (
+    INSERT INTO dovecote.history (
+        id, bot_id, chat, method, params, key, labels, priority, at_most_once, enqueued_at, planned_at, expires_at,
+        attempts, failures, lost_leases, outcome, settled_at, took, error_code, error, message_ids
+    )
+    SELECT id, bot_id, chat, method, params, key, labels, priority, at_most_once, enqueued_at, planned_at, expires_at,
+        attempts, failures + (outcome = 'failed')::int, lost_leases,
+        CASE outcome WHEN 'failed' THEN 'dead' ELSE outcome END,
+        clock.now, took, error_code, error, message_ids::bigint[]
+    FROM settled, clock
+    UNION ALL
+    SELECT id, bot_id, chat, method, params, key, labels, priority, at_most_once, enqueued_at, planned_at, expires_at,
+        attempts, failures, leases_lost,
+        CASE ending WHEN 'unknown' THEN 'unknown' ELSE 'dead' END,
+        clock.now, NULL, NULL,
+        CASE ending
+            WHEN 'expired' THEN 'it expired before it could be sent'
+            WHEN 'unknown' THEN 'its worker was lost while it was being sent'
+            ELSE leases_lost || ' workers were lost while sending it'
+        END,
+        NULL
+    FROM ended, clock
+),
+attempted AS (
+    INSERT INTO dovecote.attempt AS a (
+        notification_id, number, outcome, ended_at, took, error_code, error, message_ids
+    )
+    SELECT r.id, r.attempt, r.outcome, clock.now, r.took, r.error_code, r.error, r.message_ids::bigint[]
+    FROM result r, clock
+    WHERE r.outcome <> 'released' AND r.id IN (SELECT id FROM kept)
+       OR r.outcome = 'delivered' AND r.id IN (SELECT id FROM lost)
+    UNION ALL
+    SELECT t.id, t.attempts, 'lost', clock.now, NULL, NULL, 'its lease ran out unsettled', NULL
+    FROM taken t, clock WHERE t.lost
+    ON CONFLICT (notification_id, number) DO UPDATE
+    SET outcome = excluded.outcome, ended_at = excluded.ended_at, took = excluded.took,
+        error = excluded.error, message_ids = excluded.message_ids
+),
+advanced AS (
+    UPDATE dovecote.bot b
+    SET version = b.version + c.claims,
+        slots_given = b.slots_given + c.used,
+        next_slot_at = CASE WHEN c.claims = 0 THEN b.next_slot_at
+            ELSE c.first_slot_at + make_interval(secs => coalesce(c.used / b.pace, 0)) END,
+        halted_until = CASE WHEN c.halt IS NULL THEN b.halted_until
+            ELSE greatest(b.halted_until, clock.now + make_interval(secs => c.halt)) END,
+        stopped_reason = coalesce(c.stop, b.stopped_reason)
+    FROM (
+        SELECT g.id, 1 AS claims, g.first_slot_at, coalesce(t.used, 0) AS used,
+            m.count >= g.slots OR m.free > t.count AS left_over, NULL::float8 AS halt, NULL::text AS stop
+        FROM granted g
+        LEFT JOIN (SELECT bot_id, count(*), sum(weight) AS used FROM taken GROUP BY bot_id) t ON t.bot_id = g.id
+        LEFT JOIN (
+            SELECT bot_id, count(*), count(*) FILTER (WHERE NOT blocked) AS free FROM verdict GROUP BY bot_id
+        ) m ON m.bot_id = g.id
+        UNION ALL
+        SELECT h.id, 0, NULL, 0, false,
+            (SELECT max(seconds) FROM unnest($10::int[], $11::float8[]) AS x (id, seconds) WHERE x.id = h.id),
+            (SELECT max(reason) FROM unnest($12::int[], $13::text[]) AS x (id, reason) WHERE x.id = h.id)
+        FROM halted h
+    ) c, clock
+    WHERE b.id = c.id
+    RETURNING b.pace, b.next_slot_at, c.left_over
+)
+"""
+
+# The summary comes as the first row, so that one result carries everything.
+ANSWER = """
+SELECT NULL::bigint AS id, NULL::int AS bot_id, NULL::text AS bot, NULL::text AS chat, NULL::text AS method,
+    json_build_object(
+        'lost', (SELECT coalesce(json_agg(id), '[]') FROM lost),
+        'ended', (SELECT coalesce(json_object_agg(ending, count), '{}')
+                  FROM (SELECT ending, count(*) FROM ended GROUP BY ending) e),
+        'postponed', (SELECT count(*) FROM postponed),
+        'suspects', NOT $19 AND EXISTS (
+            SELECT FROM dovecote.notification n JOIN dovecote.bot b ON b.id = n.bot_id, clock
+            WHERE n.lost_leases >= 1 AND n.lost_leases + (n.lease_token IS NOT NULL)::int >= 2
+              AND n.due_at <= clock.now AND n.id <> ALL ($1)
+              AND b.stopped_reason IS NULL AND (b.halted_until IS NULL OR b.halted_until <= clock.now)
+        ),
+        'next_due_in', CASE
+            WHEN $16 = 0 THEN NULL
+            WHEN EXISTS (SELECT FROM eligible e WHERE e.id NOT IN (SELECT id FROM granted)) THEN 0.01
+            WHEN EXISTS (SELECT FROM taken) THEN (
+                SELECT CASE
+                    WHEN count(*) = 50 OR bool_or(a.pace IS NULL AND a.left_over) THEN 0
+                    ELSE coalesce(
+                        min(extract(epoch FROM a.next_slot_at - clock.now) - $20 / 2) FILTER (WHERE a.left_over),
+                        0.05)
+                END
+                FROM advanced a, clock
+            )
+            WHEN EXISTS (SELECT FROM ended) THEN 0
+            ELSE least(
+                (SELECT extract(epoch FROM min(p.due_at) - clock.now) FROM postponed p, clock GROUP BY clock.now),
+                (
+                    SELECT extract(epoch FROM min(greatest(
+                        d.due_at, b.halted_until, CASE WHEN b.pace IS NOT NULL
+                        THEN b.next_slot_at - make_interval(secs => $20 / 2) END)) - max(clock.now))
+                    FROM clock CROSS JOIN dovecote.bot b CROSS JOIN (VALUES (0), (1), (2)) AS p (priority)
+                    CROSS JOIN LATERAL (
+                        SELECT n.due_at FROM dovecote.notification n
+                        WHERE n.bot_id = b.id AND n.priority = p.priority AND n.due_at > '-infinity'
+                          AND n.due_at > CASE
+                            WHEN b.id IN (SELECT id FROM eligible) THEN clock.now ELSE '-infinity' END
+                        ORDER BY n.due_at LIMIT 1
+                    ) d
+                    WHERE b.stopped_reason IS NULL
+                ))
+        END
+    )::text AS params,
+    false AS at_most_once, 0 AS attempts, 0 AS failures, 0::float8 AS send_in, 0::bigint AS slot
+UNION ALL
+SELECT id, bot_id, bot, chat, method, params::text, at_most_once, attempts, failures, send_in::float8, slot::bigint
+FROM leased
+"""
+
+CYCLE = SETTLE + GRANT + MEET + TAKE + RECORD + ANSWER

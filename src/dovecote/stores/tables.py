@@ -1,0 +1,270 @@
+"""The tables, once for both dialects: what Alembic migrates to and what the statements are written against.
+
+On PostgreSQL they stand in a schema of their own, `dovecote`; SQLite has no schemas, so there each name carries the
+prefix `dovecote_`. Instants are `timestamptz` there and microseconds since the epoch here.
+
+Nothing refers to anything by a foreign key: an enqueue would share-lock the bot's row in the application's own
+transaction and so serialise the application with the workers. Ids are never reused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
+    from sqlalchemy.types import TypeEngine
+
+NAMING = {
+    "ix": "%(table_name)s_%(column_0_N_name)s_index",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "ck": "%(table_name)s_%(constraint_name)s_check",
+    "pk": "%(table_name)s_pkey",
+}
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware datetime: `timestamptz`, or whole microseconds since the epoch on SQLite."""
+
+    impl = TIMESTAMP(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column's type."""
+        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else TIMESTAMP(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Write it."""
+        return (value - EPOCH) // MICROSECOND if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Read it."""
+        return EPOCH + timedelta(microseconds=value) if value is not None and dialect.name == "sqlite" else value
+
+
+BigId = BigInteger().with_variant(Integer(), "sqlite")
+MessageIds = ARRAY(BigInteger).with_variant(JSON(), "sqlite")
+Labels = ARRAY(Text).with_variant(JSON(), "sqlite")
+# Byte order: chats are compared for equality only, and a linguistic collation would cost time for nothing.
+Chat = Text(collation="C").with_variant(Text(), "sqlite")
+
+
+def _request() -> list[Column[Any]]:
+    """What was asked for: the same columns in the outbox and in the history."""
+    return [
+        Column("bot_id", Integer, nullable=False),
+        Column("chat", Chat),
+        Column("method", Text, nullable=False),
+        Column("params", JSON, nullable=False),
+        Column("key", Text),
+        Column("labels", Labels),
+        Column("priority", SmallInteger, nullable=False),
+        Column("at_most_once", Boolean, nullable=False),
+        Column("enqueued_at", Instant(), nullable=False),
+        # When it became the turn of this notification by the application's wish; with the id, the order of a chat.
+        Column("planned_at", Instant(), nullable=False),
+        Column("expires_at", Instant()),
+        Column("attempts", Integer, nullable=False, server_default=text("0")),
+        Column("failures", SmallInteger, nullable=False, server_default=text("0")),
+        Column("lost_leases", SmallInteger, nullable=False, server_default=text("0")),
+    ]
+
+
+def _bot(metadata: MetaData, prefix: str) -> Table:
+    return Table(
+        f"{prefix}bot",
+        metadata,
+        Column("id", Integer, Identity(), primary_key=True),
+        Column("name", Text, nullable=False),
+        Column("token_sealed", Text),
+        Column("token_variable", Text),
+        Column("created_at", Instant(), nullable=False),
+        # Messages per second; null is no limit.
+        Column("pace", Double),
+        # At most so many messages to one chat in so many seconds; null is no limit.
+        Column("private_count", SmallInteger),
+        Column("private_window", Double),
+        Column("group_count", SmallInteger),
+        Column("group_window", Double),
+        # The timeline: the first slot that is free, how many were ever given, and how often a claim has read it.
+        Column("next_slot_at", Instant(), nullable=False),
+        Column("slots_given", BigInteger, nullable=False, server_default=text("0")),
+        Column("version", BigInteger, nullable=False, server_default=text("0")),
+        Column("halted_until", Instant()),
+        Column("stopped_reason", Text),
+        UniqueConstraint("name"),
+        CheckConstraint("(token_sealed IS NULL) <> (token_variable IS NULL)", name="one_token"),
+        CheckConstraint("pace > 0", name="pace"),
+        sqlite_autoincrement=True,
+    )
+
+
+def _notification(metadata: MetaData, prefix: str) -> Table:
+    table = Table(
+        f"{prefix}notification",
+        metadata,
+        Column("id", BigId, Identity(), primary_key=True),
+        *_request(),
+        # How many slots it takes: an album of n items takes n.
+        Column("weight", SmallInteger, nullable=False, server_default=text("1")),
+        # The next instant at which something may happen to it: due, retried, no longer blocked, or its lease lost.
+        Column("due_at", Instant(), nullable=False),
+        Column("lease_token", BigInteger),
+        CheckConstraint("priority BETWEEN 0 AND 2", name="priority"),
+        sqlite_autoincrement=True,
+    )
+    # The condition always holds: it keeps the index for the statements that name it (see `postgresql_cycle`).
+    Index(
+        f"{prefix}notification_due",
+        table.c.bot_id,
+        table.c.priority,
+        table.c.due_at,
+        postgresql_where=text("due_at > '-infinity'"),
+        sqlite_where=text("due_at IS NOT NULL"),
+    )
+    chat_known = text("chat IS NOT NULL")
+    Index(
+        f"{prefix}notification_chat_order",
+        table.c.bot_id,
+        table.c.chat,
+        table.c.priority,
+        table.c.planned_at,
+        table.c.id,
+        postgresql_where=chat_known,
+        sqlite_where=chat_known,
+    )
+    # The database itself refuses a second notification of a chat in flight.
+    leased_chat = text("lease_token IS NOT NULL AND chat IS NOT NULL")
+    Index(
+        f"{prefix}notification_leased_chat",
+        table.c.bot_id,
+        table.c.chat,
+        unique=True,
+        postgresql_where=leased_chat,
+        sqlite_where=leased_chat,
+    )
+    suspect = text("lost_leases >= 1")
+    Index(f"{prefix}notification_suspect", table.c.due_at, postgresql_where=suspect, sqlite_where=suspect)
+    return table
+
+
+def _history(metadata: MetaData, prefix: str) -> Table:
+    table = Table(
+        f"{prefix}history",
+        metadata,
+        Column("id", BigId, primary_key=True, autoincrement=False),
+        *_request(),
+        Column("outcome", Text, nullable=False),
+        Column("settled_at", Instant(), nullable=False),
+        # The attempt that decided; the earlier ones stand in `attempt`.
+        Column("took", Double),
+        Column("error_code", Integer),
+        Column("error", Text),
+        Column("message_ids", MessageIds),
+        CheckConstraint("outcome IN ('delivered', 'dead', 'unknown')", name="outcome"),
+    )
+    Index(f"{prefix}history_chat", table.c.bot_id, table.c.chat, table.c.settled_at)
+    given_up = text("outcome <> 'delivered'")
+    Index(
+        f"{prefix}history_given_up",
+        table.c.outcome,
+        table.c.id,
+        postgresql_where=given_up,
+        sqlite_where=given_up,
+    )
+    return table
+
+
+def _attempt(metadata: MetaData, prefix: str) -> Table:
+    return Table(
+        f"{prefix}attempt",
+        metadata,
+        Column("notification_id", BigId, primary_key=True, autoincrement=False),
+        Column("number", Integer, primary_key=True, autoincrement=False),
+        Column("outcome", Text, nullable=False),
+        Column("ended_at", Instant(), nullable=False),
+        Column("took", Double),
+        Column("error_code", Integer),
+        Column("error", Text),
+        Column("message_ids", MessageIds),
+    )
+
+
+def _notification_key(metadata: MetaData, prefix: str) -> Table:
+    # Apart from the outbox, because a key must outlive the row that it was written with.
+    table = Table(
+        f"{prefix}notification_key",
+        metadata,
+        Column("bot_id", Integer, primary_key=True, autoincrement=False),
+        Column("key", Text, primary_key=True),
+        Column("notification_id", BigId, nullable=False),
+        Column("expires_at", Instant(), nullable=False),
+    )
+    # Block ranges are enough for pruning, since keys expire in the order in which they were written.
+    Index(f"{prefix}notification_key_expiry", table.c.expires_at, postgresql_using="brin")
+    return table
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """All tables of one dialect."""
+
+    metadata: MetaData
+    bot: Table
+    notification: Table
+    history: Table
+    attempt: Table
+    notification_key: Table
+    idle_worker: Table
+    installation: Table
+
+
+def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
+    """Define all tables in `metadata`, each name after `prefix`."""
+    return Tables(
+        metadata,
+        bot=_bot(metadata, prefix),
+        notification=_notification(metadata, prefix),
+        history=_history(metadata, prefix),
+        attempt=_attempt(metadata, prefix),
+        notification_key=_notification_key(metadata, prefix),
+        # Workers that have said that they are idle and want to be woken.
+        idle_worker=Table(
+            f"{prefix}idle_worker",
+            metadata,
+            Column("id", Text, primary_key=True),
+            Column("until", Instant(), nullable=False),
+        ),
+        # One row: which outbox this is, so that a connection to another database is noticed.
+        installation=Table(f"{prefix}installation", metadata, Column("id", Text, primary_key=True)),
+    )
+
+
+POSTGRESQL = outbox_tables(MetaData(schema="dovecote", naming_convention=NAMING))
+SQLITE = outbox_tables(MetaData(naming_convention=NAMING), "dovecote_")
