@@ -1,0 +1,293 @@
+"""The settings themselves: their names, defaults, what they are about and what values they take.
+
+Whatever is said about a setting elsewhere (in the template, in faults, in the documents) comes from here or is
+compared with it by a test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Self, cast
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from dovecote.config.values import (
+    SHORTEST_HTTP_TOKEN,
+    TAKES_DURATION,
+    TAKES_DURATION_OR_ZERO,
+    BaseUrl,
+    DatabaseUrl,
+    Duration,
+    DurationOrZero,
+    FernetKeys,
+    Host,
+    HttpToken,
+    KeysFile,
+    LogFormat,
+    LogLevel,
+    Whole,
+    fernet_key,
+    is_loopback,
+    masked_url,
+)
+from dovecote.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LEASE_MARGIN: Final = timedelta(seconds=5)
+"""By how much a lease outlives the slowest request: time to flush its outcome before the lease is another's."""
+
+MAKE_A_KEY: Final = '`python -c "from dovecote.vault import generate_key; print(generate_key())"`'
+
+
+def _setting(
+    default: object, about: str, takes: str, *, secret: bool = False, ge: int | None = None, le: int | None = None
+) -> Any:
+    """A field: its default as it is written in the file, what it is about, and what values it takes."""
+    return Field(default, description=about, json_schema_extra={"takes": takes, "secret": secret}, ge=ge, le=le)
+
+
+def _duration(default: str, about: str) -> Any:
+    return _setting(default, about, TAKES_DURATION)
+
+
+def _count(default: int, about: str, *, most: int) -> Any:
+    return _setting(default, about, f"a whole number from 1 to {most}", ge=1, le=most)
+
+
+class Section(BaseModel):
+    """A table of the file. Frozen; the input is in no error, since it may be a secret."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+
+
+class Database(Section):
+    """Where the outbox is."""
+
+    url: DatabaseUrl = _setting(
+        "sqlite:///dovecote.db",
+        "The database of the outbox: the application's own, so that both commit together.",
+        "sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME, without a driver's name in the scheme",
+    )
+
+    def __repr_args__(self) -> Iterator[tuple[str, str]]:
+        """Show the URL without its password."""
+        yield "url", masked_url(self.url)
+
+
+class Telegram(Section):
+    """How Telegram, a local Bot API server or the emulator is reached."""
+
+    base_url: BaseUrl = _setting(
+        "https://api.telegram.org",
+        "The Bot API server: Telegram's, a local one, or the emulator.",
+        "an address such as https://api.telegram.org, without a query",
+    )
+    timeout: Duration = _duration("20s", "How long one request may take, connecting included.")
+    connections: Whole = _count(128, "How many connections are kept open at most.", most=10_000)
+
+
+class Worker(Section):
+    """How notifications are claimed and sent."""
+
+    batch_size: Whole = _count(500, "How many notifications one cycle claims at most.", most=10_000)
+    concurrency: Whole = _count(128, "How many requests are under way at a time.", most=10_000)
+    lease: Duration = _duration(
+        "60s", "How long a claim is a worker's own. What a killed worker held is due again after it."
+    )
+    poll_interval: Duration = _duration("1s", "How often an idle worker looks for due notifications.")
+    flush_interval: Duration = _duration("50ms", "How long an outcome waits at most to be settled with others.")
+    drain_deadline: DurationOrZero = _setting(
+        "25s",
+        "How long a stopping worker waits for its requests before it gives the rest back.",
+        TAKES_DURATION_OR_ZERO,
+    )
+    listen: bool = _setting(
+        True,  # noqa: FBT003 - the default of a setting
+        "Wake up by LISTEN/NOTIFY as well. Off behind a pooler such as pgbouncer; polling alone works.",
+        "true or false",
+    )
+
+
+class Retry(Section):
+    """When a failed attempt is tried again."""
+
+    attempts: Whole = _count(8, "How many attempts a notification has before it is a dead letter.", most=1000)
+    first: Duration = _duration("1s", "The ceiling of the wait before the second attempt; it doubles with each.")
+    longest: Duration = _duration("1h", "The ceiling that the wait never exceeds.")
+
+
+class Enqueue(Section):
+    """What is promised to the application."""
+
+    key_window: Duration = _duration("30d", "How long a key is remembered: enqueuing it again changes nothing.")
+
+
+class Http(Section):
+    """The listener for health, metrics and the API."""
+
+    host: Host = _setting(
+        "127.0.0.1",
+        "The address to listen on. Anything but loopback needs `http.token`.",
+        "an address or a host name, without scheme and port",
+    )
+    port: Whole = _setting(
+        8089, "The port to listen on; 0 takes a free one.", "a whole number from 0 to 65535", ge=0, le=65_535
+    )
+    token: HttpToken = _setting(
+        None,
+        "What a request that changes anything must carry as its bearer token. Not set, such requests are refused.",
+        f"{SHORTEST_HTTP_TOKEN} characters or more, ASCII without spaces; "
+        '`python -c "import secrets; print(secrets.token_urlsafe(32))"` makes one',
+        secret=True,
+    )
+
+
+class Log(Section):
+    """The log, on standard error."""
+
+    format: LogFormat = _setting("console", "Lines for people or for programs.", "console or json")
+    level: LogLevel = _setting(
+        "info", "The least severe level that is written.", "debug, info, warning, error or critical"
+    )
+
+
+class Encryption(Section):
+    """The keys that bots' tokens are encrypted with. They belong elsewhere than the database."""
+
+    keys: FernetKeys = _setting(
+        (),
+        "Fernet keys: the first encrypts, all decrypt. In the variable they are separated by commas.",
+        f"Fernet keys of 44 characters; {MAKE_A_KEY} makes one",
+        secret=True,
+    )
+    keys_file: KeysFile = _setting(
+        None,
+        "A file with such keys, one a line, `#` begins a comment. They follow those of `encryption.keys`.",
+        "the path of a file",
+    )
+
+    def ring(self) -> tuple[SecretStr, ...]:
+        """The key ring: `keys`, then those of `keys_file`, which is read now. Empty when neither is set.
+
+        Raises InvalidConfiguration, with every fault of the file; no message holds a key.
+        """
+        return (*self.keys, *(_keys_of(self.keys_file) if self.keys_file else ()))
+
+
+def _keys_of(path: Path) -> list[SecretStr]:
+    where = f'encryption.keys_file is "{path}"'
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise InvalidConfiguration([f"{where}, which cannot be read ({reason}): name a file of Fernet keys."]) from None
+    keys: list[SecretStr] = []
+    faults: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        text = line.partition("#")[0].strip()
+        if not text:
+            continue
+        try:
+            keys.append(fernet_key(SecretStr(text)))
+        except ValueError:
+            faults.append(f"{where}, and its line {number} is no Fernet key (it is not shown): mend or remove it.")
+    if not keys and not faults:
+        faults.append(f"{where}, which holds no key: write one into it; {MAKE_A_KEY} makes one.")
+    if faults:
+        raise InvalidConfiguration(faults)
+    return keys
+
+
+class Settings(Section):
+    """Everything that can be set. Frozen: a change of the environment shows at the next `load` only."""
+
+    database: Database = Database()
+    telegram: Telegram = Telegram()
+    worker: Worker = Worker()
+    retry: Retry = Retry()
+    enqueue: Enqueue = Enqueue()
+    http: Http = Http()
+    log: Log = Log()
+    encryption: Encryption = Encryption()
+
+    @model_validator(mode="after")
+    def _no_contradictions(self) -> Self:
+        if sentences := [found.sentence for found in contradictions(self)]:
+            raise ValueError("\n".join(sentences))
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """What is fine setting by setting and wrong together."""
+
+    between: frozenset[str]
+    sentence: str
+
+
+def contradictions(settings: Settings) -> Iterator[Contradiction]:
+    """Every contradiction between the settings."""
+    timeout, lease = settings.telegram.timeout, settings.worker.lease
+    if lease <= timeout + LEASE_MARGIN:
+        sentence = (
+            f"worker.lease is {in_seconds(lease)} and telegram.timeout is {in_seconds(timeout)}: a lease must outlive "
+            f"the slowest request by more than {in_seconds(LEASE_MARGIN)}, or what is still under way is sent again. "
+            f"Set worker.lease to more than {in_seconds(timeout + LEASE_MARGIN)}, or lower telegram.timeout."
+        )
+        yield Contradiction(frozenset({"worker.lease", "telegram.timeout"}), sentence)
+    first, longest = settings.retry.first, settings.retry.longest
+    if first > longest:
+        sentence = (
+            f"retry.first is {in_seconds(first)} and retry.longest is {in_seconds(longest)}: the first wait cannot be "
+            f"longer than the longest. Set retry.longest to {in_seconds(first)} or more."
+        )
+        yield Contradiction(frozenset({"retry.first", "retry.longest"}), sentence)
+    if settings.http.token is None and not is_loopback(settings.http.host):
+        sentence = (
+            f'http.host is "{settings.http.host}", which other machines can reach, and http.token is not set: set '
+            "http.token, or listen on 127.0.0.1."
+        )
+        yield Contradiction(frozenset({"http.host", "http.token"}), sentence)
+
+
+def in_seconds(duration: timedelta) -> str:
+    """A duration as a setting takes it: `25s`, `0.05s`."""
+    return f"{duration.total_seconds():g}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is known about a setting. `default` is as it is written in the file, None when it is not set."""
+
+    name: str
+    variable: str
+    default: object
+    about: str
+    takes: str
+    secret: bool
+
+
+SECTIONS: Final[dict[str, type[Section]]] = {name: type(field.default) for name, field in Settings.model_fields.items()}
+"""Every table of the file by its name, in order."""
+
+
+def _catalogue() -> Iterator[Setting]:
+    for section, table in SECTIONS.items():
+        for name, field in table.model_fields.items():
+            extra = cast("dict[str, Any]", field.json_schema_extra)
+            yield Setting(
+                name=f"{section}.{name}",
+                variable=f"DOVECOTE_{section}_{name}".upper(),
+                default=field.default,
+                about=field.description or "",
+                takes=extra["takes"],
+                secret=extra["secret"],
+            )
+
+
+SETTINGS: Final = {setting.name: setting for setting in _catalogue()}
+"""Every setting by its name, in the order of the file."""
