@@ -70,7 +70,7 @@ class Database(Section):
     url: DatabaseUrl = _setting(
         "sqlite:///dovecote.db",
         "The database of the outbox: the application's own, so that both commit together.",
-        "sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME, without a driver's name in the scheme",
+        "sqlite:///FILE or postgresql://USER@HOST:PORT/NAME, without a driver's name in the scheme",
     )
 
     def __repr_args__(self) -> Iterator[tuple[str, str]]:
