@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
-from documents import collector, group_by_document
+from documents import collector
 from servers import PostgresDatabases, PostgresServer
 
 if TYPE_CHECKING:
@@ -29,12 +29,6 @@ SEED = os.environ.get("DOVECOTE_TEST_SEED") or str(random.SystemRandom().getrand
 hypothesis.settings.register_profile("local", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True, database=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the blocks of a document on one worker."""
-    group_by_document(items)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -25,9 +25,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from sybil import Document, Example, Region, Sybil
-from sybil.integration.pytest import SybilItem
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 if TYPE_CHECKING:
@@ -158,7 +156,10 @@ def mistake(message: str) -> Callable[[Example], str]:
 
 
 def collector(root: Path, *patterns: str) -> Callable[[Path, Any], Any]:
-    """A `pytest_collect_file` for the documents under `root` that match one of the patterns."""
+    """A `pytest_collect_file` for the documents under `root` that match one of the patterns.
+
+    Under pytest-xdist the blocks of a document must stay on one worker: `--dist loadscope` keeps them there.
+    """
 
     def set_up(namespace: dict[str, Any]) -> None:
         namespace[SANDBOX] = Sandbox()
@@ -169,10 +170,3 @@ def collector(root: Path, *patterns: str) -> Callable[[Path, Any], Any]:
         sandbox.close()
 
     return Sybil([parse], path=str(root), patterns=patterns, setup=set_up, teardown=tear_down).pytest()
-
-
-def group_by_document(items: list[pytest.Item]) -> None:
-    """Keep the blocks of one document on one worker of pytest-xdist, for they build on each other."""
-    for item in items:
-        if isinstance(item, SybilItem):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))

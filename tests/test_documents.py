@@ -8,14 +8,9 @@ import pytest
 
 CONFTEST = """
 from pathlib import Path
-import pytest
-from documents import collector, group_by_document
+from documents import collector
 
 pytest_collect_file = collector(Path(__file__).parent, "*.md")
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    group_by_document(items)
 """
 
 
@@ -119,7 +114,7 @@ os.environ["LEFT"] = "behind"
             f"'''python\nnumbers.append({number})\nassert len(numbers) == {number + 1}\n'''\n" for number in range(9)
         )
 
-        run(pytester, text, "-n", "2", "--dist", "loadgroup").assert_outcomes(passed=10)
+        run(pytester, text, "-n", "2", "--dist", "loadscope").assert_outcomes(passed=10)
 
 
 class TestShell:
