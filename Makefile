@@ -9,8 +9,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --requir
 demo: $(VENV)/runtime.stamp
 	$(BIN)/dovecote demo
 
+# By scope: a document's blocks build on each other, and so stay on one worker.
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check

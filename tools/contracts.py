@@ -1,0 +1,45 @@
+"""A contract for import-linter: modules that import the standard library, named siblings, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, cast
+
+from importlinter import Contract, ContractCheck, fields, output
+
+if TYPE_CHECKING:
+    from grimp import ImportGraph
+    from importlinter.domain.imports import Module
+
+
+class StandardLibraryOnly(Contract):
+    """The `modules` import the standard library, the `allowed` modules, and nothing else, types included."""
+
+    type_name = "standard_library_only"
+
+    modules = fields.SetField(subfield=fields.ModuleField())
+    allowed = fields.SetField(subfield=fields.ModuleField(), required=False)
+
+    def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:  # noqa: ARG002, FBT001 -- the base's signature
+        """Look at what each module imports directly."""
+        allowed = names(self.allowed)
+        breaches = [
+            detail
+            for module in sorted(names(self.modules))
+            for imported in sorted(graph.find_modules_directly_imported_by(module))
+            if imported not in allowed and imported.split(".")[0] not in sys.stdlib_module_names
+            for detail in graph.get_import_details(importer=module, imported=imported)
+        ]
+        return ContractCheck(kept=not breaches, metadata={"breaches": breaches})
+
+    def render_broken_contract(self, check: ContractCheck) -> None:
+        """Name each import with its line."""
+        for breach in check.metadata["breaches"]:
+            output.print_error(
+                f"{breach['importer']}:{breach['line_number']}: {breach['line_contents']}: not the standard library"
+            )
+
+
+def names(field: fields.SetField | None) -> set[str]:
+    """The names of a field's modules: a contract replaces its fields by their values when it is made."""
+    return {module.name for module in cast("set[Module]", field or set())}
