@@ -1,0 +1,156 @@
+"""What an answer of the Bot API means: a pure function from status and body to an outcome.
+
+Telegram says that its codes may change, so code and description are read together. What keeps this correct:
+
+- nothing here raises, whatever the body holds: a proxy's HTML, half a JSON, numbers that fit nowhere;
+- only an answer that is Telegram's own may kill a notification or stop a bot. What another box on the way may have
+  written (a body that is no JSON, a 5xx) proves nothing about delivery, and is unknown;
+- what comes out can be stored: bounded text without control characters, numbers that fit 64 bits, a wait that can
+  be added to a date. One hostile answer would otherwise spoil the settlement of its whole batch.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from math import ceil
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
+
+import orjson
+
+from dovecote.model import BotStopped, Dead, Delivered, Snoozed, Unknown
+
+if TYPE_CHECKING:
+    from dovecote.model import Outcome
+
+LONGEST_ERROR: Final = 500
+"""Characters of an outcome's error."""
+
+DEFAULT_RETRY_AFTER: Final = timedelta(seconds=1)
+"""The wait after a 429 that names none."""
+
+LONGEST_RETRY_AFTER: Final = timedelta(days=366)
+"""Telegram's waits were seen from a second to hours. A longer one than this is no wait, and overflows dates."""
+
+_OK, _CLIENT_ERROR, _TIMED_OUT, _SERVER_ERROR, _LARGEST_CODE = 200, 400, 408, 500, 599
+_LARGEST_ID = 2**63 - 1
+# The secret half of a token is told apart from a word by its length; a real one has 35 characters.
+_SHORTEST_SECRET = 8
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+_SECONDS = re.compile(r"[0-9]{1,18}")
+
+# The wish is already true, so there is nothing left to do.
+_ALREADY_SO = ("message is not modified", "message to delete not found")
+# Telegram refuses the bot itself, under more than one code.
+_BOT_REFUSED = ("logged out", "frozen_method_invalid")
+
+
+def classify(
+    status: int, body: bytes | memoryview, *, retry_after: str | None = None, secret: str | None = None
+) -> Outcome:
+    """Say what an answer with HTTP `status` and `body` means.
+
+    `retry_after` is the answer's Retry-After header (seconds), used when a 429's body names no wait. `secret` is
+    a bot token that no error may repeat, even when the answer does. Never raises; never answers `Failed`, since
+    whoever answered had the request.
+    """
+    try:
+        answer = orjson.loads(body)
+    except ValueError:
+        return _unreadable(status, len(body), retry_after)
+    if not isinstance(answer, dict):
+        return _unreadable(status, len(body), retry_after)
+    ok = answer.get("ok")
+    if ok is True and status == _OK:
+        return Delivered(_message_ids(answer.get("result")))
+    if ok is not False:
+        return _unreadable(status, len(body), retry_after)
+    return _refused(status, answer, retry_after, secret)
+
+
+def bounded(text: str, *, secret: str | None = None) -> str:
+    """Make `text` fit to be an outcome's error: one line, at most LONGEST_ERROR characters, `secret` not in it.
+
+    The secret goes before the cut, because a cut could leave half of it behind, unrecognised.
+    """
+    line = _CONTROL.sub(" ", text)
+    if secret:
+        line = line.replace(secret, "[token]")
+        tail = secret.rpartition(":")[2]
+        if len(tail) >= _SHORTEST_SECRET:
+            line = line.replace(tail, "[token]")
+    return line if len(line) <= LONGEST_ERROR else line[: LONGEST_ERROR - 1] + "…"
+
+
+def _refused(status: int, answer: dict[str, Any], retry_after: str | None, secret: str | None) -> Outcome:
+    """`ok` is false: Telegram's own words, or those of a server that speaks like it."""
+    code = _code(answer.get("error_code"), status)
+    description = answer.get("description")
+    error = bounded(description, secret=secret) if isinstance(description, str) else ""
+    error = error or f"HTTP {status} without a description"
+    words = error.lower()
+    outcome: Outcome
+    match code:
+        # A gateway that fails may pass on a body, so the status counts as well. A request that timed out on its way
+        # in (408) may have been read all the same, and a redirect is no word of Telegram's.
+        case _ if status >= _SERVER_ERROR or code >= _SERVER_ERROR or code == _TIMED_OUT or code < _CLIENT_ERROR:
+            outcome = Unknown(error, code)
+        case 429:
+            outcome = Snoozed(_wait(answer.get("parameters"), retry_after), error=error)
+        case 401 | 421:
+            outcome = BotStopped(error, code)
+        case 404 if words == "not found":
+            outcome = BotStopped(error, code)
+        case _ if any(phrase in words for phrase in _BOT_REFUSED):
+            outcome = BotStopped(error, code)
+        case 400 if any(phrase in words for phrase in _ALREADY_SO):
+            outcome = Delivered()
+        case _:
+            outcome = Dead(error, code)
+    return outcome
+
+
+def _unreadable(status: int, size: int, retry_after: str | None) -> Outcome:
+    """No answer of the Bot API's shape. Its text is not kept: error pages of proxies repeat the URL."""
+    match status:
+        # These two are refusals by their status alone: nginx in front of the API gives them without JSON.
+        case 429:
+            return Snoozed(_wait(None, retry_after), error="HTTP 429 without a readable answer")
+        case 413:
+            return Dead("HTTP 413 without a readable answer: the request is too large", 413)
+        case _:
+            return Unknown(f"HTTP {status} with {size} bytes that are no answer of the Bot API", status)
+
+
+def _code(error_code: object, status: int) -> int:
+    """Telegram's code, or the HTTP status where it has none that can be."""
+    if type(error_code) is int and _CLIENT_ERROR <= error_code <= _LARGEST_CODE:
+        return error_code
+    return status
+
+
+def _wait(parameters: object, header: str | None) -> timedelta:
+    """How long a 429 asks for: its parameters first, then the header, then DEFAULT_RETRY_AFTER."""
+    seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
+    # bool is an int in Python, and true is no number of seconds; a comparison with NaN is false.
+    if type(seconds) not in {int, float} and header is not None and _SECONDS.fullmatch(header.strip()):
+        seconds = int(header)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        return DEFAULT_RETRY_AFTER
+    return timedelta(seconds=ceil(min(seconds, LONGEST_RETRY_AFTER.total_seconds())))
+
+
+def _message_ids(result: object) -> tuple[int, ...]:
+    """The ids in a result: one message, an album or MessageIds, or none (`true`, anything unforeseen)."""
+    if isinstance(result, dict):
+        message_id = result.get("message_id")
+        return (message_id,) if _is_id(message_id) else ()
+    if isinstance(result, list):
+        found = (item.get("message_id") for item in result if isinstance(item, dict))
+        return tuple(message_id for message_id in found if _is_id(message_id))
+    return ()
+
+
+def _is_id(value: object) -> TypeGuard[int]:
+    """Whether it is a message id that a 64-bit column can hold."""
+    return type(value) is int and 0 < value <= _LARGEST_ID

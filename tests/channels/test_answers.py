@@ -1,0 +1,245 @@
+"""What an answer means: Telegram's table by hand, and that nothing at all can make it raise."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from dovecote.channels.answers import classify
+from dovecote.model import BotStopped, Dead, Delivered, Outcome, Snoozed, Unknown
+
+
+def refusal(code: int, description: str, **parameters: Any) -> bytes:
+    answer: dict[str, Any] = {"ok": False, "error_code": code, "description": description}
+    if parameters:
+        answer["parameters"] = parameters
+    return json.dumps(answer).encode()
+
+
+class TestDelivered:
+    @pytest.mark.parametrize(
+        ("result", "message_ids"),
+        [
+            ('{"message_id": 5, "chat": {"id": 1}}', (5,)),
+            ('[{"message_id": 5}, {"message_id": 6}]', (5, 6)),
+            ("true", ()),
+            ('{"id": 1, "is_bot": true}', ()),
+            ("null", ()),
+            ("17", ()),
+            ('"https://t.me/x"', ()),
+            ("[]", ()),
+            ('[5, null, {"message_id": 6}]', (6,)),
+            ('{"message_id": true}', ()),
+            ('{"message_id": "5"}', ()),
+            ('{"message_id": 5.0}', ()),
+            ('{"message_id": 0}', ()),
+            ('{"message_id": 9223372036854775807}', (9223372036854775807,)),
+            ('{"message_id": 9223372036854775808}', ()),
+            ('{"message_id": 1e300}', ()),
+        ],
+    )
+    def test_the_message_ids_of_a_result(self, result: str, message_ids: tuple[int, ...]) -> None:
+        assert classify(200, f'{{"ok": true, "result": {result}}}'.encode()) == Delivered(message_ids)
+
+    def test_a_result_may_be_missing(self) -> None:
+        assert classify(200, b'{"ok":true}') == Delivered()
+
+    @pytest.mark.parametrize(
+        "description",
+        [
+            "Bad Request: message is not modified: specified new message content and reply markup are exactly the same",
+            "Bad Request: message to delete not found",
+        ],
+    )
+    def test_a_wish_that_is_already_true(self, description: str) -> None:
+        assert classify(400, refusal(400, description)) == Delivered()
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("code", "description", "kind"),
+        [
+            (400, "Bad Request: chat not found", Dead),
+            (400, "Bad Request: message text is empty", Dead),
+            (403, "Forbidden: bot was blocked by the user", Dead),
+            (403, "Forbidden: user is deactivated", Dead),
+            (413, "Request Entity Too Large", Dead),
+            (404, "Not Found: method not found", Dead),
+            (409, "Conflict: terminated by other getUpdates request", Dead),
+            (401, "Unauthorized", BotStopped),
+            (404, "Not Found", BotStopped),
+            (421, "Misdirected Request", BotStopped),
+            (400, "Logged out", BotStopped),
+            (400, "Bad Request: FROZEN_METHOD_INVALID", BotStopped),
+            (403, "Forbidden: FROZEN_METHOD_INVALID", BotStopped),
+            (500, "Internal Server Error: restart", Unknown),
+            (500, "Internal Server Error: sent message was immediately deleted", Unknown),
+            (502, "Bad Gateway", Unknown),
+            (599, "whatever", Unknown),
+            (408, "Request Timeout", Unknown),
+        ],
+    )
+    def test_code_and_description_decide_and_are_kept(self, code: int, description: str, kind: Any) -> None:
+        assert classify(code, refusal(code, description)) == kind(description, code)
+
+    def test_the_code_in_the_body_counts_before_the_status(self) -> None:
+        assert classify(200, refusal(403, "Forbidden: bot was kicked")) == Dead("Forbidden: bot was kicked", 403)
+
+    def test_a_failing_gateway_counts_before_the_body(self) -> None:
+        assert classify(502, refusal(403, "Forbidden: bot was kicked")) == Unknown("Forbidden: bot was kicked", 403)
+
+    @pytest.mark.parametrize("error_code", ["null", "true", '"403"', "0", "1e300", "99999999999999999999", "[]"])
+    def test_a_code_that_is_none_gives_way_to_the_status(self, error_code: str) -> None:
+        body = f'{{"ok": false, "error_code": {error_code}, "description": "Forbidden"}}'.encode()
+
+        assert classify(403, body) == Dead("Forbidden", 403)
+
+    @pytest.mark.parametrize("description", ["null", "5", "{}", '""'])
+    def test_a_description_that_is_none(self, description: str) -> None:
+        body = f'{{"ok": false, "error_code": 400, "description": {description}}}'.encode()
+
+        assert classify(400, body) == Dead("HTTP 400 without a description", 400)
+
+    def test_a_long_description_is_cut(self) -> None:
+        outcome = classify(400, refusal(400, "x" * 501))
+
+        assert outcome == Dead("x" * 499 + "…", 400)
+        assert classify(400, refusal(400, "x" * 500)) == Dead("x" * 500, 400)
+
+    def test_control_characters_are_one_space(self) -> None:
+        assert classify(400, refusal(400, "Bad\x00\r\nRequest\x7f")) == Dead("Bad Request ", 400)
+
+    def test_the_secret_is_taken_out_before_the_cut(self) -> None:
+        secret = "7000001:AAverySecretPartOfAToken"
+        text = "x" * 490 + f"/bot{secret}/sendMessage and {secret.partition(':')[2]}"
+
+        outcome = classify(400, refusal(400, text), secret=secret)
+
+        assert outcome == Dead("x" * 490 + "/bot[toke" + "…", 400)
+
+
+class TestSnoozed:
+    @pytest.mark.parametrize(
+        ("retry_after", "header", "seconds"),
+        [
+            (35, None, 35),
+            (35, "7", 35),
+            (None, "7", 7),
+            (None, None, 1),
+            ("35", None, 1),
+            ("35", "7", 7),
+            (True, "7", 7),
+            (0, "7", 1),
+            (-5, None, 1),
+            (1.5, None, 2),
+            (86400, None, 86400),
+            (10**18, None, 366 * 86400),
+            (1e300, None, 366 * 86400),
+            (None, "Wed, 21 Oct 2026 07:28:00 GMT", 1),
+            (None, "-7", 1),
+            (None, "9" * 5000, 1),
+            (None, "9" * 18, 366 * 86400),
+        ],
+    )
+    def test_the_wait_is_the_parameter_or_the_header_or_a_second(
+        self, retry_after: object, header: str | None, seconds: float
+    ) -> None:
+        body = refusal(429, "Too Many Requests", retry_after=retry_after)
+
+        outcome = classify(429, body, retry_after=header)
+
+        assert outcome == Snoozed(timedelta(seconds=seconds), error="Too Many Requests")
+
+    @pytest.mark.parametrize("parameters", ["null", "[]", "5", '"retry_after"', "{}"])
+    def test_parameters_of_another_shape(self, parameters: str) -> None:
+        body = f'{{"ok": false, "error_code": 429, "description": "Later", "parameters": {parameters}}}'.encode()
+
+        assert classify(429, body) == Snoozed(timedelta(seconds=1), error="Later")
+
+    def test_a_429_of_a_proxy(self) -> None:
+        outcome = classify(429, b"<html>", retry_after="3")
+
+        assert outcome == Snoozed(timedelta(seconds=3), error="HTTP 429 without a readable answer")
+
+
+class TestUnreadable:
+    @pytest.mark.parametrize(
+        "body",
+        [b"", b"<html>", b'{"ok":true,"result":{"mess', b"[]", b"null", b"true", b"5", b"{}", b'{"ok":1}', b"\xff"],
+    )
+    @pytest.mark.parametrize("status", [200, 201, 302, 400, 401, 403, 404, 500, 502])
+    def test_what_is_no_answer_of_the_bot_api_proves_nothing(self, status: int, body: bytes) -> None:
+        expected = f"HTTP {status} with {len(body)} bytes that are no answer of the Bot API"
+
+        assert classify(status, body) == Unknown(expected, status)
+
+    def test_a_success_under_another_status_proves_nothing(self) -> None:
+        assert type(classify(502, b'{"ok":true,"result":{"message_id":5}}')) is Unknown
+
+    def test_413_is_a_refusal_whoever_gave_it(self) -> None:
+        assert classify(413, b"<html>") == Dead("HTTP 413 without a readable answer: the request is too large", 413)
+
+    def test_nesting_without_end(self) -> None:
+        assert type(classify(200, b'{"ok":' + b"[" * 200_000)) is Unknown
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=600),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+ANSWERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "ok": st.booleans() | JSON,
+        "result": JSON
+        | st.fixed_dictionaries({"message_id": JSON})
+        | st.lists(st.fixed_dictionaries({"message_id": JSON})),
+        "error_code": st.sampled_from([400, 401, 403, 404, 413, 421, 429, 500, 502]) | JSON,
+        "description": st.sampled_from(["Not Found", "Logged out", "message is not modified"]) | JSON,
+        "parameters": JSON | st.fixed_dictionaries({"retry_after": JSON}),
+    },
+)
+STATUSES = st.integers(100, 599) | st.sampled_from([200, 400, 403, 429, 500])
+
+
+def assert_storable(outcome: Outcome) -> None:
+    """A store can keep it: in PostgreSQL's text, in 64 bits, added to a date."""
+    assert type(outcome) in {Delivered, Snoozed, Unknown, Dead, BotStopped}
+    match outcome:
+        case Delivered(message_ids):
+            assert all(0 < message_id < 2**63 for message_id in message_ids)
+        case Snoozed(retry_after, _, error):
+            assert retry_after > timedelta(0)
+            assert datetime.now(UTC) + retry_after > datetime.now(UTC)
+            assert len(error) <= 500
+            assert "\x00" not in error
+        case Unknown(error, code) | Dead(error, code) | BotStopped(error, code):
+            assert 0 < len(error) <= 500
+            assert "\x00" not in error.encode().decode()
+            assert code is not None
+            assert 100 <= code <= 599
+
+
+class TestNothingRaises:
+    @given(status=STATUSES, answer=ANSWERS | JSON, header=st.none() | st.text(max_size=30))
+    @example(status=429, answer={"ok": False, "parameters": {"retry_after": 1e-9}}, header=None)
+    def test_json_of_any_shape(self, status: int, answer: object, header: str | None) -> None:
+        body = json.dumps(answer).encode()
+
+        assert_storable(classify(status, body, retry_after=header, secret="7000001:AAverySecretPartOfAToken"))
+
+    @given(status=STATUSES, body=st.binary(max_size=200))
+    def test_any_bytes(self, status: int, body: bytes) -> None:
+        assert_storable(classify(status, body))
+
+    @given(answer=ANSWERS, end=st.integers(0, 2000))
+    def test_an_answer_cut_anywhere_is_never_delivered(self, answer: dict[str, Any], end: int) -> None:
+        body = json.dumps({**answer, "ok": True}).encode()
+
+        assert type(classify(200, body[: min(end, len(body) - 1)])) is Unknown
