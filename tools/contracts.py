@@ -1,4 +1,8 @@
-"""A contract for import-linter: modules that import the standard library, named siblings, and nothing else."""
+"""Contracts for import-linter that it does not have.
+
+`standard_library_only`: modules that import the standard library, named siblings, and nothing else.
+`ports_between`: adapters that import no other adapter, and an engine that imports no adapter and is imported by none.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +42,37 @@ class StandardLibraryOnly(Contract):
             output.print_error(
                 f"{breach['importer']}:{breach['line_number']}: {breach['line_contents']}: not the standard library"
             )
+
+
+class PortsBetween(Contract):
+    """No adapter imports another or the engine, directly or through others; the engine imports no adapter.
+
+    Modules of the engine may import each other. A module that does not exist yet is passed over.
+    """
+
+    type_name = "ports_between"
+
+    adapters = fields.SetField(subfield=fields.StringField())
+    engine = fields.SetField(subfield=fields.StringField())
+
+    def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:  # noqa: ARG002, FBT001 -- the base's signature
+        """Look at the adapters with each engine module in turn: none of them may reach another."""
+        adapters = cast("set[str]", self.adapters) & graph.modules
+        engine = cast("set[str]", self.engine) & graph.modules
+        breaches = {
+            (route.heads, route.middle, route.tails)
+            for sibling in [*sorted(engine), None]
+            for dependency in graph.find_illegal_dependencies_for_layers(
+                layers=(adapters if sibling is None else adapters | {sibling},)
+            )
+            for route in dependency.routes
+        }
+        return ContractCheck(kept=not breaches, metadata={"breaches": breaches})
+
+    def render_broken_contract(self, check: ContractCheck) -> None:
+        """Name each chain of imports."""
+        for heads, middle, tails in sorted(check.metadata["breaches"], key=str):
+            output.print_error(" -> ".join([", ".join(sorted(heads)), *middle, ", ".join(sorted(tails))]))
 
 
 def names(field: fields.SetField | None) -> set[str]:
