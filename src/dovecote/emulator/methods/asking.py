@@ -1,0 +1,76 @@
+"""Methods that ask, and the answer to a pressed button."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dovecote.emulator.entities import utf16_length
+from dovecote.emulator.methods.registry import method
+from dovecote.emulator.reading import text_parameter
+from dovecote.emulator.refusal import Refusal, bad_request
+
+if TYPE_CHECKING:
+    from dovecote.emulator.methods.registry import Call
+
+CALLBACK_ANSWER = 200
+
+
+@method("getMe", acts=False)
+def get_me(call: Call) -> Any:
+    """The bot itself."""
+    return {
+        **call.world.bot(call.bot_id),
+        "can_join_groups": True,
+        "can_read_all_group_messages": False,
+        "supports_inline_queries": False,
+        "can_connect_to_business": False,
+        "has_main_web_app": False,
+    }
+
+
+@method("getChat", acts=False)
+def get_chat(call: Call) -> Any:
+    """A chat in full."""
+    full: dict[str, Any] = {
+        **call.chat(),
+        "accent_color_id": 0,
+        "max_reaction_count": 11,
+        "accepted_gift_types": {
+            "unlimited_gifts": True,
+            "limited_gifts": True,
+            "unique_gifts": True,
+            "premium_subscription": True,
+            "gifts_from_channels": True,
+        },
+    }
+    if full["type"] != "private":
+        full["permissions"] = {
+            name: True
+            for name in (
+                "can_send_messages",
+                "can_send_audios",
+                "can_send_documents",
+                "can_send_photos",
+                "can_send_videos",
+                "can_send_video_notes",
+                "can_send_voice_notes",
+                "can_send_polls",
+                "can_send_other_messages",
+                "can_add_web_page_previews",
+                "can_change_info",
+                "can_invite_users",
+                "can_pin_messages",
+                "can_manage_topics",
+            )
+        }
+    return full
+
+
+@method("answerCallbackQuery")
+def answer_callback_query(call: Call) -> Any:
+    """Answer a pressed button. Nobody presses buttons here, so any identifier is taken but an empty one."""
+    if not text_parameter(call.parameters, "callback_query_id"):
+        raise bad_request("Query is too old and response timeout expired or query ID is invalid")
+    if utf16_length(text_parameter(call.parameters, "text")) > CALLBACK_ANSWER:
+        raise Refusal(400, "Bad Request: MESSAGE_TOO_LONG")
+    return True

@@ -1,0 +1,180 @@
+"""Methods that send files: one each, and albums."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dovecote.emulator.files import File, file_parameter
+from dovecote.emulator.methods.posting import album_head, post, put, replied
+from dovecote.emulator.methods.registry import method
+from dovecote.emulator.reading import (
+    boolean_parameter,
+    integer_parameter,
+    json_of,
+    required_text,
+    string_field,
+    text_parameter,
+)
+from dovecote.emulator.refusal import bad_request
+from dovecote.emulator.text import caption, caption_fields, check_caption
+
+if TYPE_CHECKING:
+    from dovecote.emulator.methods.registry import Call
+
+ALBUM = range(2, 11)
+ALBUM_KINDS = frozenset({"photo", "video", "audio", "document"})
+DEFAULT_TYPES = {
+    "video": "video/mp4",
+    "audio": "audio/mpeg",
+    "voice": "audio/ogg",
+    "animation": "video/mp4",
+}
+
+
+def content_of(kind: str, file: File, parameters: Mapping[str, Any], bot_id: int) -> dict[str, Any]:
+    """The members of a message that carry the file."""
+    fields = file.fields(bot_id)
+    if kind == "photo":
+        return {"photo": [fields | {"width": file.width, "height": file.height}], **_spoiler(parameters)}
+    if kind == "sticker":
+        name = (file.name or "").lower()
+        described = {
+            "type": "regular",
+            "width": 512,
+            "height": 512,
+            "is_animated": name.endswith(".tgs"),
+            "is_video": name.endswith(".webm"),
+        }
+        emoji = text_parameter(parameters, "emoji")
+        return {"sticker": fields | described | ({"emoji": emoji} if emoji else {})}
+    media_type = file.content_type or DEFAULT_TYPES.get(kind)
+    if media_type:
+        fields["mime_type"] = media_type
+    if file.name and kind != "voice":
+        fields["file_name"] = file.name
+    if kind == "document":
+        return {"document": fields}
+    document = dict(fields)
+    fields["duration"] = integer_parameter(parameters, "duration")
+    if kind in {"video", "animation"}:
+        fields["width"] = integer_parameter(parameters, "width")
+        fields["height"] = integer_parameter(parameters, "height")
+    if kind == "audio":
+        for name in ("performer", "title"):
+            if text_parameter(parameters, name):
+                fields[name] = text_parameter(parameters, name)
+    content: dict[str, Any] = {kind: fields}
+    if kind == "animation":
+        # Telegram shows it twice, for clients from before animations.
+        content["document"] = document
+    if kind in {"video", "animation"}:
+        content |= _spoiler(parameters)
+    return content
+
+
+def _spoiler(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {"has_media_spoiler": True} if boolean_parameter(parameters, "has_spoiler") else {}
+
+
+def _send_file(call: Call, kind: str) -> Any:
+    parameters = call.parameters
+    file = file_parameter(kind, parameters.get(kind), call.uploads, call.bot_id, name=kind)
+    if file is None:
+        raise bad_request(f"There is no {kind} in the request")
+    content = content_of(kind, file, parameters, call.bot_id)
+    if kind == "sticker":
+        return post(call, content)
+    formatted = caption(parameters)
+    content |= caption_fields(formatted, parameters)
+    return post(call, content, lambda: check_caption(formatted))
+
+
+@method("sendPhoto")
+def send_photo(call: Call) -> Any:
+    """A picture."""
+    return _send_file(call, "photo")
+
+
+@method("sendDocument")
+def send_document(call: Call) -> Any:
+    """Any file."""
+    return _send_file(call, "document")
+
+
+@method("sendVideo")
+def send_video(call: Call) -> Any:
+    """A film."""
+    return _send_file(call, "video")
+
+
+@method("sendAudio")
+def send_audio(call: Call) -> Any:
+    """Music."""
+    return _send_file(call, "audio")
+
+
+@method("sendVoice")
+def send_voice(call: Call) -> Any:
+    """A voice message."""
+    return _send_file(call, "voice")
+
+
+@method("sendAnimation")
+def send_animation(call: Call) -> Any:
+    """A film without sound that repeats."""
+    return _send_file(call, "animation")
+
+
+@method("sendSticker")
+def send_sticker(call: Call) -> Any:
+    """A sticker."""
+    return _send_file(call, "sticker")
+
+
+@method("sendMediaGroup")
+def send_media_group(call: Call) -> Any:
+    """An album: one call, a message for each of its 2-10 items."""
+    parameters = call.parameters
+    required_text(parameters, "media")
+    given = json_of(parameters["media"], "media")
+    if not isinstance(given, list):
+        raise bad_request("Expected an Array of InputMedia")
+    items = [_album_item(call, item) for item in given]
+    chat = call.chat()
+    reply = replied(call, chat)
+    if len(items) not in ALBUM:
+        many = "many" if len(items) >= ALBUM.stop else "few"
+        raise bad_request(f"Too {many} messages to send as an album")
+    kinds = {kind for kind, _ in items}
+    for kind in ("audio", "document"):
+        if kind in kinds and len(kinds) > 1:
+            raise bad_request(f"{kind.capitalize()} can't be mixed with other media types")
+    for item in given:
+        check_caption(caption(item))
+    album = call.world.next_album()
+    sent: list[Any] = []
+    for _, content in items:
+        head = album_head(call, chat) | {"media_group_id": album}
+        if reply is not None:
+            head["reply_to_message"] = reply
+        sent.append(put(call, chat, head | content))
+    return sent
+
+
+def _album_item(call: Call, item: Any) -> tuple[str, dict[str, Any]]:
+    if not isinstance(item, Mapping):
+        raise bad_request("Can't parse InputMedia: expected an Object")
+    try:
+        kind = string_field(item, "type", required=True)
+        media = string_field(item, "media")
+    except ValueError as error:
+        raise bad_request(f"Can't parse InputMedia: {error}") from None
+    if kind == "animation":
+        raise bad_request("Can't parse InputMedia: type \"animation\" can't be used in sendMediaGroup")
+    if kind not in ALBUM_KINDS:
+        raise bad_request(f'Can\'t parse InputMedia: type "{kind}" is unsupported')
+    file = file_parameter(kind, media, call.uploads, call.bot_id)
+    if file is None:
+        raise bad_request("Can't parse InputMedia: media not found")
+    return kind, content_of(kind, file, item, call.bot_id) | caption_fields(caption(item), item)

@@ -1,0 +1,53 @@
+"""The table of methods, and what one is given. A method is a function from a call to its result; it raises Refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dovecote.emulator.reading import Upload
+    from dovecote.emulator.world import World
+
+
+class Call:
+    """One call of a bot. The method leaves in it which messages it made or changed, for the record."""
+
+    __slots__ = ("bot_id", "message_ids", "parameters", "space", "uploads", "world")
+
+    def __init__(self, world: World, bot_id: int, parameters: Mapping[str, Any], uploads: Mapping[str, Upload]) -> None:
+        self.world = world
+        self.bot_id = bot_id
+        self.parameters = parameters
+        self.uploads = uploads
+        self.message_ids: tuple[int, ...] = ()
+        self.space = 0
+
+    def chat(self, name: str = "chat_id") -> dict[str, Any]:
+        """The chat that the parameter names. Raises Refusal."""
+        return self.world.chat(self.parameters.get(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method under Telegram's spelling. One that acts is counted among the accepted; one that only asks is not."""
+
+    name: str
+    run: Callable[[Call], Any]
+    acts: bool
+
+
+METHODS: dict[str, Method] = {}
+
+
+def method(name: str, *, acts: bool = True) -> Callable[[Callable[[Call], Any]], Callable[[Call], Any]]:
+    """Add the function to the table, under the name in lower case."""
+
+    def add(run: Callable[[Call], Any]) -> Callable[[Call], Any]:
+        METHODS[name.lower()] = Method(name, run, acts)
+        return run
+
+    return add

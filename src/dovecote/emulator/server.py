@@ -1,0 +1,223 @@
+"""Serving the emulator: in the running event loop for tests, or as a process of its own.
+
+uvicorn's HTTP protocol is used without uvicorn's server, whose start and stop belong to a whole process: it takes over
+signals and needs up to three tenths of a second to end. The protocol's access log stays off whatever the process logs:
+its lines would carry the bots' tokens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from random import Random
+from typing import TYPE_CHECKING, Any, Self
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from dovecote.emulator.application import Application
+from dovecote.emulator.records import DEFAULT_CAPACITY, Record
+from dovecote.emulator.script import Rule
+from dovecote.emulator.world import Clock, World
+from dovecote.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+DEFAULT_PORT = 8081
+KEEP_ALIVE_SECONDS = 75
+STOP_SECONDS = 5.0
+
+
+class Emulator:
+    """A Bot API server on this machine, in the running event loop.
+
+    `port` 0 takes a free one. `tokens` limits which bots there are (None: every well-formed token is a bot). At most
+    `capacity` records and their messages are kept. `seed` makes dice and poll ids repeatable. Entering it, or `start`,
+    raises InvalidConfiguration when the address cannot be had.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tokens: Iterable[str] | None = None,
+        capacity: int = DEFAULT_CAPACITY,
+        clock: Clock | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._clock = clock or Clock()
+        self._seed = seed
+        self._application = Application(tokens=tokens, capacity=capacity, clock=self._clock, world=self._world)
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+
+    def _world(self) -> World:
+        return World(self._clock, Random(self._seed))  # noqa: S311 - dice, not secrets
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop."""
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen. Raises InvalidConfiguration when the address cannot be had."""
+        listener = _listen(self._host, self._port)
+        self._port = listener.getsockname()[1]
+        config = Config(
+            self._application,
+            interface="asgi3",
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        )
+        config.load()
+        # Past uvicorn's own wrapping: with a root logger at its trace level it would log every path.
+        config.loaded_app = self._application
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: _Protocol(config, self._state, {}, loop), sock=listener, backlog=config.backlog
+        )
+
+    async def stop(self) -> None:
+        """Stop listening, cut every connection, and wait until nothing of this is left in the loop."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+        async with asyncio.timeout(STOP_SECONDS):
+            while self._state.connections or self._state.tasks:
+                tasks = list(self._state.tasks)
+                await (asyncio.wait(tasks) if tasks else asyncio.sleep(0))
+            await self._server.wait_closed()
+        self._server = None
+
+    @property
+    def url(self) -> str:
+        """Where it is, as `http://host:port`."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    @property
+    def requests(self) -> Sequence[Record]:
+        """Every request in order. The list is live: look at it again after more have come."""
+        return self._application.journal.records
+
+    @property
+    def accepted(self) -> Sequence[Record]:
+        """The requests that Telegram would have acted on, in order. The list is live."""
+        return self._application.journal.accepted
+
+    def counts(self) -> dict[str, int]:
+        """Requests, accepted and refused since the last reset, and how many records are kept."""
+        return self._application.journal.counts()
+
+    def script(self, *rules: Rule) -> None:
+        """Add scripted answers."""
+        self._application.script.add(rules)
+
+    def reset(self) -> None:
+        """Forget every record, message and rule; message ids begin again."""
+        self._application.reset()
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's protocol, which also hands the application its transport: some answers are a closed connection."""
+
+    def __init__(
+        self, config: Config, state: ServerState, app_state: dict[str, Any], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(config, state, app_state, loop)
+        self.access_log = False
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["state"]["transport"] = self.transport
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise InvalidConfiguration(
+            [f"port {port} of {host} cannot be had ({error}): choose another with --port, or 0 for a free one."]
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
+def run_emulator(
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    *,
+    tokens: Iterable[str] | None = None,
+    capacity: int = DEFAULT_CAPACITY,
+    on_ready: Callable[[str], None] | None = None,
+    until_input_ends: bool = False,
+) -> None:
+    """Serve until SIGINT or SIGTERM, in an event loop of its own.
+
+    `on_ready` is called with the URL once it listens. With `until_input_ends` it also ends when standard input does,
+    so that it never outlives a parent that was killed. Raises InvalidConfiguration when the address cannot be had.
+    """
+    emulator = Emulator(host=host, port=port, tokens=tokens, capacity=capacity)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(emulator, on_ready, until_input_ends=until_input_ends))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop  # noqa: PLC0415 - it does not exist on Windows
+
+    return uvloop.new_event_loop
+
+
+async def _serve(emulator: Emulator, on_ready: Callable[[str], None] | None, *, until_input_ends: bool) -> None:
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    # Millions of records live long and form no cycles: the collector would walk them all, again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 1_000)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows: there KeyboardInterrupt ends the runner
+            loop.add_signal_handler(number, over.set)
+    async with emulator:
+        if until_input_ends:
+            loop.add_reader(sys.stdin.fileno(), _read_input, over)
+        if on_ready is not None:
+            on_ready(emulator.url)
+        await over.wait()
+        if until_input_ends:
+            loop.remove_reader(sys.stdin.fileno())
+
+
+def _read_input(over: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        over.set()

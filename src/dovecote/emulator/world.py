@@ -1,0 +1,138 @@
+"""The emulated Telegram: bots, chats, and the messages that are in them.
+
+By default every chat exists. A chat's kind follows from its id as it does at Telegram: positive is private, below
+-10^12 a supergroup (or a channel, when it was first met under its @name), and any other negative number a basic group.
+Message ids are counted per bot in private chats and basic groups and per chat elsewhere, again as at Telegram.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from dovecote.emulator.reading import text_of
+from dovecote.emulator.refusal import bad_request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SUPERGROUPS_BELOW = -(10**12)
+LARGEST_CHAT_ID = 2**52
+NAMES_KEPT = 100_000
+
+
+class Clock:
+    """The emulator's time, in one place so that a suite can bring its own."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back; on Linux comparable over the processes of a machine."""
+        return time.monotonic()
+
+    def time(self) -> float:
+        """Seconds since 1970, UTC."""
+        return time.time()
+
+
+class Messages:
+    """Messages by the space that their ids are counted in. A message is kept as the JSON that was answered."""
+
+    def __init__(self) -> None:
+        self._spaces: dict[int, dict[int, bytes]] = {}
+        self._last: dict[int, int] = {}
+
+    @staticmethod
+    def space(bot_id: int, chat_id: int) -> int:
+        """Which numbering the chat's messages belong to."""
+        return chat_id if chat_id < SUPERGROUPS_BELOW else bot_id
+
+    def next_id(self, space: int) -> int:
+        """A message id that is new there."""
+        number = self._last.get(space, 0) + 1
+        self._last[space] = number
+        return number
+
+    def put(self, space: int, message_id: int, message: bytes) -> None:
+        """Keep a message, or its edited form."""
+        kept = self._spaces.get(space)
+        if kept is None:
+            kept = self._spaces[space] = {}
+        kept[message_id] = message
+
+    def find(self, bot_id: int, chat_id: int, message_id: int) -> dict[str, Any] | None:
+        """The message, if the bot can see it in that chat."""
+        found = self._spaces.get(self.space(bot_id, chat_id), {}).get(message_id)
+        if found is None:
+            return None
+        message: dict[str, Any] = orjson.loads(found)
+        return message if message["chat"]["id"] == chat_id else None
+
+    def forget(self, space: int, message_ids: Iterable[int]) -> None:
+        """Drop messages; those that are gone already are skipped."""
+        kept = self._spaces.get(space)
+        if kept is not None:
+            for message_id in message_ids:
+                kept.pop(message_id, None)
+
+
+class World:
+    """Everything that calls read and change."""
+
+    def __init__(self, clock: Clock, random: Random) -> None:
+        self.clock = clock
+        self.random = random
+        self.messages = Messages()
+        self._users: dict[int, orjson.Fragment] = {}
+        self._names: dict[int, str] = {}
+        self._albums = 0
+
+    def bot(self, bot_id: int) -> dict[str, Any]:
+        """The bot as a User."""
+        return {"id": bot_id, "is_bot": True, "first_name": f"Bot {bot_id}", "username": f"bot{bot_id}_bot"}
+
+    def bot_json(self, bot_id: int) -> orjson.Fragment:
+        """The bot as a User, ready to be put into an answer."""
+        user = self._users.get(bot_id)
+        if user is None:
+            user = self._users[bot_id] = orjson.Fragment(orjson.dumps(self.bot(bot_id)))
+        return user
+
+    def chat(self, given: Any) -> dict[str, Any]:
+        """The chat that a `chat_id` names. Raises Refusal: empty, or not found."""
+        if type(given) is not int:
+            given = self._chat_id(given)
+        if given == 0 or abs(given) > LARGEST_CHAT_ID:
+            raise bad_request("Chat not found")
+        if given > 0:
+            return {"id": given, "first_name": f"User {given}", "type": "private"}
+        if given > SUPERGROUPS_BELOW:
+            return {"id": given, "title": f"Group {-given}", "type": "group"}
+        name = self._names.get(given)
+        if name is not None:
+            return {"id": given, "title": name, "username": name, "type": "channel"}
+        return {"id": given, "title": f"Group {SUPERGROUPS_BELOW - given}", "type": "supergroup"}
+
+    def _chat_id(self, given: Any) -> int:
+        text = "" if given is None else text_of(given).strip()
+        if not text:
+            raise bad_request("chat_id is empty")
+        if text.startswith("@"):
+            name = text[1:]
+            if not name.isascii() or not name.replace("_", "").isalnum():
+                raise bad_request("Chat not found")
+            number = SUPERGROUPS_BELOW - 1 - zlib.crc32(name.lower().encode())
+            if number not in self._names and len(self._names) < NAMES_KEPT:
+                self._names[number] = name
+            return number
+        try:
+            return int(text)
+        except ValueError:
+            return 0
+
+    def next_album(self) -> str:
+        """A media group's id that is new."""
+        self._albums += 1
+        return str(13_000_000_000_000_000 + self._albums)
