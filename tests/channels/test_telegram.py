@@ -6,7 +6,7 @@ import asyncio
 import json
 from datetime import timedelta
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -26,6 +26,9 @@ from dovecote.model import (
     Released,
     Snoozed,
 )
+
+if TYPE_CHECKING:
+    from dovecote.ports import Channel
 
 TOKEN = "7000001:AAverySecretPartOfATokenThatNobodySees"
 TIMEOUT = timedelta(seconds=10)
@@ -83,8 +86,8 @@ class TestRequest:
 
     async def test_a_server_under_a_path(self) -> None:
         async with ScriptedServer(deliver) as server:
-            channel = TelegramChannel(f"{server.base_url}/telegram/")
-            await send(channel, claimed(None, "{}", "getMe"))
+            channel: Channel = TelegramChannel(f"{server.base_url}/telegram/")
+            await channel.send(claimed(None, "{}", "getMe"), TOKEN, timeout=TIMEOUT)
             await channel.close()
 
         assert server.requests[0].line == f"POST /telegram/bot{TOKEN}/getMe HTTP/1.1"
@@ -336,6 +339,8 @@ class TestClose:
             sending = asyncio.create_task(send(channel))
             await soon(server.read_whole.wait())
 
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(channel.close(), 0.05)
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(channel.close(), 0.05)
             release.set()
