@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 class OutboxStore(Protocol):
     """The outbox as a worker sees it. Time is the store's own clock."""
 
+    statements: int
+    """How many statements it has executed so far."""
+
     async def cycle(
         self,
         settlements: Sequence[Settlement],
@@ -72,6 +75,9 @@ class BotStore(Protocol):
     async def set_token(self, name: str, *, token_sealed: str | None, token_variable: str | None) -> None:
         """Replace the token and start the bot again if it was stopped. Raises UnknownBot."""
 
+    async def reseal(self, name: str, token_sealed: str) -> None:
+        """Replace the sealed form of the same token; a stopped bot stays stopped. Raises UnknownBot."""
+
     async def set_limits(
         self,
         name: str,
@@ -116,3 +122,23 @@ class Channel(Protocol):
 
     async def close(self) -> None:
         """Let requests in flight end, then close every connection."""
+
+
+class TokenSource(Protocol):
+    """Bot tokens for sending. They are held in memory and never shown."""
+
+    async def token(self, bot_id: int) -> str:
+        """The bot's token. Raises TokenUnreadable."""
+
+    def forget(self, bot_id: int) -> None:
+        """Read it afresh next time: Telegram refused it."""
+
+
+class Observer(Protocol):
+    """Who counts what the worker does. Called once per cycle, never once per notification."""
+
+    def cycle_done(self, seconds: float, cycle: Cycle) -> None:
+        """A cycle took so long and did this."""
+
+    def settled(self, settlements: Sequence[Settlement]) -> None:
+        """These outcomes are recorded."""

@@ -56,11 +56,12 @@ class Database:
         self.url = url
         self.is_postgresql = url.get_backend_name() == "postgresql"
         self.tables: Tables = POSTGRESQL if self.is_postgresql else SQLITE
-        self._async_engine: AsyncEngine | None = None
+        # Of PostgreSQL; SQLite runs in threads instead.
+        self.async_engine: AsyncEngine | None = None
         self._engine: Engine | None = None
         if self.is_postgresql:
             try:
-                self._async_engine = create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_size=2)
+                self.async_engine = create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_size=2)
             except ModuleNotFoundError as error:
                 raise MissingExtra("postgres", "An outbox on PostgreSQL") from error
         else:
@@ -74,8 +75,8 @@ class Database:
         Raises StoreUnavailable when the database cannot be reached, NotMigrated when tables are missing.
         """
         try:
-            if self._async_engine is not None:
-                async with self._async_engine.begin() as connection:
+            if self.async_engine is not None:
+                async with self.async_engine.begin() as connection:
                     return await connection.run_sync(function)
             return await asyncio.to_thread(self._run_in_thread, function, write=write)
         except (OperationalError, InterfaceError, ProgrammingError, DBAPIError, OSError, TimeoutError) as error:
@@ -126,8 +127,8 @@ class Database:
 
     async def close(self) -> None:
         """Give back every connection."""
-        if self._async_engine is not None:
-            await self._async_engine.dispose()
+        if self.async_engine is not None:
+            await self.async_engine.dispose()
         if self._engine is not None:
             self._engine.dispose()
 

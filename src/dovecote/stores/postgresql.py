@@ -70,6 +70,7 @@ class PostgreSQLOutbox:
         self._woken = asyncio.Event()
         self._wish_ends_at = 0.0
         self._full_claims = 0
+        self.statements = 0
 
     async def cycle(
         self,
@@ -105,6 +106,7 @@ class PostgreSQLOutbox:
             try:
                 if self._connection is None or self._connection.is_closed():
                     self._connection = await asyncpg.connect(self._dsn, server_settings=SESSION, command_timeout=60)
+                self.statements += 1
                 rows: list[asyncpg.Record] = await self._connection.fetch(CYCLE, *arguments)
                 return rows  # noqa: TRY300 (an else would stand far from its try)
             except asyncpg.PostgresError as error:
@@ -136,6 +138,7 @@ class PostgreSQLOutbox:
                 self._listener = await asyncpg.connect(self._dsn, server_settings=SESSION, command_timeout=60)
                 await self._listener.add_listener(CHANNEL, lambda *_: self._woken.set())
             assert self._listener is not None  # noqa: S101 (connected above)
+            self.statements += 1
             await self._listener.execute(WISH, self._id, float(WISH_SECONDS))
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
             # Waking is a convenience and the poll goes on; an outage is reported by the cycle, which needs it.

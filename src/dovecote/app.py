@@ -1,0 +1,288 @@
+"""The composition root: the one place that knows every adapter and puts the parts together."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Self, overload
+
+from dovecote.batch import BatchSummary, process_batch
+from dovecote.channels.telegram import TelegramChannel
+from dovecote.config import Settings, load_settings
+from dovecote.model import State
+from dovecote.observability.metrics import Metrics
+from dovecote.retry import RetryPolicy
+from dovecote.sender import Sender
+from dovecote.stores.bots import Bots
+from dovecote.stores.database import Database, outbox_url
+from dovecote.stores.enqueue import Enqueuer
+from dovecote.stores.history import History
+from dovecote.stores.sqlite import SQLiteOutbox
+from dovecote.tokens import BotTokens
+from dovecote.unit_of_work import ClaimedOutbox, UnitOfWork
+from dovecote.vault import Vault
+from dovecote.worker import Worker, WorkerSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from dovecote.model import Bot, Notification, NotificationRecord, Stats
+    from dovecote.ports import OutboxStore
+
+PRIVATE_LIMIT = (3, 3.0)
+GROUP_LIMIT = (20, 60.0)
+UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
+
+
+class Dovecote:
+    """An outbox and everything that works on it.
+
+    `Dovecote("sqlite:///dovecote.db")` or `Dovecote("postgresql://...")`; without a URL it is the configured one. All
+    other settings come from `settings`, or from `dovecote.toml` and the `DOVECOTE_*` variables. Nothing is opened
+    before it is needed. Raises InvalidConfiguration with every fault, MissingExtra for PostgreSQL without its driver.
+
+    The Dovecote that was made last in a process is the one that `UnitOfWork()` and `process_notifications_batch()`
+    mean.
+    """
+
+    def __init__(self, url: str | None = None, *, settings: Settings | None = None) -> None:
+        self.settings = settings or load_settings()
+        self.database = Database(outbox_url(url or self.settings.database.url))
+        self.metrics = Metrics()
+        self._bots = Bots(self.database)
+        self._history = History(self.database)
+        self._enqueuer = Enqueuer(self.database, key_window=self.settings.enqueue.key_window)
+        self._vault = Vault(self.settings.encryption.ring())
+        self._store: OutboxStore | None = None
+        self._sender: Sender | None = None
+        self._channel: TelegramChannel | None = None
+        _remember(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"Dovecote({self.database.url.render_as_string(hide_password=True)!r})"
+
+    async def close(self) -> None:
+        """Give back every connection. May be called again."""
+        if self._channel is not None:
+            await self._channel.close()
+        if self._store is not None:
+            await self._store.close()
+        await self.database.close()
+        self._channel = self._store = self._sender = None
+        _forget(self)
+
+    # The application's side.
+
+    @overload
+    async def enqueue(self, connection: Any, notifications: Notification) -> int: ...
+
+    @overload
+    async def enqueue(self, connection: Any, notifications: Sequence[Notification]) -> list[int]: ...
+
+    async def enqueue(self, connection: Any, notifications: Notification | Sequence[Notification]) -> int | list[int]:
+        """Write notifications in the transaction of `connection`, and answer their ids. Never commits.
+
+        Takes SQLAlchemy's AsyncSession, AsyncConnection, Session and Connection, an asyncpg connection, and a
+        sqlite3 connection, on the outbox's database and in a transaction. A key that is known already changes nothing
+        and answers the id of the first. Raises InvalidNotification and UnknownBot before anything is written,
+        UnsupportedConnection, WrongDatabase, NotMigrated.
+        """
+        return await self._enqueuer.enqueue(connection, notifications)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        """A transaction of its own on the outbox's database, for whoever has none: what it yields goes to `enqueue`."""
+        engine = self.database.async_engine
+        if engine is not None:
+            async with engine.begin() as connection:
+                yield connection
+            return
+        lite = sqlite3.connect(str(self.database.url.database), isolation_level=None, timeout=10)
+        try:
+            lite.execute("BEGIN IMMEDIATE")
+            yield lite
+            lite.execute("COMMIT")
+        finally:
+            lite.close()
+
+    # The delivery's side.
+
+    @property
+    def store(self) -> OutboxStore:
+        """The outbox as workers see it."""
+        if self._store is None:
+            if self.database.is_postgresql:
+                from dovecote.stores.postgresql import PostgreSQLOutbox  # noqa: PLC0415 (an extra)
+
+                self._store = PostgreSQLOutbox(self.database.url, listen=self.settings.worker.listen)
+            else:
+                self._store = SQLiteOutbox(self.database.url)
+        return self._store
+
+    @property
+    def sender(self) -> Sender:
+        """What sends a claimed notification through the Bot API."""
+        if self._sender is None:
+            telegram = self.settings.telegram
+            self._channel = TelegramChannel(telegram.base_url, max_connections=telegram.connections)
+            tokens = BotTokens(self._bots, self.unseal)
+            self._sender = Sender(
+                self._channel, tokens, timeout=telegram.timeout, unreadable_pause=UNREADABLE_TOKEN_PAUSE
+            )
+        return self._sender
+
+    def unit_of_work(self) -> UnitOfWork:
+        """A unit of work on this outbox."""
+        return UnitOfWork(self.store, lease=self.settings.worker.lease, policy=self._retry_policy())
+
+    def worker(self) -> Worker:
+        """A worker on this outbox, ready to `run`."""
+        chosen = self.settings.worker
+        settings = WorkerSettings(
+            batch_size=chosen.batch_size,
+            concurrency=chosen.concurrency,
+            lease=chosen.lease,
+            poll_interval=chosen.poll_interval,
+            flush_interval=chosen.flush_interval,
+            drain_deadline=chosen.drain_deadline,
+        )
+        outbox: ClaimedOutbox = self.unit_of_work().outbox
+        return Worker(self.store, outbox, self.sender, settings, self.metrics)
+
+    async def process_notifications_batch(self, *, batch_size: int = 100) -> BatchSummary:
+        """Claim one batch in one query, send it, record all outcomes in one commit, and say what came of it."""
+        chosen = self.settings.worker
+        return await process_batch(
+            self.unit_of_work(),
+            self.sender,
+            batch_size=batch_size,
+            concurrency=chosen.concurrency,
+            lease=chosen.lease,
+        )
+
+    def _retry_policy(self) -> RetryPolicy:
+        retry = self.settings.retry
+        return RetryPolicy(attempts=retry.attempts, first=retry.first, longest=retry.longest)
+
+    # The operator's side.
+
+    async def migrate(self) -> None:
+        """Bring the schema to this version's. Safe to call from many instances at once."""
+        await self.database.migrate()
+
+    async def check(self) -> None:
+        """Raise NotMigrated, StoreUnavailable or TokenUnreadable if a worker could not work."""
+        await self.database.check_migrated()
+        for bot in await self._bots.bots():
+            if bot.stopped_reason is None:
+                self.unseal(bot)
+
+    def unseal(self, bot: Bot) -> str:
+        """A bot's token. Raises TokenUnreadable."""
+        return self._vault.open(bot, os.environ)
+
+    async def add_bot(
+        self,
+        name: str,
+        *,
+        token: str | None = None,
+        token_variable: str | None = None,
+        pace: float | None = 30.0,
+        private_limit: tuple[int, float] | None = PRIVATE_LIMIT,
+        group_limit: tuple[int, float] | None = GROUP_LIMIT,
+    ) -> Bot:
+        """Add a bot, with its token (kept sealed) or the name of the environment variable that holds it.
+
+        `pace` is messages per second over all workers; the limits are (messages, seconds) per chat. None switches one
+        off, which only a server of one's own allows.
+        """
+        if (token is None) == (token_variable is None):
+            raise ValueError(f'bot "{name}": give either its token or the name of the variable that holds it.')
+        return await self._bots.add_bot(
+            name,
+            token_sealed=None if token is None else self._vault.seal(token),
+            token_variable=token_variable,
+            pace=pace,
+            private_limit=private_limit,
+            group_limit=group_limit,
+        )
+
+    async def set_token(self, name: str, *, token: str | None = None, token_variable: str | None = None) -> None:
+        """Replace a bot's token, and start the bot again if Telegram had refused the old one. Raises UnknownBot."""
+        if (token is None) == (token_variable is None):
+            raise ValueError(f'bot "{name}": give either its token or the name of the variable that holds it.')
+        sealed = None if token is None else self._vault.seal(token)
+        await self._bots.set_token(name, token_sealed=sealed, token_variable=token_variable)
+
+    async def reseal_tokens(self) -> int:
+        """Seal every stored token with the first key of the ring, and answer how many there were."""
+        sealed = [bot for bot in await self._bots.bots() if bot.token_sealed is not None]
+        for bot in sealed:
+            await self._bots.reseal(bot.name, self._vault.reseal(str(bot.token_sealed)))
+        return len(sealed)
+
+    async def set_limits(
+        self,
+        name: str,
+        *,
+        pace: float | None,
+        private_limit: tuple[int, float] | None = PRIVATE_LIMIT,
+        group_limit: tuple[int, float] | None = GROUP_LIMIT,
+    ) -> None:
+        """Replace a bot's limits; workers keep to them from their next claim. Raises UnknownBot."""
+        await self._bots.set_limits(name, pace=pace, private_limit=private_limit, group_limit=group_limit)
+
+    async def bots(self) -> Sequence[Bot]:
+        """All bots, by name."""
+        return await self._bots.bots()
+
+    async def notification(self, notification_id: int) -> NotificationRecord:
+        """One notification's life so far. Raises UnknownNotification."""
+        return await self._history.notification(notification_id)
+
+    async def dead_letters(
+        self, *, bot: str | None = None, before_id: int | None = None, limit: int = 50
+    ) -> Sequence[NotificationRecord]:
+        """Dead letters, the newest first, a page at a time. Raises UnknownBot."""
+        return await self._history.settled(State.DEAD, bot=bot, before_id=before_id, limit=limit)
+
+    async def replay(self, ids: Sequence[int]) -> Sequence[int]:
+        """Make dead letters due again with a fresh count of failures; answers the ids that were dead."""
+        return await self._history.replay(ids)
+
+    async def stats(self, *, bot: str | None = None) -> Stats:
+        """The outbox and its history in numbers. Raises UnknownBot."""
+        return await self._history.stats(bot=bot)
+
+
+_open: list[Dovecote] = []
+
+
+def _remember(dovecote: Dovecote) -> None:
+    _open.append(dovecote)
+
+
+def _forget(dovecote: Dovecote) -> None:
+    if dovecote in _open:
+        _open.remove(dovecote)
+
+
+def configured() -> Dovecote:
+    """The Dovecote that was made last and is not closed; where there is none, one from the settings."""
+    return _open[-1] if _open else Dovecote()
+
+
+async def process_notifications_batch(*, batch_size: int = 100) -> BatchSummary:
+    """Claim, send and record one batch of the configured Dovecote. See `Dovecote.process_notifications_batch`."""
+    return await configured().process_notifications_batch(batch_size=batch_size)
+
+
+UnitOfWork.configured = staticmethod(lambda: configured().unit_of_work())

@@ -1,0 +1,44 @@
+"""When to try again: exponential backoff with full jitter, and how many failures are too many. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from dovecote.model import DeliveryPolicy, Failed, Unknown
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from dovecote.model import ClaimedNotification, Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """Up to `attempts` counted failures; pauses grow from `first` to `longest`."""
+
+    attempts: int = 8
+    first: timedelta = timedelta(seconds=1)
+    longest: timedelta = timedelta(hours=1)
+
+
+def backoff(failures: int, policy: RetryPolicy, random: Random) -> timedelta:
+    """Full jitter: uniform between zero and the capped exponential (AWS Architecture Blog, 2015)."""
+    ceiling = min(policy.longest, policy.first * 2 ** min(failures - 1, 32))
+    return ceiling * random.random()
+
+
+def retry_in(claimed: ClaimedNotification, outcome: Outcome, policy: RetryPolicy, random: Random) -> timedelta | None:
+    """The pause until the next try of a failed or unknown notification; None when it is given up.
+
+    Under at-most-once what may have arrived is never tried again.
+    """
+    match outcome:
+        case Unknown() if claimed.delivery is DeliveryPolicy.AT_MOST_ONCE:
+            return None
+        case Failed() | Unknown():
+            failures = claimed.failures + 1
+            return None if failures >= policy.attempts else backoff(failures, policy, random)
+        case _:
+            return None

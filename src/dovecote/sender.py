@@ -1,0 +1,69 @@
+"""One claimed notification to one outcome: its slot, its deadline, its token, the channel.
+
+No request starts after the lease's end minus the time that the request may take: by then another worker may hold the
+notification. The check uses the monotonic clock and stands directly before the request, so a process that was frozen
+meets it first when it wakes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from dovecote.errors import TokenUnreadable
+from dovecote.model import BotStopped, Released, Scope, Snoozed, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from dovecote.model import ClaimedNotification, Outcome
+    from dovecote.ports import Channel, TokenSource
+
+logger = logging.getLogger(__name__)
+
+
+class Sender:
+    """Sends claimed notifications; `timeout` is the whole time that one request may take."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        tokens: TokenSource,
+        *,
+        timeout: timedelta,
+        unreadable_pause: timedelta,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._channel = channel
+        self._tokens = tokens
+        self._timeout = timeout
+        self._unreadable_pause = unreadable_pause
+        self.monotonic = monotonic
+
+    async def send(self, claimed: ClaimedNotification, lease_ends_at: float) -> tuple[Outcome, float]:
+        """Send it and answer the outcome and the seconds that it took.
+
+        `lease_ends_at` is on the monotonic clock. Cancelled in the middle, the outcome is unknown.
+        """
+        try:
+            token = await self._tokens.token(claimed.bot_id)
+        except TokenUnreadable as error:
+            # Another worker may be able to read it, so the bot goes on; this one is asked again after a pause.
+            logger.error("%s", error, extra={"notification": claimed.id, "bot": claimed.bot})  # noqa: TRY400
+            return Snoozed(self._unreadable_pause, Scope.CHAT, str(error)), 0.0
+        started_at = self.monotonic()
+        if started_at >= lease_ends_at - self._timeout.total_seconds():
+            return Released(), 0.0
+        try:
+            outcome = await self._channel.send(claimed, token, timeout=self._timeout)
+        except asyncio.CancelledError:
+            outcome = Unknown("it was cut off while it was being sent")
+        except Exception as error:
+            logger.exception("the channel broke", extra={"notification": claimed.id, "bot": claimed.bot})
+            outcome = Unknown(f"the channel broke: {type(error).__name__}")
+        if isinstance(outcome, BotStopped):
+            self._tokens.forget(claimed.bot_id)
+        return outcome, self.monotonic() - started_at
