@@ -1,0 +1,247 @@
+"""What a notification says: its parameters as JSON, and what Telegram would certainly refuse in them. Pure.
+
+The Bot API is open and grows, so nothing is refused here that a server might take: lengths are lower bounds wherever
+markup makes the exact one uncertain.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import reprlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+TEXT_LIMIT: Final = 4096
+CAPTION_LIMIT: Final = 1024
+PARAMS_LIMIT: Final = 1024 * 1024
+ALBUM: Final = range(2, 11)
+DEEPEST: Final = 64
+INTEGERS: Final = range(-(2**63), 2**64)
+# The characters that take two UTF-16 code units.
+TWO_UNITS: Final = range(0x10000, 0x110000)
+
+# Methods that take a caption and no text; names are compared in lower case, as Telegram does.
+CAPTIONED: Final = frozenset(
+    {
+        "sendphoto",
+        "senddocument",
+        "sendvideo",
+        "sendaudio",
+        "sendvoice",
+        "sendanimation",
+        "sendpaidmedia",
+        "sendmediagroup",
+        "copymessage",
+        "editmessagecaption",
+    }
+)
+
+_TAG = re.compile(r"<[^>]*>")
+_ENTITY = re.compile(r"&(?:lt|gt|amp|quot|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});?")
+# What certainly shows nothing: addresses of links, languages of code blocks, and the signs themselves.
+_HIDDEN_BY_MARKDOWN = re.compile(r"\]\((?:\\.|[^)\\])*\)|```[^\n`]*\n|[\\*_~|`\[\]()>!]", re.DOTALL)
+
+
+class Fault(Exception):
+    """A field that cannot be, before it is known where in a sequence it stands. Not for callers."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(field, problem)
+        self.field = field
+        self.problem = problem
+
+
+class _Short(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 60
+        self.maxlist = self.maxtuple = self.maxdict = 3
+        self.maxlevel = 3
+
+
+_SHORT = _Short()
+
+
+def shown(value: object) -> str:
+    """The value for an error message: short, and printable whatever it is."""
+    try:
+        return _SHORT.repr(value)
+    except Exception:  # noqa: BLE001 (a repr is foreign code, and an error message must not fail)
+        return f"a {type(value).__name__}"
+
+
+def sound(value: str, field: str) -> str:
+    """`value` itself, if a database can hold it; raises Fault."""
+    if "\0" in value:
+        raise Fault(field, f"{shown(value)} holds the character NUL, which no message can: remove it.")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise Fault(
+                field,
+                f"{shown(value)} holds half of a surrogate pair at {error.start}, so it is no text:"
+                " decode it anew or remove that.",
+            ) from None
+    return value
+
+
+def plain_params(params: object) -> dict[str, Any]:
+    """`params` as JSON knows it, without what is None at the top, which means not given. Raises Fault."""
+    if type(params) is dict and not params:
+        return {}
+    if not isinstance(params, Mapping):
+        raise Fault(
+            "params",
+            f'{shown(params)} is no mapping: write the method\'s parameters as {{"disable_notification": True}}.',
+        )
+    members = _plain_members(params, ("params", None), DEEPEST)
+    return {name: value for name, value in members.items() if value is not None}
+
+
+# A place in the parameters: a name or a number, and the place that it is in. Written out only for an error.
+_Place = tuple[Any, "_Place | None"]
+
+
+def _field(place: _Place) -> str:
+    step, outer = place
+    return "params" if outer is None else f"{_field(outer)}[{shown(step)}]"
+
+
+def _plain_members(members: Mapping[Any, Any], place: _Place, depth: int) -> dict[str, Any]:
+    answer = {}
+    for name, value in members.items():
+        if not isinstance(name, str):
+            raise Fault(
+                _field(place), f"{shown(name)} is no name: JSON has only text as names, write {shown(shown(name))}."
+            )
+        answer[_plain_text(name, place)] = _plain(value, (name, place), depth - 1)
+    return answer
+
+
+def _plain_text(value: str, place: _Place) -> str:
+    plain = value if type(value) is str else str.__str__(value)
+    return plain if plain.isascii() and "\0" not in plain else sound(plain, _field(place))
+
+
+def _plain(value: Any, place: _Place, depth: int) -> Any:
+    if isinstance(value, str):
+        return _plain_text(value, place)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if value not in INTEGERS:
+            raise Fault(_field(place), "the integer has more than 64 bits: write it as text if the method takes text.")
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise Fault(_field(place), f"{float(value)} is no number that JSON has: leave the parameter out.")
+        return float(value)
+    if depth <= 0:
+        raise Fault(_field(place), f"it is nested more than {DEEPEST} deep, or contains itself: flatten it.")
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, (number, place), depth - 1) for number, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return _plain_members(value, place, depth)
+    raise Fault(_field(place), f"{shown(value)} cannot be written as JSON: {_remedy(value)}")
+
+
+def _remedy(value: object) -> str:
+    if hasattr(value, "model_dump"):
+        return 'pass its `model_dump(mode="json", exclude_none=True)`.'
+    if hasattr(value, "to_dict"):
+        return "pass its `to_dict()`."
+    if hasattr(value, "timestamp") and hasattr(value, "utcoffset"):
+        return "pass `int(value.timestamp())`, Telegram's way to write an instant."
+    if isinstance(value, (bytes, bytearray, memoryview)) or hasattr(value, "read"):
+        return "an upload cannot wait in the outbox; pass a file_id or a URL."
+    if isinstance(value, (set, frozenset)):
+        return "pass a list."
+    return "pass text, a number, True or False, or lists and dicts of these."
+
+
+def params_json(params: dict[str, Any]) -> str:
+    """The plain `params` as JSON text; raises Fault for more than Telegram takes in one call."""
+    written = orjson.dumps(params)
+    if len(written) > PARAMS_LIMIT:
+        raise Fault("params", f"they are {len(written)} bytes of JSON, and Telegram takes {PARAMS_LIMIT} in one call.")
+    return written.decode()
+
+
+def weigh(method: str, params: dict[str, Any], text_field: str) -> int:
+    """How many messages it makes, once nothing in it is certain to be refused. Raises Fault.
+
+    `method` is in lower case; `text_field` is what the caller calls `params["text"]`.
+    """
+    text = params.get("text")
+    if method in {"sendmessage", "editmessagetext"} and (text is not None or method == "sendmessage"):
+        if not isinstance(text, str):
+            raise Fault("text", f"{shown(text)} is no text, and {method} is nothing without it: give text=...")
+        _check_length(text, params.get("parse_mode"), text_field, TEXT_LIMIT)
+        if not _rendered(text, params.get("parse_mode")).strip():
+            raise Fault(
+                text_field, f"{shown(text)} shows nothing, and Telegram refuses an empty message: write a text."
+            )
+    elif text is not None and method in CAPTIONED:
+        raise Fault(text_field, f'{shown(text)}: {method} has a caption and no text: write params={{"caption": ...}}.')
+    _check_caption(params, 'params["caption"]')
+    return _album_size(params) if method == "sendmediagroup" else 1
+
+
+def _album_size(params: dict[str, Any]) -> int:
+    field, media = 'params["media"]', params.get("media")
+    if isinstance(media, str):  # The Bot API takes a list as JSON text as well.
+        try:
+            media = orjson.loads(media)
+        except orjson.JSONDecodeError:
+            raise Fault(field, f"{shown(media)} is neither a list nor JSON text of one.") from None
+    if not isinstance(media, list) or len(media) not in ALBUM:
+        what = f"{len(media)} items" if isinstance(media, list) else shown(media)
+        raise Fault(field, f"{what}: an album is a list of 2 to 10 items.")
+    for place, item in enumerate(media):
+        if isinstance(item, dict):
+            _check_caption(item, f'{field}[{place}]["caption"]')
+    return len(media)
+
+
+def _check_caption(params: dict[str, Any], field: str) -> None:
+    caption = params.get("caption")
+    if isinstance(caption, str):
+        _check_length(caption, params.get("parse_mode"), field, CAPTION_LIMIT)
+
+
+def _check_length(text: str, parse_mode: object, field: str, limit: int) -> None:
+    if len(text) * 2 <= limit:
+        return
+    length = len(_rendered(text, parse_mode).strip().encode("utf-16-le")) // 2
+    if length > limit:
+        raise Fault(
+            field,
+            f"{shown(text)} is {length} UTF-16 code units long, and Telegram takes {limit}:"
+            " shorten it or send it in parts.",
+        )
+
+
+def _rendered(text: str, parse_mode: object) -> str:
+    """The text that is shown, or less of it where markup leaves that uncertain."""
+    match parse_mode.lower() if isinstance(parse_mode, str) else None:
+        case None | "":
+            return text
+        case "html":
+            return _ENTITY.sub(_character, _TAG.sub("", text))
+        case "markdown" | "markdownv2":
+            return _HIDDEN_BY_MARKDOWN.sub("", text)
+        case _:  # A mode of a newer API: it alone knows.
+            return text[:1]
+
+
+def _character(entity: re.Match[str]) -> str:
+    """One character for an entity; which one matters only for the length in UTF-16."""
+    digits = entity[0].rstrip(";")[1:]
+    if not digits.startswith("#"):
+        return "&"
+    code = int(f"0{digits[1:]}", 16) if digits[1] in "xX" else int(digits[1:])
+    return "\U0001f600" if code in TWO_UNITS else "&"

@@ -1,0 +1,218 @@
+"""Validation at the door: a `Notification` becomes what the outbox holds, or an error before anything is written.
+
+Pure, and without a clock: what is valid now is valid a second later, so a transaction never fails for being slow. A
+notification whose `expires_at` has passed already is therefore taken, and ends as a dead letter that says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from dovecote.content import Fault, params_json, plain_params, shown, sound, weigh
+from dovecote.errors import InvalidNotification
+from dovecote.model import DeliveryPolicy, Notification, Priority
+
+KEY_LENGTH: Final = 255
+LABEL_LENGTH: Final = 64
+LABELS: Final = 16
+PRIORITIES: Final = range(len(Priority))
+POLICIES: Final = frozenset(str(policy) for policy in DeliveryPolicy)
+# Telegram promises that an id has at most 52 significant bits.
+CHAT_IDS: Final = range(-(2**52) + 1, 2**52)
+
+# Methods that are nothing without a chat; names are compared in lower case, as Telegram does. No method that is not
+# listed here is refused for having none.
+NEEDS_CHAT: Final = frozenset(
+    f"{verb}{what}"
+    for verb, objects in {
+        "send": (
+            "message photo document video audio voice animation sticker videonote paidmedia mediagroup location venue"
+            " contact poll dice chataction"
+        ),
+        "copy": "message messages",
+        "forward": "message messages",
+        "delete": "message messages",
+        "pin": "chatmessage",
+    }.items()
+    for what in objects.split()
+)
+
+_METHOD = re.compile(r"[A-Za-z]{3,64}")
+_NUMBER = re.compile(r"-?[1-9][0-9]{0,15}")
+# Telegram gives out five characters and more, and sells names of four.
+_CHANNEL = re.compile(r"@[A-Za-z0-9_]{4,32}")
+_BARE_CHANNEL = re.compile(r"[A-Za-z][A-Za-z0-9_]{3,31}")
+
+
+class PreparedNotification(NamedTuple):
+    """A notification as the outbox holds it.
+
+    `chat` is decimal text or `@channel` in lower case; `params` is JSON text without `chat_id`; the instants are in
+    UTC; `weight` is how many slots it takes.
+    """
+
+    bot: str
+    chat: str | None
+    method: str
+    params: str
+    key: str | None
+    priority: int
+    due_at: datetime | None
+    expires_at: datetime | None
+    at_most_once: bool
+    labels: tuple[str, ...]
+    weight: int
+
+
+def prepared(notification: Notification, *, index: int | None = None) -> PreparedNotification:
+    """Check every field and write it as the outbox holds it.
+
+    Raises InvalidNotification, and nothing else whatever the fields hold; `index` is the place in a sequence that
+    it shall name.
+    """
+    try:
+        return _prepared(notification)
+    except Fault as fault:
+        raise InvalidNotification(fault.field, fault.problem, index=index) from None
+
+
+def _prepared(notification: Notification) -> PreparedNotification:
+    if not isinstance(notification, Notification):
+        raise Fault("notification", f"{shown(notification)} is no Notification: write Notification(bot=..., ...).")
+    bot = _bot(notification.bot)
+    method = _method(notification.method)
+    params = plain_params(notification.params)
+    chat = _chat(notification.chat_id, params)
+    if chat is None and method.lower() in NEEDS_CHAT:
+        raise Fault("chat_id", f"None: {method} needs a chat: give its number or an @channel.")
+    text_field = _put_text(notification.text, params)
+    weight = weigh(method.lower(), params, text_field)
+    due_at = _instant(notification.due_at, "due_at")
+    expires_at = _instant(notification.expires_at, "expires_at")
+    if due_at is not None and expires_at is not None and expires_at <= due_at:
+        raise Fault(
+            "expires_at",
+            f"{notification.expires_at} is not after due_at {notification.due_at}, so it could never be sent:"
+            " give a later one.",
+        )
+    return PreparedNotification(
+        bot,
+        chat,
+        method,
+        params_json(params),
+        _key(notification.key),
+        _priority(notification.priority),
+        due_at,
+        expires_at,
+        _at_most_once(notification.delivery),
+        _labels(notification.labels),
+        weight,
+    )
+
+
+def _bot(bot: object) -> str:
+    if not isinstance(bot, str) or not bot:
+        raise Fault("bot", f"{shown(bot)} is no name of a bot: give the name that it was added with.")
+    return sound(str.__str__(bot), "bot")
+
+
+def _method(method: object) -> str:
+    if not isinstance(method, str) or not _METHOD.fullmatch(method):
+        raise Fault("method", f"{shown(method)} is no name of a Bot API method: write it as sendMessage.")
+    return str.__str__(method)
+
+
+def _chat(chat_id: object, params: dict[str, Any]) -> str | None:
+    """The chat that the field and `params`, from which it is taken out, agree on."""
+    chat = _chat_text(chat_id, "chat_id")
+    if "chat_id" not in params:
+        return chat
+    other = _chat_text(params.pop("chat_id"), 'params["chat_id"]')
+    if chat is not None and chat != other:
+        raise Fault("chat_id", f'{shown(chat_id)} is not params["chat_id"], {shown(other)}: give only one of them.')
+    return other
+
+
+def _chat_text(chat_id: object, field: str) -> str | None:
+    match chat_id:
+        case None:
+            return None
+        case bool():
+            pass
+        case int() if chat_id in CHAT_IDS and chat_id != 0:
+            return str(int(chat_id))
+        case str() if _NUMBER.fullmatch(chat_id) and int(chat_id) in CHAT_IDS:
+            return str.__str__(chat_id)
+        case str() if _CHANNEL.fullmatch(chat_id):
+            return str.lower(chat_id)
+        case str() if _BARE_CHANNEL.fullmatch(chat_id):
+            raise Fault(field, f'{shown(chat_id)} is no chat: the name of a channel begins with @, write "@{chat_id}".')
+    raise Fault(
+        field,
+        f"{shown(chat_id)} is no chat: give its number (not 0, at most 52 bits), or the @name of a public channel.",
+    )
+
+
+def _put_text(text: object, params: dict[str, Any]) -> str:
+    """Put the short form into `params`; answer what the caller calls the text."""
+    if text is None:
+        return 'params["text"]' if "text" in params else "text"
+    if not isinstance(text, str):
+        raise Fault("text", f"{shown(text)} is no text: give a str.")
+    sound(text, "text")
+    if params.setdefault("text", str.__str__(text)) != text:
+        raise Fault("text", f'{shown(text)} is not params["text"], {shown(params["text"])}: give only one of them.')
+    return "text"
+
+
+def _key(key: object) -> str | None:
+    if key is None:
+        return None
+    if not isinstance(key, str) or not key:
+        raise Fault("key", f"{shown(key)} is no key: give text such as order-17-shipped, or None for no idempotency.")
+    if len(key) > KEY_LENGTH:
+        raise Fault("key", f"{shown(key)} has {len(key)} characters, and a key has at most {KEY_LENGTH}: hash it.")
+    return sound(str.__str__(key), "key")
+
+
+def _priority(priority: object) -> int:
+    if isinstance(priority, int) and not isinstance(priority, bool) and priority in PRIORITIES:
+        return int(priority)
+    raise Fault("priority", f"{shown(priority)} is none: give Priority.URGENT, Priority.NORMAL or Priority.BULK.")
+
+
+def _instant(instant: object, field: str) -> datetime | None:
+    if instant is None:
+        return None
+    if not isinstance(instant, datetime):
+        raise Fault(field, f"{shown(instant)} is no datetime: give one with a zone, as datetime.now(UTC).")
+    try:
+        if instant.utcoffset() is not None:
+            return instant.astimezone(UTC)
+    except (OverflowError, ValueError):
+        raise Fault(field, f"{instant} is beyond the years 1 to 9999 in UTC: give a nearer one.") from None
+    raise Fault(field, f"{instant} has no zone: give one, as {field}.replace(tzinfo=ZoneInfo(...)).")
+
+
+def _at_most_once(delivery: object) -> bool:
+    if isinstance(delivery, str) and delivery in POLICIES:
+        return delivery == DeliveryPolicy.AT_MOST_ONCE
+    policies = " or ".join(f"DeliveryPolicy.{policy.name}" for policy in DeliveryPolicy)
+    raise Fault("delivery", f"{shown(delivery)} is no policy: give {policies}.")
+
+
+def _labels(labels: object) -> tuple[str, ...]:
+    if isinstance(labels, tuple) and not labels:
+        return ()
+    if isinstance(labels, str) or not isinstance(labels, Sequence):
+        raise Fault("labels", f'{shown(labels)} is no sequence of labels: write ("promo",).')
+    if len(labels) > LABELS:
+        raise Fault("labels", f"there are {len(labels)}, and a notification has at most {LABELS}: leave some out.")
+    for label in labels:
+        if not isinstance(label, str) or not 0 < len(label) <= LABEL_LENGTH:
+            raise Fault("labels", f"{shown(label)} is no label: give text of 1 to {LABEL_LENGTH} characters.")
+        sound(label, "labels")
+    return tuple(str.__str__(label) for label in labels)
