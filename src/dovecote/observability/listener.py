@@ -106,13 +106,18 @@ class Listener:
         started = asyncio.create_task(self._server.ready.wait())
         try:
             await asyncio.wait({self._serving, started}, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            await self.stop()
+            if self._serving.done():
+                await self._serving  # raises what ended it
+        except BaseException:
+            if self._server.ready.is_set():
+                await self.stop()
+            else:
+                self._serving.cancel()
+                self._serving = None
+                listening.close()
             raise
         finally:
             started.cancel()
-        if self._serving.done():
-            await self._serving  # raises what ended it
         _log.info("listening on %s", self._url)
 
     async def stop(self) -> None:

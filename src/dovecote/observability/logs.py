@@ -70,7 +70,7 @@ def _fields() -> list[Processor]:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         ExtraAdder(),
-        _without_colours,
+        _without_copies,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
 
@@ -91,6 +91,9 @@ def _rendering(format: Literal["console", "json"], stream: TextIO) -> list[Proce
     ]
 
 
-def _without_colours(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    event.pop("color_message", None)  # uvicorn's second copy of its message
+def _without_copies(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    # Copies of the message and the time, which uvicorn and formatters of other handlers leave on the record.
+    if "_record" in event:
+        for name in ("color_message", "message", "asctime"):
+            event.pop(name, None)
     return event
