@@ -114,7 +114,7 @@ os.environ["LEFT"] = "behind"
             f"'''python\nnumbers.append({number})\nassert len(numbers) == {number + 1}\n'''\n" for number in range(9)
         )
 
-        run(pytester, text, "-n", "2", "--dist", "loadscope").assert_outcomes(passed=10)
+        run(pytester, text, "-n2", "--dist", "loadscope").assert_outcomes(passed=10)
 
 
 class TestShell:
@@ -177,23 +177,40 @@ pass
 """
         run(pytester, text).assert_outcomes(passed=1)
 
-    @pytest.mark.parametrize(
-        ("text", "complaint"),
-        [
-            ("<!-- not run -->\n'''python\npass\n'''\n", "*say why*"),
-            ("<!-- not run: -->\n'''python\npass\n'''\n", "*say why*"),
-            ("<!-- run -->\n'''python\npass\n'''\n", "*is for bash and sh blocks*'python'*"),
-            ("<!-- run -->\n'''console\n$ true\n'''\n", "*is for bash and sh blocks*'console'*"),
-            ("<!-- run -->\n\nWords.\n\n'''bash\ntrue\n'''\n", "*no code block follows*"),
-            ("'''bash\ntrue\n'''\n<!-- run -->\n", "*no code block follows*"),
-            ("'''pycon\n>>> 1\n1\n'''\n", "*write it as python*"),
-        ],
-    )
-    def test_a_slip_is_an_error(self, pytester: pytest.Pytester, text: str, complaint: str) -> None:
-        result = run(pytester, text)
+    def test_a_slip_is_an_error(self, pytester: pytest.Pytester) -> None:
+        slips = {
+            "no-reason": "<!-- not run -->\n'''python\npass\n'''\n",
+            "empty-reason": "<!-- not run: -->\n'''python\npass\n'''\n",
+            "python": "<!-- run -->\n'''python\npass\n'''\n",
+            "console": "<!-- run -->\n'''console\n$ true\n'''\n",
+            "words-between": "<!-- run -->\n\nWords.\n\n'''bash\ntrue\n'''\n",
+            "at-the-end": "'''bash\ntrue\n'''\n<!-- run -->\n",
+            "pycon": "'''pycon\n>>> 1\n1\n'''\n",
+        }
+        for name, text in slips.items():
+            pytester.path.joinpath(f"{name}.md").write_text(text.replace("'''", "```"))
 
-        result.assert_outcomes(failed=1)
-        result.stdout.fnmatch_lines([complaint])
+        result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *[f"{name}.md" for name in slips])
+
+        result.assert_outcomes(failed=7)
+        result.stdout.fnmatch_lines(
+            [
+                "*say why*",
+                "no-reason.md:2: SybilFailure",
+                "*say why*",
+                "empty-reason.md:2: SybilFailure",
+                "*is for bash and sh blocks*'python'*",
+                "python.md:2: SybilFailure",
+                "*is for bash and sh blocks*'console'*",
+                "console.md:2: SybilFailure",
+                "*no code block follows*",
+                "words-between.md:1: SybilFailure",
+                "*no code block follows*",
+                "at-the-end.md:4: SybilFailure",
+                "*write it as python*",
+                "pycon.md:1: SybilFailure",
+            ]
+        )
 
     def test_a_block_may_show_a_mark(self, pytester: pytest.Pytester) -> None:
         run(pytester, "'''html\n<!-- run -->\n'''\n'''python\npass\n'''\n").assert_outcomes(passed=1)

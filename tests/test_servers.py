@@ -234,6 +234,23 @@ class TestCounting:
                 server.statement_count(url)
 
 
+class TestSeed:
+    def test_a_failure_prints_the_seed_and_the_seed_repeats_the_numbers(
+        self, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        project.makepyfile("def test_it(seed):\n    assert seed.random() is None")
+        monkeypatch.delenv("DOVECOTE_TEST_SEED", raising=False)
+
+        first = project.runpytest_subprocess("-p", "no:cacheprovider")
+        (told,) = [line for line in first.outlines if line.startswith("repeat with DOVECOTE_TEST_SEED=")]
+        other = project.runpytest_subprocess("-p", "no:cacheprovider")
+        monkeypatch.setenv("DOVECOTE_TEST_SEED", told.partition("=")[2])
+        again = project.runpytest_subprocess("-p", "no:cacheprovider")
+
+        assert drawn(first) == drawn(again)
+        assert drawn(first) != drawn(other)
+
+
 class TestNothingIsLeftBehind:
     def test_a_closed_server_leaves_no_process_no_file_no_shared_memory(self) -> None:
         server = PostgresServer()
@@ -296,6 +313,11 @@ class TestNothingIsLeftBehind:
             with second:
                 assert second.port != first.port
                 assert second.url.endswith(f":{second.port}/postgres")
+
+
+def drawn(result: pytest.RunResult) -> str:
+    result.assert_outcomes(failed=1)
+    return next(line for line in result.outlines if line.startswith("E ") and " is None" in line)
 
 
 def is_alive(pid: int) -> bool:
