@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -20,7 +20,9 @@ from dovecote.emulator.reading import MISSING, Read, read, text_of
 from dovecote.emulator.records import Journal, Record
 from dovecote.emulator.refusal import Refusal, internal, method_not_found, not_found, too_large, unauthorized
 from dovecote.emulator.script import Answer, Script
-from dovecote.emulator.world import Clock, World
+
+if TYPE_CHECKING:
+    from dovecote.emulator.world import Clock, World
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -96,7 +98,8 @@ class Application:
             record.status = status
             await _respond(send, status, content, _headers(content))
             return
-        await self._scripted(answer, record, found, given, scope, receive, send)
+        real = self._execute(record, found, given) if answer.executes else None
+        await self._scripted(answer, record, real, scope=scope, receive=receive, send=send)
 
     def _bot(self, token: str) -> int:
         """The bot's id. Raises Refusal for a token that is none."""
@@ -133,9 +136,9 @@ class Application:
         except Exception:  # noqa: BLE001 - whatever it is, a client must get an answer and the log the traceback
             # A fault of the emulator must not look like one of the client's; the traceback holds no token.
             _LOG.exception("the emulator failed in %s", method.name)
-            refusal = internal()
-            self.journal.refuse(record, refusal.code, refusal.description)
-            return refusal.code, orjson.dumps(refusal.as_json())
+            failure = internal()
+            self.journal.refuse(record, failure.code, failure.description)
+            return failure.code, orjson.dumps(failure.as_json())
         record.message_ids = call.message_ids
         record.space = call.space
         if method.acts:
@@ -154,9 +157,16 @@ class Application:
         await _respond(send, refusal.code, content, _headers(content))
 
     async def _scripted(
-        self, answer: Answer, record: Record, method: Method, given: Read, scope: Scope, receive: Receive, send: Send
+        self,
+        answer: Answer,
+        record: Record,
+        real: tuple[int, bytes] | None,
+        *,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
-        real = self._execute(record, method, given) if answer.executes else None
+        """Answer as the rule says; `real` is what came of the call where the rule lets it be executed."""
         if answer.delay and not await _wait(receive, answer.delay):
             return
         if answer.mode == "answer":

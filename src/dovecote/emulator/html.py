@@ -22,6 +22,7 @@ SIMPLE = {
     "span": "spoiler",
 }
 TAGS = frozenset(SIMPLE) | {"a", "pre", "code", "blockquote", "tg-emoji"}
+LAST_CHARACTER = 0x10FFFF
 NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"'}
 # The end of the text counts as white space: TDLib reads its terminating zero so.
 SPACE = frozenset(" \t\r\n\0\v")
@@ -88,7 +89,7 @@ class _Parser:
             character = NAMED.get(found["name"], "")
         else:
             code = int(found["decimal"]) if found["decimal"] else int(found["hex"], 16)
-            character = chr(code) if 0 < code < 0x10FFFF else ""
+            character = chr(code) if 0 < code < LAST_CHARACTER else ""
         return (character, found.end()) if character else ("&", at + 1)
 
     def _skip_space(self, at: int) -> int:

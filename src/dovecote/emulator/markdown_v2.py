@@ -17,6 +17,9 @@ from dovecote.emulator.entities import (
 
 _PLAIN = re.compile(r"[^_*\[\]()~`>#+\-=|{}.!\n\\]+")
 _PLAIN_IN_CODE = re.compile(r"[^`\\]+")
+# ASCII without zero and DEL can be escaped; a backslash before anything else is itself.
+_ESCAPED = re.compile(r"\\([\x01-\x7e])", re.DOTALL)
+_ADDRESS = re.compile(r"(?:\\[\x01-\x7e]|[^)])*", re.DOTALL)
 _LANGUAGE = re.compile(r"[^\s`]*")
 # One pair is one new line, whichever way round it is.
 _NEW_LINE = re.compile(r"\r\n|\n\r|\r|\n")
@@ -94,32 +97,32 @@ class _Parser:
 
     def _step(self, at: int) -> int:
         """Read one thing: a run of plain text, an escape, the end or the beginning of an entity."""
-        markup = self._markup
-        following = markup[at + 1 : at + 2]
-        if markup[at] == "\\" and following and 0 < ord(following) <= 126:  # noqa: PLR2004 - ASCII without DEL
-            self._out.add(following)
-            return at + 2
         inside = self._open[-1].kind if self._open else ""
-        plain = (_PLAIN_IN_CODE if inside in _CODE else _PLAIN).match(markup, at)
-        if plain:
-            self._out.add(plain.group())
-            return plain.end()
-        if markup[at] == "\\":
-            self._out.add("\\")
-            return at + 1
-        if self._quoting and markup[at] == "\n" and following != ">":
+        after = self._plain(at, inside)
+        if after > at:
+            return after
+        if self._quoting and self._markup[at] == "\n" and not self._markup.startswith(">", at + 1):
             return self._end_of_quote(at)
         if inside and self._ends(inside, at):
             return self._end(at)
-        if inside in _CODE:
-            # A backtick in a block that three would end.
-            return self._begin(at)
-        if markup[at] == "\n":
+        if self._markup[at] == "\n":
             return self._new_line(at)
-        if markup[at] == ">" and self._may_quote(at):
+        if self._markup[at] == ">" and self._may_quote(at):
             self._begin_quote(at)
             return at + 1
         return self._begin(at)
+
+    def _plain(self, at: int, inside: str) -> int:
+        """Read text without meaning, or an escaped character; answers where it ends."""
+        plain = (_PLAIN_IN_CODE if inside in _CODE else _PLAIN).match(self._markup, at)
+        if plain:
+            self._out.add(plain.group())
+            return plain.end()
+        if self._markup[at] != "\\":
+            return at
+        escaped = _ESCAPED.match(self._markup, at)
+        self._out.add(escaped.group(1) if escaped else "\\")
+        return at + 2 if escaped else at + 1
 
     def _ends(self, kind: str, at: int) -> bool:
         mark = _MARKS.get(kind)
@@ -175,10 +178,8 @@ class _Parser:
 
     def _begin(self, at: int) -> int:
         markup = self._markup
-        for mark, kind in _OPENERS:
-            if markup.startswith(mark, at):
-                break
-        else:
+        mark, kind = next(((mark, kind) for mark, kind in _OPENERS if markup.startswith(mark, at)), ("", ""))
+        if not kind:
             raise MarkupError(f"Character '{markup[at]}' is reserved and must be escaped with the preceding '\\'")
         opened = _Open(kind, self._out.length, self._out.characters, byte_offset(markup, at))
         after = at + len(mark)
@@ -221,13 +222,8 @@ class _Parser:
 
     def _address(self, begin: int, what: str) -> tuple[str, int]:
         markup = self._markup
-        pieces: list[str] = []
-        at = begin
-        while at < len(markup) and markup[at] != ")":
-            if markup[at] == "\\" and at + 1 < len(markup) and 0 < ord(markup[at + 1]) <= 126:  # noqa: PLR2004 - ASCII without DEL
-                at += 1
-            pieces.append(markup[at])
-            at += 1
-        if at == len(markup):
+        address = _ADDRESS.match(markup, begin)
+        end = address.end() if address else begin
+        if not markup.startswith(")", end):
             raise MarkupError(f"Can't find end of {what} at byte offset {byte_offset(markup, begin)}")
-        return "".join(pieces), at + 1
+        return _ESCAPED.sub(r"\1", markup[begin:end]), end + 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dovecote.emulator.links import check_link
@@ -97,20 +97,46 @@ def _action(button: Mapping[str, Any]) -> dict[str, Any]:
         if len(data.encode()) > CALLBACK_DATA_BYTES:
             raise Refusal(400, "Bad Request: BUTTON_DATA_INVALID")
         return {"callback_data": data}
-    for name in ("callback_game", "pay"):
-        if button.get(name) is not None and button[name] is not False:
-            return {name: button[name]}
-    for name in ("switch_inline_query", "switch_inline_query_current_chat"):
-        if name in button:
-            return {name: string_field(button, name)}
-    if isinstance(button.get("switch_inline_query_chosen_chat"), Mapping):
-        return {"switch_inline_query_chosen_chat": button["switch_inline_query_chosen_chat"]}
-    for name in ("login_url", "web_app"):
-        if isinstance(button.get(name), Mapping):
-            return {name: {**button[name], "url": _button_link(string_field(button[name], "url", required=True))}}
-    if isinstance(button.get("copy_text"), Mapping):
-        return {"copy_text": {"text": string_field(button["copy_text"], "text", required=True)}}
+    for name, take in _OTHER_ACTIONS.items():
+        value = button.get(name)
+        if value is not None and value is not False:
+            return {name: take(value, name)}
     raise ValueError("Text buttons are unallowed in the inline keyboard")
+
+
+def _whole(value: Any, _name: str) -> Any:
+    return value
+
+
+def _object(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f'Field "{name}" must be of type Object')  # noqa: TRY004 - Telegram's words are a ValueError
+    return value
+
+
+def _query(value: Any, name: str) -> str:
+    return string_field({name: value}, name)
+
+
+def _linked(value: Any, name: str) -> dict[str, Any]:
+    return {**_object(value, name), "url": _button_link(string_field(_object(value, name), "url", required=True))}
+
+
+def _copied(value: Any, name: str) -> dict[str, Any]:
+    return {"text": string_field(_object(value, name), "text", required=True)}
+
+
+# In Telegram's order: the first that a button has is what it does.
+_OTHER_ACTIONS: dict[str, Callable[[Any, str], Any]] = {
+    "callback_game": _object,
+    "pay": _whole,
+    "switch_inline_query": _query,
+    "switch_inline_query_current_chat": _query,
+    "switch_inline_query_chosen_chat": _object,
+    "login_url": _linked,
+    "web_app": _linked,
+    "copy_text": _copied,
+}
 
 
 def _button_link(url: str) -> str:

@@ -243,9 +243,11 @@ def integer_field(value: Mapping[str, Any], name: str, *, required: bool = False
         if required:
             raise ValueError(f'Can\'t find field "{name}"')
         return 0
+    field = value[name]
+    wrong = ValueError(f'Field "{name}" must be of type Number')
+    if isinstance(field, bool) or not isinstance(field, int | float | str):
+        raise wrong
     try:
-        if isinstance(value[name], bool):
-            raise TypeError
-        return int(value[name])
-    except (TypeError, ValueError):
-        raise ValueError(f'Field "{name}" must be of type Number') from None
+        return int(field)
+    except (ValueError, OverflowError):
+        raise wrong from None

@@ -7,13 +7,15 @@ saw the answer. That is what lost and doubled messages are counted by. A token i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from dovecote.emulator.reading import json_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 DEFAULT_CAPACITY = 2_000_000
 

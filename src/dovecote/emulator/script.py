@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, ClassVar, Literal, Self
 
 import orjson
@@ -87,11 +88,19 @@ class Answer:
     def content(self) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
         """Status, body and headers of a scripted answer."""
         status = 200 if self.status is None else self.status
-        body = orjson.dumps(self.json) if self.body is None else self.body.encode()
+        body = orjson.dumps(self._document(status)) if self.body is None else self.body.encode()
         headers = {name.lower(): value for name, value in self.headers.items()}
         headers.setdefault("content-type", "application/json" if self.body is None else "text/html")
         headers["content-length"] = str(len(body))
         return status, body, [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+    def _document(self, status: int) -> Any:
+        if self.json is not None:
+            return self.json
+        if status < HTTPStatus.BAD_REQUEST:
+            return {"ok": True, "result": True}
+        phrase = HTTPStatus(status).phrase if status in {known.value for known in HTTPStatus} else "Error"
+        return {"ok": False, "error_code": status, "description": phrase}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,13 +22,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from dovecote.emulator.application import Application
-from dovecote.emulator.records import DEFAULT_CAPACITY, Record
-from dovecote.emulator.script import Rule
+from dovecote.emulator.records import DEFAULT_CAPACITY
 from dovecote.emulator.world import Clock, World
 from dovecote.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
+
+    from dovecote.emulator.records import Record
+    from dovecote.emulator.script import Rule
 
 DEFAULT_PORT = 8081
 KEEP_ALIVE_SECONDS = 75
@@ -167,7 +169,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise InvalidConfiguration(
             [f"port {port} of {host} cannot be had ({error}): choose another with --port, or 0 for a free one."]
         ) from None
-    listener.setblocking(False)
+    listener.setblocking(False)  # noqa: FBT003 - the standard library's own signature
     return listener
 
 

@@ -171,7 +171,7 @@ def _given_entity(given: Any) -> dict[str, Any] | None:
         case "text_mention":
             user = given.get("user")
             if not isinstance(user, Mapping):
-                raise ValueError('Can\'t find field "user"')
+                raise ValueError('Can\'t find field "user"')  # noqa: TRY004 - as above
             number = integer_field(user, "id", required=True)
             entity["user"] = {"id": number, "is_bot": False, "first_name": f"User {number}"}
         case "custom_emoji":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 import zlib
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,6 +18,7 @@ from dovecote.emulator.refusal import bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from random import Random
 
 SUPERGROUPS_BELOW = -(10**12)
 LARGEST_CHAT_ID = 2**52

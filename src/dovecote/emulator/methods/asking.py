@@ -13,6 +13,22 @@ if TYPE_CHECKING:
     from dovecote.emulator.methods.registry import Call
 
 CALLBACK_ANSWER = 200
+PERMISSIONS = (
+    "can_send_messages",
+    "can_send_audios",
+    "can_send_documents",
+    "can_send_photos",
+    "can_send_videos",
+    "can_send_video_notes",
+    "can_send_voice_notes",
+    "can_send_polls",
+    "can_send_other_messages",
+    "can_add_web_page_previews",
+    "can_change_info",
+    "can_invite_users",
+    "can_pin_messages",
+    "can_manage_topics",
+)
 
 
 @method("getMe", acts=False)
@@ -44,25 +60,7 @@ def get_chat(call: Call) -> Any:
         },
     }
     if full["type"] != "private":
-        full["permissions"] = {
-            name: True
-            for name in (
-                "can_send_messages",
-                "can_send_audios",
-                "can_send_documents",
-                "can_send_photos",
-                "can_send_videos",
-                "can_send_video_notes",
-                "can_send_voice_notes",
-                "can_send_polls",
-                "can_send_other_messages",
-                "can_add_web_page_previews",
-                "can_change_info",
-                "can_invite_users",
-                "can_pin_messages",
-                "can_manage_topics",
-            )
-        }
+        full["permissions"] = dict.fromkeys(PERMISSIONS, True)
     return full
 
 

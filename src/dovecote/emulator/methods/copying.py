@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from dovecote.emulator.methods.posting import album_head, message_ids_parameter, post, put
@@ -87,7 +88,7 @@ def _several(call: Call, what: str, *, forward: bool) -> Any:
     """Send again those of `message_ids` that are there; Telegram skips the others."""
     required_text(call.parameters, "from_chat_id")
     numbers = message_ids_parameter(call)
-    if any(later <= earlier for earlier, later in zip(numbers, numbers[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(numbers)):
         raise bad_request("Message identifiers must be in a strictly increasing order")
     there = call.chat("from_chat_id")
     chat = call.chat()

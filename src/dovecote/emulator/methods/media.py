@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
 ALBUM = range(2, 11)
 ALBUM_KINDS = frozenset({"photo", "video", "audio", "document"})
+STICKER_SIDE = 512
+# What a client says about its file; Telegram believes it.
+NUMBERS = {
+    "video": ("duration", "width", "height"),
+    "audio": ("duration",),
+    "voice": ("duration",),
+    "animation": ("duration", "width", "height"),
+}
 DEFAULT_TYPES = {
     "video": "video/mp4",
     "audio": "audio/mpeg",
@@ -38,16 +46,7 @@ def content_of(kind: str, file: File, parameters: Mapping[str, Any], bot_id: int
     if kind == "photo":
         return {"photo": [fields | {"width": file.width, "height": file.height}], **_spoiler(parameters)}
     if kind == "sticker":
-        name = (file.name or "").lower()
-        described = {
-            "type": "regular",
-            "width": 512,
-            "height": 512,
-            "is_animated": name.endswith(".tgs"),
-            "is_video": name.endswith(".webm"),
-        }
-        emoji = text_parameter(parameters, "emoji")
-        return {"sticker": fields | described | ({"emoji": emoji} if emoji else {})}
+        return {"sticker": fields | _sticker(file, text_parameter(parameters, "emoji"))}
     media_type = file.content_type or DEFAULT_TYPES.get(kind)
     if media_type:
         fields["mime_type"] = media_type
@@ -55,22 +54,30 @@ def content_of(kind: str, file: File, parameters: Mapping[str, Any], bot_id: int
         fields["file_name"] = file.name
     if kind == "document":
         return {"document": fields}
-    document = dict(fields)
-    fields["duration"] = integer_parameter(parameters, "duration")
-    if kind in {"video", "animation"}:
-        fields["width"] = integer_parameter(parameters, "width")
-        fields["height"] = integer_parameter(parameters, "height")
+    described: dict[str, Any] = {name: integer_parameter(parameters, name) for name in NUMBERS[kind]}
     if kind == "audio":
-        for name in ("performer", "title"):
-            if text_parameter(parameters, name):
-                fields[name] = text_parameter(parameters, name)
-    content: dict[str, Any] = {kind: fields}
+        described |= {
+            name: text_parameter(parameters, name)
+            for name in ("performer", "title")
+            if text_parameter(parameters, name)
+        }
+    content: dict[str, Any] = {kind: fields | described}
     if kind == "animation":
         # Telegram shows it twice, for clients from before animations.
-        content["document"] = document
-    if kind in {"video", "animation"}:
-        content |= _spoiler(parameters)
-    return content
+        content["document"] = fields
+    return content | _spoiler(parameters) if kind in {"video", "animation"} else content
+
+
+def _sticker(file: File, emoji: str) -> dict[str, Any]:
+    name = (file.name or "").lower()
+    described: dict[str, Any] = {
+        "type": "regular",
+        "width": STICKER_SIDE,
+        "height": STICKER_SIDE,
+        "is_animated": name.endswith(".tgs"),
+        "is_video": name.endswith(".webm"),
+    }
+    return described | ({"emoji": emoji} if emoji else {})
 
 
 def _spoiler(parameters: Mapping[str, Any]) -> dict[str, Any]:
