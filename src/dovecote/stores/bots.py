@@ -1,0 +1,170 @@
+"""The bots: their tokens (sealed or named), their limits."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import case, select
+from sqlalchemy.exc import IntegrityError
+
+from dovecote.errors import UnknownBot
+from dovecote.model import Bot
+from dovecote.stores.clock import StoreClock, real_microseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
+
+    from sqlalchemy import Connection, Row
+
+    from dovecote.stores.database import Database
+    from dovecote.stores.tables import Tables
+
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# A claim reserves slots no further ahead than this, so every slot that was given is earlier.
+HORIZON = timedelta(seconds=0.5)
+
+Limit = tuple[int, float] | None
+
+
+class Bots:
+    """`ports.BotStore` on either database. `clock` answers microseconds since the epoch; PostgreSQL has its own."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], int] = real_microseconds) -> None:
+        self._database = database
+        self._tables = database.tables
+        self._clock = StoreClock(database, clock)
+
+    async def add_bot(
+        self,
+        name: str,
+        *,
+        token_sealed: str | None = None,
+        token_variable: str | None = None,
+        pace: float | None = 30.0,
+        private_limit: Limit = (3, 3.0),
+        group_limit: Limit = (20, 60.0),
+    ) -> Bot:
+        """See `ports.BotStore.add_bot`. Raises ValueError for a name, token or limit that cannot be, too."""
+        if not NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot be a bot's name: use 1 to 64 letters, digits, hyphens and underscores.")
+        values = {
+            "name": name,
+            **_token(name, token_sealed, token_variable),
+            **_limits(pace, private_limit, group_limit),
+        }
+        bot = self._tables.bot
+
+        def insert(connection: Connection) -> Bot:
+            now = self._clock.now(connection)
+            statement = bot.insert().values(**values, created_at=now, next_slot_at=now).returning(*bot.c)
+            try:
+                return _bot(connection.execute(statement).one())
+            except IntegrityError:
+                # Without its cause, which holds the sealed token among the statement's values.
+                raise ValueError(
+                    f'there is a bot named "{name}" already: choose another name, or give it a new token.'
+                ) from None
+
+        return await self._database.run(insert, write=True)
+
+    async def bots(self) -> Sequence[Bot]:
+        """See `ports.BotStore.bots`."""
+        statement = select(self._tables.bot)
+        # Sorted here, by code point: the databases' collations differ.
+        return sorted(
+            await self._database.run(lambda connection: [_bot(row) for row in connection.execute(statement)]),
+            key=lambda bot: bot.name,
+        )
+
+    async def set_token(self, name: str, *, token_sealed: str | None, token_variable: str | None) -> None:
+        """See `ports.BotStore.set_token`. Raises ValueError unless exactly one of the two is given."""
+        values = _token(name, token_sealed, token_variable)
+        bot = self._tables.bot
+
+        def update(connection: Connection) -> None:
+            statement = bot.update().where(bot.c.name == name).values(**values, stopped_reason=None)
+            if not connection.execute(statement).rowcount:
+                raise_unknown_bot(connection, self._tables, name)
+
+        await self._database.run(update, write=True)
+
+    async def reseal(self, name: str, token_sealed: str) -> None:
+        """See `ports.BotStore.reseal`."""
+        bot = self._tables.bot
+
+        def update(connection: Connection) -> None:
+            statement = bot.update().where(bot.c.name == name).values(token_sealed=token_sealed)
+            if not connection.execute(statement).rowcount:
+                raise_unknown_bot(connection, self._tables, name)
+
+        await self._database.run(update, write=True)
+
+    async def set_limits(self, name: str, *, pace: float | None, private_limit: Limit, group_limit: Limit) -> None:
+        """See `ports.BotStore.set_limits`. Raises ValueError for a limit that is not above zero."""
+        values = _limits(pace, private_limit, group_limit)
+        bot = self._tables.bot
+
+        def update(connection: Connection) -> None:
+            # A slow pace may have put the next slot far ahead, and a faster one must not wait for it.
+            latest = self._clock.now(connection) + HORIZON
+            next_slot_at = case((bot.c.next_slot_at > latest, latest), else_=bot.c.next_slot_at)
+            statement = bot.update().where(bot.c.name == name).values(**values, next_slot_at=next_slot_at)
+            if not connection.execute(statement).rowcount:
+                raise_unknown_bot(connection, self._tables, name)
+
+        await self._database.run(update, write=True)
+
+
+def bot_id_of(connection: Connection, tables: Tables, name: str) -> int:
+    """The id of the bot of that name. Raises UnknownBot."""
+    found: int | None = connection.execute(select(tables.bot.c.id).where(tables.bot.c.name == name)).scalar()
+    if found is None:
+        raise_unknown_bot(connection, tables, name)
+    return found
+
+
+def raise_unknown_bot(connection: Connection, tables: Tables, name: str) -> NoReturn:
+    """Raise UnknownBot, which names the bots that there are."""
+    raise UnknownBot(name, sorted(connection.execute(select(tables.bot.c.name)).scalars()))
+
+
+def _token(name: str, sealed: str | None, variable: str | None) -> dict[str, str | None]:
+    if (sealed is None) == (variable is None):
+        raise ValueError(f'the bot "{name}" needs a sealed token or the name of a variable, exactly one of the two.')
+    return {"token_sealed": sealed, "token_variable": variable}
+
+
+def _limits(pace: float | None, private: Limit, group: Limit) -> dict[str, float | None]:
+    if pace is not None and not 0 < pace < float("inf"):
+        raise ValueError(f"a pace of {pace} cannot be: give messages per second above 0, or no pace for no limit.")
+    for limit in filter(None, (private, group)):
+        if limit[0] < 1 or not limit[1] > 0:
+            raise ValueError(f"a limit of {limit[0]} messages in {limit[1]} s cannot be: both must be above 0.")
+    private_count, private_window = private or (None, None)
+    group_count, group_window = group or (None, None)
+    return {
+        "pace": pace,
+        "private_count": private_count,
+        "private_window": private_window,
+        "group_count": group_count,
+        "group_window": group_window,
+    }
+
+
+def _bot(row: Row[Any]) -> Bot:
+    return Bot(
+        id=row.id,
+        name=row.name,
+        token_sealed=row.token_sealed,
+        token_variable=row.token_variable,
+        pace=row.pace,
+        private_limit=None if row.private_count is None else (row.private_count, row.private_window),
+        group_limit=None if row.group_count is None else (row.group_count, row.group_window),
+        created_at=row.created_at,
+        halted_until=row.halted_until,
+        stopped_reason=row.stopped_reason,
+        slots_given=row.slots_given,
+    )

@@ -1,0 +1,38 @@
+"""The store's time for ordinary statements: the database's own on PostgreSQL, an injected one on SQLite."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from dovecote.stores.tables import EPOCH, Instant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from dovecote.stores.database import Database
+
+
+def real_microseconds() -> int:
+    """Microseconds since the epoch by this machine's clock."""
+    return time.time_ns() // 1000
+
+
+class StoreClock:
+    """What time it is in a store. PostgreSQL asks `dovecote.clock()` and never looks at `microseconds`."""
+
+    def __init__(self, database: Database, microseconds: Callable[[], int]) -> None:
+        self._is_postgresql = database.is_postgresql
+        self._microseconds = microseconds
+
+    def now(self, connection: Connection) -> datetime:
+        """The store's time now, as an aware datetime in UTC."""
+        if self._is_postgresql:
+            now: datetime = connection.execute(select(func.dovecote.clock(type_=Instant()))).scalar_one()
+            return now
+        return EPOCH + timedelta(microseconds=self._microseconds())

@@ -1,0 +1,267 @@
+"""What an operator reads and mends: a notification's life, dead letters and their replay, numbers.
+
+The attempt that decided stands in the history's own row, the earlier ones in `attempt`. Where both tell of the same
+attempt the history is right: the owner of the lease wrote it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, bindparam, case, exists, func, insert, literal, literal_column, select
+
+from dovecote.errors import UnknownNotification
+from dovecote.model import Attempt, DeliveryPolicy, NotificationRecord, Priority, State, Stats
+from dovecote.stores.bots import bot_id_of
+from dovecote.stores.clock import StoreClock, real_microseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Row
+
+    from dovecote.stores.database import Database
+
+SETTLED = (State.DELIVERED, State.DEAD, State.UNKNOWN)
+# Ids in one statement: well below what either database takes as parameters.
+CHUNK = 1000
+# What a replayed notification keeps. What it does not name begins anew.
+KEPT = [
+    *("id", "bot_id", "chat", "method", "params", "key", "labels", "priority", "at_most_once"),
+    *("enqueued_at", "expires_at", "attempts"),
+]
+
+
+class History:
+    """`ports.HistoryStore` on either database. `clock` answers microseconds since the epoch; PostgreSQL has its own."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], int] = real_microseconds) -> None:
+        self._database = database
+        self._tables = database.tables
+        self._clock = StoreClock(database, clock)
+
+    async def notification(self, notification_id: int) -> NotificationRecord:
+        """See `ports.HistoryStore.notification`."""
+        bot, outbox, history = self._tables.bot, self._tables.notification, self._tables.history
+
+        def read(connection: Connection) -> NotificationRecord:
+            # The outbox twice: a replay may move the row back while this looks into the history.
+            for table in (outbox, history, outbox):
+                statement = select(table, bot.c.name.label("bot")).join(bot, bot.c.id == table.c.bot_id)
+                row = connection.execute(statement.where(table.c.id == notification_id)).one_or_none()
+                if row is not None:
+                    attempts = self._attempts(connection, [notification_id])[notification_id]
+                    return _settled(row, attempts) if table is history else self._waiting(connection, row, attempts)
+            raise UnknownNotification(notification_id)
+
+        return await self._database.run(read)
+
+    async def settled(
+        self, state: State, *, bot: str | None = None, before_id: int | None = None, limit: int = 50
+    ) -> Sequence[NotificationRecord]:
+        """See `ports.HistoryStore.settled`. Raises ValueError for a state that is not in the history."""
+        if state not in SETTLED:
+            raise ValueError(f"{state.value!r} is no state of the history: ask for delivered, dead or unknown.")
+        history = self._tables.history
+        name = self._tables.bot.c.name
+        statement = (
+            select(history, name.label("bot"))
+            .join(self._tables.bot, self._tables.bot.c.id == history.c.bot_id)
+            .where(history.c.outcome == state.value)
+            .order_by(history.c.id.desc())
+            .limit(limit)
+        )
+        if state is not State.DELIVERED:
+            statement = statement.where(_given_up(history.c.outcome))
+        if before_id is not None:
+            statement = statement.where(history.c.id < before_id)
+
+        def read(connection: Connection) -> list[NotificationRecord]:
+            wanted = statement
+            if bot is not None:
+                wanted = wanted.where(history.c.bot_id == bot_id_of(connection, self._tables, bot))
+            rows = connection.execute(wanted).all()
+            attempts = self._attempts(connection, [row.id for row in rows])
+            return [_settled(row, attempts[row.id]) for row in rows]
+
+        return await self._database.run(read)
+
+    async def replay(self, ids: Sequence[int]) -> Sequence[int]:
+        """See `ports.HistoryStore.replay`. All of them in one transaction; an expiry stays as it was."""
+
+        def move(connection: Connection) -> list[int]:
+            now = self._clock.now(connection)
+            # In the order of the ids, so that two replays cannot wait for each other.
+            return [id_ for chunk in _chunks(sorted(set(ids))) for id_ in self._replay(connection, chunk, now)]
+
+        return await self._database.run(move, write=True)
+
+    def _replay(self, connection: Connection, ids: Sequence[int], now: datetime) -> list[int]:
+        history, outbox, attempt = self._tables.history, self._tables.notification, self._tables.attempt
+        dead = (
+            select(history.c.id, history.c.method, history.c.params)
+            .where(history.c.id.in_(ids), history.c.outcome == State.DEAD.value)
+            .order_by(history.c.id)
+            .with_for_update()
+        )
+        rows = connection.execute(dead).all()
+        found = history.c.id.in_([row.id for row in rows])
+        decided = and_(found, history.c.took.is_not(None))
+        same = and_(attempt.c.notification_id == history.c.id, attempt.c.number == history.c.attempts)
+        connection.execute(attempt.delete().where(exists().where(same, decided)))
+        columns = [history.c[name] for name in ("took", "error_code", "error", "message_ids")]
+        deciding = select(history.c.id, history.c.attempts, history.c.outcome, history.c.settled_at, *columns)
+        names = ["notification_id", "number", "outcome", "ended_at", "took", "error_code", "error", "message_ids"]
+        connection.execute(insert(attempt).from_select(names, deciding.where(decided)))
+        again = select(
+            *(history.c[name] for name in KEPT),
+            *(literal(now, history.c.planned_at.type) for _ in ("planned_at", "due_at")),
+        )
+        connection.execute(insert(outbox).from_select([*KEPT, "planned_at", "due_at"], again.where(found)))
+        weights = [{"heavy": row.id, "items": items} for row in rows if (items := _weight(row.method, row.params)) > 1]
+        if weights:
+            heavier = outbox.update().where(outbox.c.id == bindparam("heavy")).values(weight=bindparam("items"))
+            connection.execute(heavier, weights)
+        connection.execute(history.delete().where(found))
+        return [row.id for row in rows]
+
+    async def stats(self, *, bot: str | None = None) -> Stats:
+        """See `ports.HistoryStore.stats`. One statement, and so one moment; it counts in indexes."""
+        outbox, history = self._tables.notification, self._tables.history
+
+        def count(connection: Connection) -> Stats:
+            now = self._clock.now(connection)
+            later = outbox.c.due_at > now
+            leased = and_(outbox.c.lease_token.is_not(None), later)
+            waiting = select(
+                func.count().filter(outbox.c.due_at <= now).label("due"),
+                func.count().filter(outbox.c.lease_token.is_(None), later).label("scheduled"),
+                func.count().filter(leased).label("leased"),
+                func.min(case((outbox.c.due_at <= now, outbox.c.due_at)), type_=outbox.c.due_at.type).label("oldest"),
+            ).select_from(outbox)
+            settled = select(func.count()).select_from(history)
+            given_up = settled.where(_given_up(history.c.outcome))
+            if bot is not None:
+                bot_id = bot_id_of(connection, self._tables, bot)
+                waiting = waiting.where(outbox.c.bot_id == bot_id)
+                settled, given_up = (q.where(history.c.bot_id == bot_id) for q in (settled, given_up))
+            numbers = waiting.subquery()
+            row = connection.execute(
+                select(
+                    numbers,
+                    settled.scalar_subquery().label("settled"),
+                    *(
+                        given_up.where(history.c.outcome == state.value).scalar_subquery().label(state.value)
+                        for state in (State.DEAD, State.UNKNOWN)
+                    ),
+                )
+            ).one()
+            return Stats(
+                due=row.due,
+                scheduled=row.scheduled,
+                leased=row.leased,
+                oldest_due=None if row.oldest is None else (now - row.oldest).total_seconds(),
+                delivered=row.settled - row.dead - row.unknown,
+                dead=row.dead,
+                unknown=row.unknown,
+            )
+
+        return await self._database.run(count)
+
+    async def clock(self) -> datetime:
+        """See `ports.HistoryStore.clock`."""
+        return await self._database.run(self._clock.now)
+
+    def _waiting(self, connection: Connection, row: Row[Any], attempts: Sequence[Attempt]) -> NotificationRecord:
+        later = row.due_at > self._clock.now(connection)
+        leased = row.lease_token is not None and later
+        state = State.LEASED if leased else State.SCHEDULED if later else State.DUE
+        return _record(row, state, attempts, due_at=row.due_at)
+
+    def _attempts(self, connection: Connection, ids: Sequence[int]) -> Mapping[int, list[Attempt]]:
+        """The rows of `attempt`, each notification's by number."""
+        attempt = self._tables.attempt
+        found: defaultdict[int, list[Attempt]] = defaultdict(list)
+        for chunk in _chunks(ids):
+            statement = select(attempt).where(attempt.c.notification_id.in_(chunk)).order_by(attempt.c.number)
+            for row in connection.execute(statement):
+                found[row.notification_id].append(_attempt(row, row.number, row.ended_at))
+        return found
+
+
+def _given_up(outcome: Any) -> Any:
+    """The index's own condition, word for word: SQLite uses a partial index only where it reads it."""
+    return outcome != literal_column("'delivered'")
+
+
+def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(ids), CHUNK):
+        yield ids[start : start + CHUNK]
+
+
+def _settled(row: Row[Any], attempts: Iterable[Attempt]) -> NotificationRecord:
+    """A row of the history. Only a request has a duration: without one, it ended by itself."""
+    if row.took is not None:
+        deciding = _attempt(row, row.attempts, row.settled_at)
+        attempts = [*(each for each in attempts if each.number != deciding.number), deciding]
+    return _record(
+        row, State(row.outcome), [*attempts], settled_at=row.settled_at, error_code=row.error_code, error=row.error
+    )
+
+
+def _attempt(row: Row[Any], number: int, ended_at: datetime) -> Attempt:
+    return Attempt(
+        number=number,
+        outcome=row.outcome,
+        ended_at=ended_at,
+        took=row.took,
+        error_code=row.error_code,
+        error=row.error,
+        message_ids=tuple(row.message_ids or ()),
+    )
+
+
+def _record(
+    row: Row[Any],
+    state: State,
+    attempts: Sequence[Attempt],
+    *,
+    due_at: datetime | None = None,
+    settled_at: datetime | None = None,
+    error_code: int | None = None,
+    error: str | None = None,
+) -> NotificationRecord:
+    return NotificationRecord(
+        id=row.id,
+        bot=row.bot,
+        chat=row.chat,
+        method=row.method,
+        params=row.params,
+        priority=Priority(row.priority),
+        delivery=DeliveryPolicy.AT_MOST_ONCE if row.at_most_once else DeliveryPolicy.AT_LEAST_ONCE,
+        key=row.key,
+        labels=tuple(row.labels or ()),
+        state=state,
+        enqueued_at=row.enqueued_at,
+        planned_at=row.planned_at,
+        due_at=due_at,
+        expires_at=row.expires_at,
+        settled_at=settled_at,
+        lost_leases=row.lost_leases,
+        attempts=attempts,
+        error_code=error_code,
+        error=error,
+    )
+
+
+def _weight(method: str, params: Mapping[str, Any]) -> int:
+    """How many slots it takes again: an album of n items takes n. Its media may stand as a list or as JSON text."""
+    if method != "sendMediaGroup":
+        return 1
+    media = params.get("media")
+    if isinstance(media, str):
+        media = json.loads(media)
+    return max(1, len(media)) if isinstance(media, list) else 1

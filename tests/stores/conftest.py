@@ -1,0 +1,67 @@
+"""Every test of a store runs on SQLite and on two versions of PostgreSQL, on a fresh migrated database each."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from outboxes import Outbox
+
+from dovecote.stores.database import Database, outbox_url
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from servers import PostgresDatabases
+
+DATABASES = ["sqlite", "postgresql-18", "postgresql-17"]
+SERVERS = {"postgresql-18": "postgres", "postgresql-17": "postgres17"}
+
+
+def migrate(url: str) -> None:
+    """Migrate a database to the newest schema; from a thread, since an event loop may be running in this one."""
+
+    async def run() -> None:
+        database = Database(outbox_url(url))
+        await database.migrate()
+        await database.close()
+
+    thread = threading.Thread(target=asyncio.run, args=(run(),))
+    thread.start()
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite database, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "x.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(params=DATABASES)
+def outbox_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a fresh, migrated database."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "x.db")
+        yield f"sqlite:///{tmp_path}/x.db"
+        return
+    server: PostgresDatabases = request.getfixturevalue(SERVERS[request.param])
+    url = server.create_database(server.template("migrated", migrate))
+    yield url
+    server.drop_database(url)
+
+
+@pytest_asyncio.fixture
+async def outbox(outbox_database: str) -> AsyncIterator[Outbox]:
+    """An outbox whose clock stands at `outboxes.START`, with one bot, "shop", that has no limits."""
+    outbox = Outbox(outbox_database)
+    await outbox.stop_clock()
+    await outbox.bot()
+    yield outbox
+    await outbox.close()
