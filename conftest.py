@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+from databases import PostgresDatabases
 from documents import collector
-from servers import PostgresDatabases, PostgresServer
+from servers import PostgresServer
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

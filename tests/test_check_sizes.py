@@ -32,7 +32,7 @@ def port(methods: int, base: str) -> str:
         ("module.py", port(9, "Protocol")),
         ("ports.py", port(9, "Base")),
         ("module.py", 'x = "TODO is a word of the user"  # mastodon, not todo\n'),
-        ("module.py", "try:\n    f()\nexcept ValueError:\n    g()\n"),
+        ("module.py", "try:\n    f()\nexcept NotImplementedError:\n    g()\n"),
         ("module.py", "try:\n    f()\nexcept ValueError:\n    'a word'\n"),
     ],
 )

@@ -14,7 +14,8 @@ import psutil
 import psycopg
 import pytest
 import servers
-from servers import PostgresDatabases, PostgresServer, connect, database_of, programs_of
+from databases import PostgresDatabases, connect, database_of
+from servers import PostgresServer, programs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -166,7 +167,8 @@ class TestDatabases:
         monkeypatch.setenv("DOVECOTE_TEST_POSTGRES", postgres.url)
         project.makepyfile(
             f"""
-            from servers import connect, PostgresServer
+            from databases import connect
+            from servers import PostgresServer
 
             def test_given(postgres, postgres_url):
                 assert not isinstance(postgres, PostgresServer)
