@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from servers import PostgresDatabases
+    from databases import PostgresDatabases
 
 DATABASES = ["sqlite", "postgresql-18", "postgresql-17"]
 SERVERS = {"postgresql-18": "postgres", "postgresql-17": "postgres17"}
