@@ -88,7 +88,7 @@ class PostgreSQLOutbox:
             *_bot_columns(settlements),
             [c.id for c in renew],
             [c.lease_token for c in renew],
-            claim,
+            min(claim, 1) if alone else claim,
             lease.total_seconds(),
             token,
             alone,
@@ -174,9 +174,13 @@ async def _discard(connection: asyncpg.Connection[asyncpg.Record] | None) -> Non
 
 
 def _settlement_columns(settlements: Sequence[Settlement]) -> list[Sequence[Any]]:
+    # A part of the statement may not touch a row twice, so a settlement that comes twice is sent once.
+    once = {(row.id, row.lease_token): row for row in map(result_row, settlements)}
     rows = [
-        row._replace(message_ids=row.message_ids and f"{{{','.join(map(str, row.message_ids))}}}")  # type: ignore[arg-type]
-        for row in map(result_row, settlements)
+        row._replace(
+            message_ids=None if row.message_ids is None else f"{{{','.join(map(str, row.message_ids))}}}"  # type: ignore[arg-type]
+        )
+        for row in once.values()
     ]
     return list(zip(*rows, strict=True)) if rows else [()] * len(ResultRow._fields)
 

@@ -16,7 +16,8 @@ How it stays correct:
 
 A notification is blocked by a leased one of its chat, and by an older one of the same or a more urgent priority, where
 older is (planned_at, id). A blocked one is given a later due time, behind the last of its chat, and so is met again
-only then.
+only then. One whose lease ran out is never blocked: it is what its chat has in flight, the others wait for it, and if
+it waited for them, all would wait for ever.
 """
 
 from __future__ import annotations
@@ -50,11 +51,13 @@ kept AS (
         failures = n.failures + (r.outcome IN ('failed', 'unknown'))::int
     FROM result r, clock
     WHERE n.id = r.id AND n.lease_token = r.lease_token AND NOT r.leaves
-    RETURNING n.id
+    RETURNING n.id, r.lease_token
 ),
 lost AS MATERIALIZED (
     SELECT r.* FROM result r
-    WHERE r.id NOT IN (SELECT id FROM settled UNION ALL SELECT id FROM kept)
+    WHERE (r.id, r.lease_token) NOT IN (
+        SELECT id, lease_token FROM settled UNION ALL SELECT id, lease_token FROM kept
+    )
 ),
 renewed AS (
     UPDATE dovecote.notification n
@@ -85,6 +88,11 @@ eligible AS MATERIALIZED (
           OR EXISTS (SELECT FROM dovecote.notification n
                      WHERE n.bot_id = b.id AND n.priority = 2 AND n.due_at > '-infinity' AND n.due_at <= clock.now)
       )
+      AND (NOT $19 OR EXISTS (
+          SELECT FROM dovecote.notification n
+          WHERE n.bot_id = b.id AND n.due_at <= clock.now
+            AND n.lost_leases >= 1 AND n.lost_leases + (n.lease_token IS NOT NULL)::int >= 2
+      ))
     ORDER BY b.next_slot_at, b.id
     LIMIT least($16, 50)
 ),
@@ -129,15 +137,15 @@ met AS MATERIALIZED (
         WHERE n.bot_id = g.id AND n.priority = p.priority
           AND n.due_at > '-infinity' AND n.due_at <= (SELECT now FROM clock)
           AND (n.lost_leases + (n.lease_token IS NOT NULL)::int >= 2) = $19
-          AND (n.lease_token IS NULL OR n.id <> ALL ($1))
+          AND (n.lease_token IS NULL OR n.id <> ALL ($1::bigint[] || $14::bigint[]))
         ORDER BY n.due_at
         LIMIT greatest(g.slots, 64)
     ) n
 ),
 ranked AS MATERIALIZED (
     SELECT m.*,
-        row_number() OVER (PARTITION BY bot_id, chat ORDER BY priority, planned_at, id) AS chat_rank,
-        row_number() OVER (PARTITION BY bot_id, chat, priority ORDER BY planned_at, id) AS class_rank
+        row_number() OVER (PARTITION BY bot_id, chat ORDER BY lost DESC, priority, planned_at, id) AS chat_rank,
+        row_number() OVER (PARTITION BY bot_id, chat, priority ORDER BY lost DESC, planned_at, id) AS class_rank
     FROM met m WHERE ending IS NULL
 ),
 judged AS MATERIALIZED (
@@ -151,7 +159,7 @@ judged AS MATERIALIZED (
             WHERE h.bot_id = r.bot_id AND h.chat = r.chat
             ORDER BY h.settled_at DESC OFFSET r.chat_count - 1 LIMIT 1
         ) + make_interval(secs => r.chat_window) END AS paced_until,
-        r.chat IS NOT NULL AND (
+        r.chat IS NOT NULL AND NOT r.lost AND (
             r.chat_rank > 1
             OR EXISTS (SELECT FROM dovecote.notification q
                        WHERE q.bot_id = r.bot_id AND q.chat = r.chat AND q.priority = 0
@@ -168,7 +176,9 @@ judged AS MATERIALIZED (
     FROM ranked r
 ),
 verdict AS MATERIALIZED (
-    SELECT j.*, j.behind OR j.mate_lease_ends_at IS NOT NULL OR coalesce(j.paced_until > clock.now, false) AS blocked
+    SELECT j.*, NOT j.lost AND (
+        j.behind OR j.mate_lease_ends_at IS NOT NULL OR coalesce(j.paced_until > clock.now, false)
+    ) AS blocked
     FROM judged j, clock
 ),
 """
@@ -202,7 +212,7 @@ leased AS (
     FROM taken t, clock
     WHERE n.id = t.id AND n.due_at = t.due_at
     RETURNING n.id, n.bot_id, t.bot, n.chat, n.method, n.params, n.at_most_once, n.attempts, n.failures,
-        t.send_in, t.slot
+        t.send_in, t.slot, t.lost
 ),
 postponement AS MATERIALIZED (
     SELECT v.id, v.due_at, greatest(
@@ -276,11 +286,15 @@ attempted AS (
     )
     SELECT r.id, r.attempt, r.outcome, clock.now, r.took, r.error_code, r.error, r.message_ids::bigint[]
     FROM result r, clock
-    WHERE r.outcome <> 'released' AND r.id IN (SELECT id FROM kept)
-       OR r.outcome = 'delivered' AND r.id IN (SELECT id FROM lost)
+    WHERE r.outcome <> 'released' AND (r.id, r.lease_token) IN (SELECT id, lease_token FROM kept)
+       OR r.outcome = 'delivered' AND (r.id, r.lease_token) IN (SELECT id, lease_token FROM lost)
     UNION ALL
-    SELECT t.id, t.attempts, 'lost', clock.now, NULL, NULL, 'its lease ran out unsettled', NULL
-    FROM taken t, clock WHERE t.lost
+    SELECT l.id, l.number, 'lost', clock.now, NULL, NULL, 'its lease ran out unsettled', NULL
+    FROM (
+        SELECT id, attempts - 1 AS number FROM leased WHERE lost
+        UNION ALL
+        SELECT id, attempts FROM ended WHERE ending <> 'expired'
+    ) l, clock
     ON CONFLICT (notification_id, number) DO UPDATE
     SET outcome = excluded.outcome, ended_at = excluded.ended_at, took = excluded.took,
         error = excluded.error, message_ids = excluded.message_ids
@@ -324,7 +338,7 @@ SELECT NULL::bigint AS id, NULL::int AS bot_id, NULL::text AS bot, NULL::text AS
         'suspects', NOT $19 AND EXISTS (
             SELECT FROM dovecote.notification n JOIN dovecote.bot b ON b.id = n.bot_id, clock
             WHERE n.lost_leases >= 1 AND n.lost_leases + (n.lease_token IS NOT NULL)::int >= 2
-              AND n.due_at <= clock.now AND n.id <> ALL ($1)
+              AND n.due_at <= clock.now AND n.id <> ALL ($1::bigint[] || $14::bigint[])
               AND b.stopped_reason IS NULL AND (b.halted_until IS NULL OR b.halted_until <= clock.now)
         ),
         'next_due_in', CASE
@@ -339,7 +353,7 @@ SELECT NULL::bigint AS id, NULL::int AS bot_id, NULL::text AS bot, NULL::text AS
                 END
                 FROM advanced a, clock
             )
-            WHEN EXISTS (SELECT FROM ended) THEN 0
+            WHEN EXISTS (SELECT FROM ended) OR EXISTS (SELECT FROM advanced a WHERE a.left_over) THEN 0
             ELSE least(
                 (SELECT extract(epoch FROM min(p.due_at) - clock.now) FROM postponed p, clock GROUP BY clock.now),
                 (
