@@ -1,0 +1,242 @@
+"""What a claim on SQLite decides between its statements: slots, endings, order per chat, turns. Pure functions.
+
+The rules are those of `postgresql_cycle`, where they are SQL. Instants and durations are whole microseconds, except
+where a name says seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+SECOND = 1_000_000
+# A share of the slots goes to each priority that has something waiting (16 urgent : 4 normal : 1 bulk).
+TURNS = (1, 4, 16)
+# The third lost lease ends a notification: it has been alone with its worker twice.
+POISON_LEASES = 3
+# How long a blocked one waits at least, and the longest that one in flight makes it wait.
+SHORTEST_PATIENCE = SECOND // 50
+LONGEST_PATIENCE = SECOND
+
+
+class GrantedBot(NamedTuple):
+    """A bot with free slots, as `GRANT` finds it. A limit is a number of messages and a window in seconds."""
+
+    id: int
+    name: str
+    pace: float | None
+    slots_given: int
+    next_slot_at: int
+    private_count: int | None
+    private_window: float | None
+    group_count: int | None
+    group_window: float | None
+
+    def first_slot_at(self, now: int) -> int:
+        """The first slot that may still be given."""
+        return max(self.next_slot_at, now)
+
+    def slots(self, now: int, share: int, horizon: int) -> int:
+        """How many slots this claim may take: its share, or as many as start within the horizon; at least one."""
+        if self.pace is None:
+            return max(1, share)
+        return min(max(1, share), max(1, int(self.pace * (now + horizon - self.first_slot_at(now)) / SECOND)))
+
+    def chat_interval(self, chat: str) -> tuple[int | None, float]:
+        """The limit of one chat: how many messages, and the microseconds that each of them takes of the window."""
+        group = chat.startswith(("-", "@"))
+        count, window = (self.group_count, self.group_window) if group else (self.private_count, self.private_window)
+        return (None, 0.0) if count is None or window is None else (count, window * SECOND / count)
+
+
+class Met(NamedTuple):
+    """A due notification, as `MEET` finds it. `lost` says that it is still under a lease, which has run out."""
+
+    id: int
+    bot_id: int
+    chat: str | None
+    priority: int
+    planned_at: int
+    due_at: int
+    expires_at: int | None
+    at_most_once: int
+    weight: int
+    attempts: int
+    lost: int
+    lost_leases: int
+
+
+class Ending(NamedTuple):
+    """Why a claim takes a notification out of the outbox: the reason for `Cycle.ended`, and the history's words."""
+
+    reason: str
+    outcome: str
+    error: str
+
+
+def ending(met: Met, now: int) -> Ending | None:
+    """Say whether this is its end."""
+    expired = met.expires_at is not None and met.expires_at <= now
+    if met.lost and (met.at_most_once or expired):
+        return Ending("unknown", "unknown", "its worker was lost while it was being sent")
+    if met.lost and met.lost_leases >= POISON_LEASES:
+        return Ending("poison", "dead", f"{met.lost_leases} workers were lost while sending it")
+    if expired and not met.lost:
+        return Ending("expired", "dead", "it expired before it could be sent")
+    return None
+
+
+class Known(NamedTuple):
+    """What `JUDGE` knows about the first met of a chat and priority."""
+
+    id: int
+    mate_lease_ends_at: int | None
+    behind: int
+    tail_due_at: int | None
+    settled_ats: str
+
+
+@dataclass(slots=True)
+class Chat:
+    """The met ones of one chat in their order: what was in flight before everything, then by urgency and age."""
+
+    bot: GrantedBot
+    name: str
+    met: list[Met] = field(default_factory=list)
+
+    def heads(self) -> list[Met]:
+        """The first of each priority."""
+        first: dict[int, Met] = {}
+        for met in self.met:
+            first.setdefault(met.priority, met)
+        return list(first.values())
+
+
+@dataclass(slots=True)
+class Verdict:
+    """Which of the met may be sent now, and when the others are due again."""
+
+    free: list[Met]
+    due_again: dict[int, int]
+
+
+def arranged(waiting: Iterable[Met], bots: Mapping[int, GrantedBot]) -> tuple[list[Met], list[Chat]]:
+    """Separate those without a chat, which wait for nothing, from those that have an order to keep."""
+    free: list[Met] = []
+    chats: dict[tuple[int, str], Chat] = {}
+    for met in waiting:
+        if met.chat is None:
+            free.append(met)
+            continue
+        place = (met.bot_id, met.chat)
+        if place not in chats:
+            chats[place] = Chat(bots[met.bot_id], met.chat)
+        chats[place].met.append(met)
+    for chat in chats.values():
+        if len(chat.met) > 1:
+            chat.met.sort(key=lambda met: (not met.lost, met.priority, met.planned_at, met.id))
+    return free, list(chats.values())
+
+
+def judge(free: list[Met], chats: Iterable[Chat], known: Mapping[int, Known], now: int, lease: int) -> Verdict:
+    """Let at most the first of each chat through, and give every other a later due time behind its chat's last."""
+    verdict = Verdict(list(free), {})
+    for chat in chats:
+        head = chat.met[0]
+        fact = known[head.id]
+        limit, interval = chat.bot.chat_interval(chat.name)
+        paced_until = _paced_until(fact.settled_ats, limit, round(interval * (limit or 0)))
+        blocked = fact.behind or fact.mate_lease_ends_at is not None or paced_until > now
+        if not blocked:
+            verdict.free.append(head)
+            if len(chat.met) == 1:
+                continue
+        # Wait as long again as the one in flight has been there already, so that a slow one is asked about seldom.
+        flown = 0 if fact.mate_lease_ends_at is None else lease - (fact.mate_lease_ends_at - now)
+        patience = min(LONGEST_PATIENCE, max(SHORTEST_PATIENCE, flown))
+        ranks: dict[int, int] = {}
+        starts: dict[int, tuple[int, int]] = {}
+        for met in chat.met:
+            rank = ranks[met.priority] = ranks.get(met.priority, 0) + 1
+            if met is head and not blocked:
+                # Those behind one that goes now wait for nothing else.
+                starts[met.priority] = (now, 0)
+                continue
+            if rank == 1:
+                tail_due_at = known[met.id].tail_due_at
+                starts[met.priority] = (max(now, paced_until, now if tail_due_at is None else tail_due_at), patience)
+            start, patient = starts[met.priority]
+            if paced_until > now:
+                wait = round((rank - 1) * interval)
+            elif limit is None or rank < limit:
+                wait = max(rank * SHORTEST_PATIENCE, patient)
+            else:
+                wait = round((rank - limit + 1) * interval) + patient
+            verdict.due_again[met.id] = start + wait
+    return verdict
+
+
+def _paced_until(settled_ats: str, limit: int | None, window: int) -> int:
+    """When the chat's limit allows the next one; 0 when it does already."""
+    # Most chats have nothing in their window, and then there is nothing to read.
+    if limit is None or settled_ats == "[]":
+        return 0
+    latest: list[int] = sorted(json.loads(settled_ats), reverse=True)
+    return latest[limit - 1] + window if len(latest) >= limit else 0
+
+
+class Taken(NamedTuple):
+    """One that is claimed: when its slot comes, in seconds from now, and the slot's number."""
+
+    met: Met
+    send_in: float
+    slot: int
+
+
+@dataclass(slots=True)
+class Share:
+    """What one bot's claim came to."""
+
+    bot: GrantedBot
+    slots: int
+    taken: list[Taken]
+    used: int
+    left_over: bool
+
+    def next_slot_at(self, now: int) -> int:
+        """The first slot that is free after this claim."""
+        first = self.bot.first_slot_at(now)
+        return first if self.bot.pace is None else first + round(self.used * SECOND / self.bot.pace)
+
+
+def share_out(bot: GrantedBot, slots: int, free: list[Met], met: int, now: int) -> Share:
+    """Give a bot's slots to its `free` notifications, the priorities taking turns; `met` is how many were waiting."""
+    positions = [0, 0, 0]
+    turns: list[tuple[int, int, int, Met]] = []
+    for one in sorted(free, key=attrgetter("due_at", "id")):
+        positions[one.priority] += 1
+        turns.append((positions[one.priority] * TURNS[one.priority], one.priority, one.id, one))
+    turns.sort()
+    taken: list[Taken] = []
+    used = 0
+    ahead = (bot.first_slot_at(now) - now) / SECOND
+    for *_, one in turns:
+        if used >= slots:
+            break
+        send_in = 0.0 if bot.pace is None else ahead + used / bot.pace
+        taken.append(Taken(one, send_in, bot.slots_given + used))
+        used += one.weight
+    return Share(bot, slots, taken, used, left_over=met >= slots or len(free) > len(taken))
+
+
+def next_claim_in(shares: Sequence[Share], now: int, horizon: int, most_bots: int) -> float:
+    """Seconds until another claim may find something, after one that took something."""
+    if len(shares) == most_bots or any(share.left_over and share.bot.pace is None for share in shares):
+        return 0.0
+    waits = [(share.next_slot_at(now) - now - horizon / 2) / SECOND for share in shares if share.left_over]
+    return max(0.0, min(waits, default=0.05))

@@ -1,0 +1,248 @@
+"""What a cycle does inside its transaction on SQLite: the statements of `sqlite_cycle` in their order."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+from dovecote.model import ClaimedNotification, Cycle, DeliveryPolicy
+from dovecote.stores import sqlite_cycle as statements
+from dovecote.stores.rows import bot_effects, result_row
+from dovecote.stores.sqlite_judgement import (
+    SECOND,
+    GrantedBot,
+    Known,
+    Met,
+    Share,
+    arranged,
+    ending,
+    judge,
+    next_claim_in,
+    share_out,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from dovecote.model import Settlement
+    from dovecote.stores.rows import ResultRow
+
+# Slots are reserved at most so far ahead, so that an urgent notification waits behind no more than that.
+HORIZON = SECOND // 2
+# At most so many bots are served by one claim, and at least so many of each priority are looked at.
+MOST_BOTS = 50
+FEWEST_MET = 64
+# An instant that is earlier than all others.
+EVER = -(2**63)
+
+
+class Execute(Protocol):
+    """Runs a statement with named values; answers all of its rows."""
+
+    def __call__(self, statement: str, **values: Any) -> list[Any]:
+        """Run it."""
+
+
+class Transaction:
+    """The parts of one cycle, to be called in the order in which they stand here. `now` is the store's time."""
+
+    def __init__(self, execute: Execute, now: int, lease: timedelta) -> None:
+        self._execute = execute
+        self._now = now
+        self._lease = _microseconds(lease.total_seconds())
+        self._attempts: list[tuple[Any, ...]] = []
+
+    def halt_bots(self, settlements: Sequence[Settlement]) -> None:
+        """Let bots wait that a 429 halts, and stop those that Telegram refuses."""
+        halts, stops = bot_effects(settlements)
+        rows = [
+            (bot, _microseconds(halts[bot]) if bot in halts else None, stops.get(bot)) for bot in {**halts, **stops}
+        ]
+        if rows:
+            self._execute(statements.HALT, rows=_json(rows), now=self._now)
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[int]:
+        """Record the outcomes whose lease is still held; answers the ids of the others."""
+        if not settlements:
+            return []
+        results = [result_row(settlement) for settlement in settlements]
+        leases = dict(self._execute(statements.LEASES_OF, ids=_json([result.id for result in results])))
+        leaving: list[ResultRow] = []
+        kept: list[ResultRow] = []
+        lost: list[ResultRow] = []
+        for result in results:
+            if leases.get(result.id) != result.lease_token:
+                lost.append(result)
+                continue
+            # A lease settles once: the same settlement again is a lost one.
+            del leases[result.id]
+            (leaving if result.retry_in is None else kept).append(result)
+        self._to_history([_settled_row(result) for result in leaving])
+        if kept:
+            self._execute(statements.KEEP, rows=_json([_kept_row(result) for result in kept]), now=self._now)
+        self._attempts += [_attempt_row(result) for result in kept if result.outcome != "released"]
+        self._attempts += [_attempt_row(result) for result in lost if result.outcome == "delivered"]
+        return [result.id for result in lost]
+
+    def renew(self, claims: Sequence[ClaimedNotification]) -> None:
+        """Let leases that are still held end later."""
+        if claims:
+            rows = [(claimed.id, claimed.lease_token) for claimed in claims]
+            self._execute(statements.RENEW, rows=_json(rows), lease_ends_at=self._now + self._lease)
+
+    def claim(self, count: int, *, alone: bool, lost: Sequence[int]) -> Cycle:
+        """Claim up to `count`, write down the attempts of this cycle, and answer it."""
+        bots = self._granted(min(count, 1) if alone else count, alone=alone)
+        waiting, ended = self._meet(bots, count, alone=alone)
+        free, due_again = self._judge(waiting, bots)
+        shares = self._share_out(bots, free, waiting, 1 if alone else count)
+        claimed = self._take(shares)
+        if due_again:
+            self._execute(statements.POSTPONE, rows=_json(list(due_again.items())))
+        if shares:
+            rows = [(share.bot.id, share.used, share.next_slot_at(self._now)) for share in shares]
+            self._execute(statements.ADVANCE, rows=_json(rows))
+        if self._attempts:
+            self._execute(statements.ATTEMPT, rows=_json(self._attempts), now=self._now)
+        return Cycle(
+            claimed=claimed,
+            lost=tuple(lost),
+            ended=ended,
+            postponed=len(due_again),
+            next_due_in=self._next_due_in(count, shares, claimed, ended),
+            suspects=not alone and bool(self._execute(statements.SUSPECTS, now=self._now)[0][0]),
+        )
+
+    def _granted(self, count: int, *, alone: bool) -> dict[int, GrantedBot]:
+        if not count:
+            return {}
+        rows = self._execute(statements.GRANT, now=self._now, horizon=HORIZON, alone=alone, bots=min(count, MOST_BOTS))
+        return {bot.id: bot for bot in map(GrantedBot._make, rows)}
+
+    def _meet(self, bots: dict[int, GrantedBot], count: int, *, alone: bool) -> tuple[list[Met], dict[str, int]]:
+        """Find what is due, and take out of the outbox whatever ends here."""
+        if not bots:
+            return [], {}
+        most = max(bot.slots(self._now, count // len(bots), HORIZON) for bot in bots.values())
+        statement = statements.MEET_SUSPECTS if alone else statements.MEET
+        rows = self._execute(statement, bots=_json(list(bots)), now=self._now, limit=max(most, FEWEST_MET))
+        waiting: list[Met] = []
+        ended: Counter[str] = Counter()
+        history: list[tuple[Any, ...]] = []
+        for met in map(Met._make, rows):
+            end = ending(met, self._now)
+            if end is None:
+                waiting.append(met)
+                continue
+            ended[end.reason] += 1
+            history.append((met.id, end.outcome, 0, met.lost, None, None, end.error, None))
+        self._to_history(history)
+        return waiting, dict(ended)
+
+    def _judge(self, waiting: list[Met], bots: dict[int, GrantedBot]) -> tuple[list[Met], dict[int, int]]:
+        free, chats = arranged(waiting, bots)
+        if not chats:
+            return free, {}
+        heads = [met.id for chat in chats for met in chat.heads()]
+        known = {row[0]: Known._make(row) for row in self._execute(statements.JUDGE, heads=_json(heads), now=self._now)}
+        verdict = judge(free, chats, known, self._now, self._lease)
+        return verdict.free, verdict.due_again
+
+    def _share_out(self, bots: dict[int, GrantedBot], free: list[Met], waiting: list[Met], count: int) -> list[Share]:
+        free_of: dict[int, list[Met]] = {bot: [] for bot in bots}
+        for met in free:
+            free_of[met.bot_id].append(met)
+        waiting_of = Counter(met.bot_id for met in waiting)
+        return [
+            share_out(
+                bot, bot.slots(self._now, count // len(bots), HORIZON), free_of[bot.id], waiting_of[bot.id], self._now
+            )
+            for bot in bots.values()
+        ]
+
+    def _take(self, shares: Sequence[Share]) -> list[ClaimedNotification]:
+        taken = {one.met.id: (share.bot, one) for share in shares for one in share.taken}
+        if not taken:
+            return []
+        token = secrets.randbits(63)
+        rows = self._execute(
+            statements.LEASE, ids=_json(list(taken)), token=token, lease_ends_at=self._now + self._lease
+        )
+        leased = {row[0]: row for row in rows}
+        claimed = []
+        for id_, (bot, (met, send_in, slot)) in taken.items():
+            if met.lost:
+                words = "its lease ran out unsettled"
+                self._attempts.append((id_, met.attempts, "lost", None, None, words, None))
+            _, method, params, failures = leased[id_]
+            claimed.append(
+                ClaimedNotification(
+                    id=id_,
+                    lease_token=token,
+                    bot_id=bot.id,
+                    bot=bot.name,
+                    chat=met.chat,
+                    method=method,
+                    params=params,
+                    delivery=DeliveryPolicy.AT_MOST_ONCE if met.at_most_once else DeliveryPolicy.AT_LEAST_ONCE,
+                    attempt=met.attempts + 1,
+                    failures=failures,
+                    send_in=send_in,
+                    slot=slot,
+                )
+            )
+        return claimed
+
+    def _next_due_in(
+        self, count: int, shares: Sequence[Share], claimed: Sequence[ClaimedNotification], ended: dict[str, int]
+    ) -> float | None:
+        if not count:
+            return None
+        if claimed:
+            return next_claim_in(shares, self._now, HORIZON, MOST_BOTS)
+        if ended:
+            return 0.0
+        granted = _json([share.bot.id for share in shares])
+        ((due_at,),) = self._execute(statements.NEXT_DUE, granted=granted, now=self._now, horizon=HORIZON, ever=EVER)
+        return None if due_at is None else max(0.0, (due_at - self._now) / SECOND)
+
+    def _to_history(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            self._execute(statements.TO_HISTORY, rows=_json(rows), now=self._now)
+            self._execute(statements.OUT_OF_OUTBOX, ids=_json([row[0] for row in rows]))
+
+
+def _settled_row(result: ResultRow) -> tuple[Any, ...]:
+    failed = result.outcome == "failed"
+    outcome = "dead" if failed else result.outcome
+    return (result.id, outcome, int(failed), 0, result.took, result.error_code, result.error, result.message_ids)
+
+
+def _kept_row(result: ResultRow) -> tuple[Any, ...]:
+    attempts_added = -1 if result.outcome == "released" else 0
+    failures_added = int(result.outcome in {"failed", "unknown"})
+    return (result.id, _microseconds(result.retry_in or 0.0), attempts_added, failures_added)
+
+
+def _attempt_row(result: ResultRow) -> tuple[Any, ...]:
+    return (
+        result.id,
+        result.attempt,
+        result.outcome,
+        result.took,
+        result.error_code,
+        result.error,
+        result.message_ids,
+    )
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * SECOND)
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
