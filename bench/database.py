@@ -1,0 +1,80 @@
+"""The PostgreSQL 18 that all who need one share, set up as one would in production, from the tests' own wheel.
+
+Durable: fsync and synchronous_commit are on, for Dovecote and its peers alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.processes import ROOT
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+from databases import connect
+from servers import PostgresServer, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["SETTINGS", "Counts", "counted", "free_port", "fresh_database", "postgresql", "scalar"]
+
+SETTINGS = {
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "shared_buffers": "512MB",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    "max_connections": "100",
+}
+
+
+@contextlib.contextmanager
+def postgresql() -> Iterator[PostgresServer]:
+    """A server of one's own during the body of the `with`."""
+    with PostgresServer(18, fsync=True, settings=SETTINGS) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def fresh_database(server: PostgresServer) -> Iterator[str]:
+    """An empty database during the body of the `with`; answers its URL."""
+    url = server.create_database()
+    try:
+        yield url
+    finally:
+        server.drop_database(url)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the database counted of a stretch of work: statements that clients sent, and bytes of WAL."""
+
+    statements: int = 0
+    wal_bytes: int = 0
+
+
+@contextlib.contextmanager
+def counted(server: PostgresServer, url: str) -> Iterator[Counts]:
+    """Count during the body of the `with`. Statistics are fresh and dirty pages written before it begins."""
+    with connect(url) as connection:
+        connection.execute("VACUUM ANALYZE")
+        connection.execute("CHECKPOINT")
+    counts = Counts()
+    before = int(scalar(server.url, "SELECT pg_current_wal_lsn() - '0/0'"))
+    server.forget_statements(url)
+    yield counts
+    counts.statements = server.statement_count(url)
+    counts.wal_bytes = int(scalar(server.url, "SELECT pg_current_wal_lsn() - '0/0'")) - before
+
+
+def scalar(url: str, query: str) -> Any:
+    """The one value that `query` has for an answer."""
+    with connect(url) as connection:
+        row = connection.execute(query.encode()).fetchone()
+    if row is None:
+        raise LookupError(f"no row for: {query}")
+    return row[0]

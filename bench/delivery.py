@@ -1,0 +1,122 @@
+"""From table to answer: Dovecote, PgQueuer, and the bare loops of two HTTP clients, in turns against one peer.
+
+A contender that has a choice of settings first tries each of them on a part of the work; the best one is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bench.database import counted, fresh_database
+from bench.processes import MeasurementFailed, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from servers import PostgresServer
+
+    from bench.peer import Peer
+
+Setting = Mapping[str, int]
+TRIAL_SHARE = 3
+
+
+@dataclass(slots=True)
+class Contender:
+    """Somebody who delivers: the module that is its process, whether it keeps a table, and its possible settings."""
+
+    name: str
+    title: str
+    module: str
+    has_table: bool = field(kw_only=True)
+    settings: Sequence[Setting]
+    best: dict[str, Any] = field(default_factory=dict)
+
+
+def contenders() -> list[Contender]:
+    """Everybody, fresh."""
+    return [
+        Contender(
+            "bare_loop",
+            "bare loop of the same client",
+            "bare_loop",
+            [{"concurrency": n} for n in (64, 128)],
+            has_table=False,
+        ),
+        Contender("dovecote", "Dovecote", "dovecote_run", [{}], has_table=True),
+        Contender(
+            "pgqueuer",
+            "PgQueuer",
+            "pgqueuer_run",
+            [{"batch_size": size, "concurrency": 128} for size in (100, 250, 500, 1000)],
+            has_table=True,
+        ),
+        Contender(
+            "aiogram_loop",
+            "bare loop of aiogram",
+            "aiogram_loop",
+            [{"concurrency": n} for n in (32, 64, 100)],
+            has_table=False,
+        ),
+    ]
+
+
+def deliveries(
+    server: PostgresServer, peer: Peer, notifications: int, repeat: int, say: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    """Measure every contender `repeat` times in turns; answers the best run of each by name."""
+    everybody = contenders()
+    for contender in everybody:
+        if len(contender.settings) > 1:
+            trial = notifications // TRIAL_SHARE
+            say(f"{contender.title}: which of {len(contender.settings)} settings is best, with {trial:,}")
+            tried = [(_deliver(server, peer, contender, one, trial)["rate"], one) for one in contender.settings]
+            contender.settings = [max(tried, key=lambda pair: pair[0])[1]]
+    for turn in range(1, repeat + 1):
+        for contender in everybody:
+            (setting,) = contender.settings
+            run = _deliver(server, peer, contender, setting, notifications)
+            say(f"{contender.title}: run {turn} of {repeat}, {run['rate']:,.0f}/s")
+            if run["rate"] > contender.best.get("rate", 0.0):
+                contender.best = run | {"title": contender.title, "setting": dict(setting)}
+    return {contender.name: contender.best for contender in everybody}
+
+
+def ratios(best: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """What `bench.json` is read for."""
+    ours = best["dovecote"]
+    return {
+        "ratio_bare_loop": ours["rate"] / best["bare_loop"]["rate"],
+        "ratio_pgqueuer": ours["rate"] / best["pgqueuer"]["rate"],
+        "ratio_aiogram_loop": ours["rate"] / best["aiogram_loop"]["rate"],
+        "statements_per_notification": ours["statements_per_notification"],
+    }
+
+
+def _deliver(
+    server: PostgresServer, peer: Peer, contender: Contender, setting: Setting, notifications: int
+) -> dict[str, Any]:
+    """One run on a fresh database. Raises MeasurementFailed unless the peer has seen each notification once."""
+    already = peer.arrived()
+    if contender.has_table:
+        with fresh_database(server) as url:
+            measure(contender.module, action="fill", url=url, notifications=notifications)
+            with counted(server, url) as counts:
+                run = measure(
+                    contender.module,
+                    action="deliver",
+                    url=url,
+                    peer=peer.url,
+                    notifications=notifications,
+                    **setting,
+                )
+        run["statements_per_notification"] = counts.statements / notifications
+        run["wal_bytes_per_notification"] = counts.wal_bytes / notifications
+    else:
+        run = measure(contender.module, peer=peer.url, notifications=notifications, **setting)
+    arrived = peer.arrived() - already
+    if arrived != notifications:
+        raise MeasurementFailed(f"{contender.title}: {arrived} requests arrived for {notifications} notifications")
+    return run

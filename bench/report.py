@@ -1,0 +1,126 @@
+"""What a run says: a table for people, `bench.json` for programs, and whether the targets were met."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PACKAGES = ("pyreqwest", "asyncpg", "uvloop", "aiogram", "aiohttp", "pgqueuer", "granian")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A number that must be at least, or at most, so large."""
+
+    section: str
+    name: str
+    bound: float
+    at_least: bool
+
+    def met(self, value: float) -> bool:
+        """Whether `value` is good enough."""
+        return value >= self.bound if self.at_least else value <= self.bound
+
+    def __str__(self) -> str:
+        return f"{'≥' if self.at_least else '≤'} {self.bound:g}"
+
+
+TARGETS = (
+    Target("peer", "ratio_bare_loop", 1.5, at_least=True),
+    Target("delivery", "ratio_bare_loop", 0.6, at_least=True),
+    Target("delivery", "ratio_pgqueuer", 5, at_least=True),
+    Target("delivery", "ratio_aiogram_loop", 7, at_least=True),
+    Target("delivery", "statements_per_notification", 0.012, at_least=False),
+    Target("enqueue", "ratio_plain_insert", 0.5, at_least=True),
+    Target("latency", "commit_to_request_p99_ms", 20, at_least=False),
+    Target("memory", "worker_rss_growth", 0.1, at_least=False),
+)
+
+
+def machine(postgresql: str) -> dict[str, Any]:
+    """What it ran on."""
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "processor": _processor(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "postgresql": postgresql,
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def write(result: Mapping[str, Any], path: Path) -> None:
+    """Write `bench.json`."""
+    path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def show(result: Mapping[str, Any]) -> None:
+    """Print the tables."""
+    console = Console()
+    here = result["machine"]
+    console.print(
+        f"{here['cores']} cores ({here['processor']}), {here['memory_gb']} GB, Python {here['python']}, "
+        f"PostgreSQL {here['postgresql']}; the peer is {result['peer']['server']}, {result['peer']['rate']:,.0f}/s "
+        f"by itself over plain sockets; every figure is the best of {result['repeat']} runs in turns."
+    )
+    if "delivery" in result:
+        console.print(_deliveries(result["delivery"]["runs"]))
+    console.print(_targets(result))
+
+
+def _deliveries(runs: Mapping[str, Mapping[str, Any]]) -> Table:
+    some = next(iter(runs.values()))
+    table = Table(title=f"From table to answer, {some['notifications']:,} notifications")
+    for heading in ("who", "setting"):
+        table.add_column(heading)
+    for heading in ("per second", "µs of processor", "statements", "WAL bytes", "peak MB"):
+        table.add_column(heading, justify="right")
+    for run in runs.values():
+        table.add_row(
+            run["title"],
+            ", ".join(f"{name} {value}" for name, value in run["setting"].items()) or "as it comes",
+            f"{run['rate']:,.0f}",
+            f"{run['cpu_us']:.0f}",
+            f"{run['statements_per_notification']:.4f}" if "statements_per_notification" in run else "-",
+            f"{run['wal_bytes_per_notification']:,.0f}" if "wal_bytes_per_notification" in run else "-",
+            f"{run['peak_rss_mb']:.0f}",
+        )
+    return table
+
+
+def _targets(result: Mapping[str, Any]) -> Table:
+    table = Table(title="Targets")
+    table.add_column("figure")
+    for heading in ("measured", "target", ""):
+        table.add_column(heading, justify="right")
+    for target, value in measured(result):
+        mark = "[green]met[/green]" if target.met(value) else "[red]missed[/red]"
+        table.add_row(f"{target.section}: {target.name}", f"{value:.4g}", str(target), mark)
+    return table
+
+
+def measured(result: Mapping[str, Any]) -> Iterator[tuple[Target, float]]:
+    """Every target that this run has a figure for, with the figure."""
+    for target in TARGETS:
+        value = result.get(target.section, {}).get(target.name)
+        if value is not None:
+            yield target, value
