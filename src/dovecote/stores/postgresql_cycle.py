@@ -215,33 +215,32 @@ leased AS (
         t.send_in, t.slot, t.lost
 ),
 postponement AS MATERIALIZED (
-    SELECT v.id, v.due_at, greatest(
-        clock.now, chat.paced_until, chat.tail_due_at
-    ) + make_interval(secs => CASE
-        WHEN chat.paced_until > clock.now THEN (v.class_rank - 1) * v.chat_window / v.chat_count
-        WHEN v.chat_count IS NULL OR v.class_rank < v.chat_count THEN greatest(v.class_rank * 0.02, chat.patience)
-        ELSE (v.class_rank - v.chat_count + 1) * v.chat_window / v.chat_count + chat.patience
+    SELECT w.id, w.due_at, greatest(clock.now, w.head_paced_until, w.tail_due_at) + make_interval(secs => CASE
+        WHEN w.head_paced_until > clock.now THEN (w.class_rank - 1) * w.chat_window / w.chat_count
+        WHEN w.chat_count IS NULL OR w.class_rank < w.chat_count THEN greatest(w.class_rank * 0.02, w.patience)
+        ELSE (w.class_rank - w.chat_count + 1) * w.chat_window / w.chat_count + w.patience
     END) AS due_again_at
-    FROM verdict v
-    JOIN (
-        SELECT f.bot_id, f.chat, f.priority, max(head.paced_until) AS paced_until,
+    FROM (
+        SELECT v.*,
+            first_value(v.paced_until) OVER of_chat AS head_paced_until,
             -- Wait as long again as the one in flight has been there already, so that a slow one is asked about seldom.
-            max(coalesce(least(1, greatest(0.02, $17 - extract(epoch FROM head.mate_lease_ends_at - clock.now))), 0))
-                AS patience,
-            max((
+            coalesce(least(1, greatest(0.02, $17 - extract(
+                epoch FROM first_value(v.mate_lease_ends_at) OVER of_chat - clock.now
+            ))), 0) AS patience,
+            first_value(v.own_tail_due_at) OVER of_class AS tail_due_at
+        FROM (
+            SELECT verdict.*, CASE WHEN blocked AND class_rank = 1 THEN (
                 SELECT q.due_at FROM dovecote.notification q
-                WHERE q.bot_id = f.bot_id AND q.chat = f.chat AND q.priority = f.priority
-                  AND q.lease_token IS NULL AND (q.planned_at, q.id) < (f.planned_at, f.id)
+                WHERE q.bot_id = verdict.bot_id AND q.chat = verdict.chat AND q.priority = verdict.priority
+                  AND q.lease_token IS NULL AND (q.planned_at, q.id) < (verdict.planned_at, verdict.id)
                 ORDER BY q.planned_at DESC, q.id DESC LIMIT 1
-            )) AS tail_due_at
-        FROM verdict f JOIN verdict head ON head.bot_id = f.bot_id AND head.chat = f.chat AND head.chat_rank = 1, clock
-        WHERE f.blocked AND f.class_rank = 1
-        GROUP BY f.bot_id, f.chat, f.priority
-        UNION ALL
-        SELECT f.bot_id, f.chat, f.priority, NULL, 0, NULL
-        FROM verdict f WHERE NOT f.blocked AND f.class_rank = 1
-    ) chat ON chat.bot_id = v.bot_id AND chat.chat = v.chat AND chat.priority = v.priority, clock
-    WHERE v.blocked
+            ) END AS own_tail_due_at
+            FROM verdict WHERE EXISTS (SELECT FROM verdict WHERE blocked)
+        ) v, clock
+        WINDOW of_chat AS (PARTITION BY bot_id, chat ORDER BY chat_rank),
+            of_class AS (PARTITION BY bot_id, chat, priority ORDER BY class_rank)
+    ) w, clock
+    WHERE w.blocked
 ),
 postponed AS (
     UPDATE dovecote.notification n SET due_at = p.due_again_at
