@@ -1,0 +1,121 @@
+"""Enqueue: notifications into the outbox, in the transaction that the application has open.
+
+The application's commit is the enqueue's commit, and its rollback undoes both. So nothing here begins, commits or
+retries: a deadlock, a serialization failure or a lost connection comes out as the driver's own error, and what the
+application does about it, it does about the whole transaction.
+
+All validation comes before anything is written. Which outbox the connection leads to is read through the connection
+itself and compared with the outbox's own identity; for engines and connections that are known it is remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, overload
+from weakref import WeakSet
+
+from dovecote.content import shown
+from dovecote.errors import InvalidNotification, UnknownBot, WrongDatabase
+from dovecote.model import Notification
+from dovecote.stores.clock import real_microseconds
+from dovecote.stores.connections import caller_of
+from dovecote.stores.enqueue_batch import Batch
+from dovecote.stores.enqueue_statements import bot_ids, bot_names, is_installation, write_postgresql, write_sqlite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dovecote.stores.connections import Caller
+    from dovecote.stores.database import Database
+    from dovecote.stores.enqueue_statements import Steps
+
+
+class Enqueuer:
+    """Writes into the outbox of `database` through connections of the application's.
+
+    A key is remembered for `key_window`. `clock` answers microseconds since the epoch and is SQLite's; PostgreSQL has
+    its own.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        key_window: timedelta = timedelta(days=30),
+        clock: Callable[[], int] = real_microseconds,
+    ) -> None:
+        self._database = database
+        self._key_window = key_window
+        self._clock = clock
+        self._bot_ids: dict[str, int] = {}
+        self._installation: str | None = None
+        self._known: WeakSet[Any] = WeakSet()
+
+    @overload
+    async def enqueue(self, connection: object, notifications: Notification) -> int: ...
+
+    @overload
+    async def enqueue(self, connection: object, notifications: Sequence[Notification]) -> list[int]: ...
+
+    async def enqueue(
+        self, connection: object, notifications: Notification | Sequence[Notification]
+    ) -> int | list[int]:
+        """Write one notification or a sequence in the transaction of `connection`; answer ids in the same order.
+
+        A notification whose key is taken is not written, and the id of the first with that key is answered.
+        Raises, before anything is written, InvalidNotification, UnknownBot, UnsupportedConnection, WrongDatabase,
+        NotMigrated, and StoreUnavailable when the outbox's own database cannot be asked for its identity. Errors of
+        the application's driver come out as they are.
+        """
+        caller = await caller_of(connection)
+        if isinstance(notifications, Notification):
+            (notification_id,) = await self._write(caller, Batch([notifications], alone=True))
+            return notification_id
+        batch = Batch(_sequence(notifications))
+        return await self._write(caller, batch) if len(batch) else []
+
+    async def _write(self, caller: Caller, batch: Batch) -> list[int]:
+        await self._check_database(caller)
+        return await caller.run(self._steps(batch))
+
+    async def _check_database(self, caller: Caller) -> None:
+        """Raise WrongDatabase unless the connection leads to this outbox."""
+        if caller.origin is not None and caller.origin in self._known:
+            return
+        ours = "postgresql" if self._database.is_postgresql else "sqlite"
+        where = self._database.url.render_as_string(hide_password=True)
+        if caller.dialect != ours:
+            raise WrongDatabase(
+                f"the connection is one to {caller.dialect}, and the outbox is {where}: pass a connection to it, since"
+                " one commit must cover both."
+            )
+        if self._installation is None:
+            self._installation = await self._database.installation()
+        if not await caller.run(is_installation(self._installation, postgresql=self._database.is_postgresql)):
+            raise WrongDatabase(
+                f"the connection leads to another database than the outbox's, {where}: pass a connection to that one,"
+                " since one commit must cover both."
+            )
+        if caller.origin is not None:
+            self._known.add(caller.origin)
+
+    def _steps(self, batch: Batch) -> Steps[list[int]]:
+        postgresql = self._database.is_postgresql
+        missing = [name for name in batch.bots if name not in self._bot_ids]
+        if missing:
+            self._bot_ids.update((yield from bot_ids(missing, postgresql=postgresql)))
+            for name in missing:
+                if name not in self._bot_ids:
+                    raise UnknownBot(name, (yield from bot_names(postgresql=postgresql)))
+        if postgresql:
+            return (yield from write_postgresql(batch, self._bot_ids, self._key_window))
+        return (yield from write_sqlite(batch, self._bot_ids, self._key_window, self._clock()))
+
+
+def _sequence(notifications: object) -> Sequence[Notification]:
+    if isinstance(notifications, Sequence) and not isinstance(notifications, (str, bytes)):
+        return notifications
+    raise InvalidNotification(
+        "notifications", f"{shown(notifications)} is neither a Notification nor a sequence of them: pass a list."
+    )
