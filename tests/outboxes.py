@@ -152,6 +152,12 @@ class Outbox:
         history = self.database.tables.history
         await self.database.run(lambda c: c.execute(history.insert(), complete), write=True)
 
+    async def stop_bot(self, reason: str, name: str = "shop") -> None:
+        """Let the bot be stopped, as after a 401."""
+        bot = self.database.tables.bot
+        statement = bot.update().where(bot.c.name == name).values(stopped_reason=reason)
+        await self.database.run(lambda connection: connection.execute(statement), write=True)
+
     # The store.
 
     async def claim(

@@ -122,16 +122,17 @@ async def test_a_settle_after_expiry_is_accepted_while_nobody_else_has_claimed(o
     assert (row.outcome, row.message_ids, row.lost_leases) == ("delivered", [555], 0)
 
 
-async def test_a_failure_after_expiry_is_accepted_and_not_claimed_in_the_same_cycle(outbox: Outbox) -> None:
+async def test_a_failure_after_expiry_is_a_failure_and_no_lost_lease(outbox: Outbox) -> None:
     await outbox.put(1)
     claimed = await outbox.claim_one()
     await outbox.advance(61)
 
-    cycle = await outbox.store.cycle([failed(claimed, retry_in=0)], claim=10, lease=LEASE)
+    cycle = await outbox.store.cycle([failed(claimed, retry_in=1)], claim=10, lease=LEASE)
 
-    assert list(cycle.claimed) == []
-    assert (await outbox.waiting(1)).lost_leases == 0
-    assert (await outbox.claim_one()).attempt == 2
+    assert (list(cycle.lost), list(cycle.claimed)) == ([], [])
+    row = await outbox.waiting(1)
+    assert (row.failures, row.lost_leases, row.due_at) == (1, 0, at(62))
+    assert await outbox.attempts(1) == [(1, "failed")]
 
 
 async def test_one_that_lost_two_workers_is_claimed_only_alone(outbox: Outbox) -> None:
@@ -255,7 +256,7 @@ async def test_a_suspect_of_a_stopped_bot_is_no_reason_to_claim_alone(outbox: Ou
     await outbox.put(1)
     await lose(outbox)
     await lose(outbox)
-    await outbox.sql(f"UPDATE {outbox.database.tables.bot.fullname} SET stopped_reason = 'Unauthorized'")
+    await outbox.stop_bot("Unauthorized")
 
     cycle = await outbox.store.cycle([], claim=10, lease=LEASE)
 

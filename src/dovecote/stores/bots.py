@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, select
+from sqlalchemy import case, literal, select
 from sqlalchemy.exc import IntegrityError
 
 from dovecote.errors import UnknownBot
@@ -109,7 +109,7 @@ class Bots:
 
         def update(connection: Connection) -> None:
             # A slow pace may have put the next slot far ahead, and a faster one must not wait for it.
-            latest = self._clock.now(connection) + HORIZON
+            latest = literal(self._clock.now(connection) + HORIZON, bot.c.next_slot_at.type)
             next_slot_at = case((bot.c.next_slot_at > latest, latest), else_=bot.c.next_slot_at)
             statement = bot.update().where(bot.c.name == name).values(**values, next_slot_at=next_slot_at)
             if not connection.execute(statement).rowcount:
