@@ -1,11 +1,19 @@
-"""The outbox on SQLite: a cycle is one short transaction in a thread of its own, and workers watch for commits."""
+"""The outbox on SQLite: a cycle is one short transaction in a thread of its own, and workers watch for commits.
+
+A worker that waits polls a counter in the file, which the commits of every process change; its own cycles do not, for
+it polls on their connection. Whoever has committed an enqueue in the worker's process can spare it the poll: `wake`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
+import os
 import sqlite3
-import time
+import threading
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +21,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from dovecote.errors import InvalidConfiguration, NotMigrated, StoreUnavailable
 from dovecote.stores import sqlite_cycle as statements
+from dovecote.stores.clock import real_microseconds
 from dovecote.stores.database import prepare_sqlite
 from dovecote.stores.sqlite_transaction import Transaction
 
@@ -28,7 +37,10 @@ T = TypeVar("T")
 # UPDATE ... FROM came with 3.33, RETURNING with 3.35.
 OLDEST_VERSION = (3, 35)
 PATIENCE = timedelta(seconds=10)
-POLL = timedelta(milliseconds=10)
+# A look at the counter wakes two threads, and that is what it costs: often after activity, seldom when long idle.
+SHORTEST_POLL = timedelta(milliseconds=10)
+LONGEST_POLL = timedelta(milliseconds=100)
+POLLS_PER_IDLE_TIME = 10
 
 # Primary result codes of a database that cannot be used now. Any other is a fault of ours, or a file that is broken.
 OUTAGES = (
@@ -49,7 +61,8 @@ class SQLiteOutbox:
     """`ports.OutboxStore` on SQLite 3.35 and later.
 
     `clock` answers the store's time in microseconds since the epoch. `patience` is how long a cycle waits for another
-    writer of the file before it raises StoreUnavailable. `poll` is how often `wait` looks for the commits of others.
+    writer of the file before it raises StoreUnavailable. `polls` are the shortest and the longest pause between two
+    looks for the commits of others while it waits: a tenth of the time since the last activity, between the two.
     `statements` counts every statement of every cycle, BEGIN and COMMIT included, and nothing else.
     Raises InvalidConfiguration when the SQLite library is too old.
     """
@@ -60,7 +73,7 @@ class SQLiteOutbox:
         *,
         clock: Callable[[], int] | None = None,
         patience: timedelta = PATIENCE,
-        poll: timedelta = POLL,
+        polls: tuple[timedelta, timedelta] = (SHORTEST_POLL, LONGEST_POLL),
     ) -> None:
         if sqlite3.sqlite_version_info < OLDEST_VERSION:
             remedy = f"{'.'.join(map(str, OLDEST_VERSION))} or later is needed: use a newer Python, or PostgreSQL"
@@ -69,9 +82,12 @@ class SQLiteOutbox:
             )
         self.statements = 0
         (self._path,), self._options = SQLiteDialect_pysqlite().create_connect_args(url)
-        self._clock = clock or _microseconds_since_the_epoch
+        self._clock = clock or real_microseconds
         self._patience = patience
-        self._poll = poll.total_seconds()
+        self._polls = [pause.total_seconds() for pause in polls]
+        self._active_at = -math.inf
+        self._woken = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         # A connection serves one thread at a time; this thread is also where cycles queue.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dovecote-sqlite")
         self._connection: sqlite3.Connection | None = None
@@ -103,20 +119,47 @@ class SQLiteOutbox:
             assert not connection.in_transaction  # noqa: S101 (a cycle that is not over would hold the file)
             return cycle
 
-        return await self._in_thread(run)
+        cycle = await self._in_thread(run)
+        if settlements or cycle.claimed:
+            self._active_at = asyncio.get_running_loop().time()
+        return cycle
 
     async def wait(self, timeout: timedelta) -> None:
-        """See `ports.OutboxStore.wait`. Polls a counter of the file, so it sees the commits of every process."""
+        """See `ports.OutboxStore.wait`. What wakes it once does not wake it again."""
         loop = asyncio.get_running_loop()
+        self._listen(loop)
         ends_at = loop.time() + timeout.total_seconds()
         while not await self._in_thread(self._others_have_committed):
-            left = ends_at - loop.time()
-            if left <= 0:
+            now = loop.time()
+            if now >= ends_at:
                 return
-            await asyncio.sleep(min(left, self._poll))
+            shortest, longest = self._polls
+            pause = min(longest, max(shortest, (now - self._active_at) / POLLS_PER_IDLE_TIME), ends_at - now)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
+            if self._woken.is_set():
+                break
+        self._woken.clear()
+        self._active_at = loop.time()
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Be found by `wake` from now on."""
+        self._loop = loop
+        with _waiting_lock:
+            _waiting[_key(self._path)].add(self)
+
+    def be_woken(self) -> None:
+        """Let `wait` return. From any thread."""
+        # A loop that is closed has nobody left to wake.
+        with suppress(RuntimeError):
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._woken.set)
 
     async def close(self) -> None:
         """See `ports.OutboxStore.close`."""
+        with _waiting_lock:
+            _waiting[_key(self._path)].discard(self)
         await self._in_thread(self._disconnect)
         self._thread.shutdown()
 
@@ -158,13 +201,25 @@ class SQLiteOutbox:
             # Waking is a convenience and the wait goes on; an outage is reported by the cycle, which needs the file.
             self._disconnect()
             return False
-        if self._foreign_commits is None:
-            self._foreign_commits = commits
-        return bool(commits != self._foreign_commits)
+        seen, self._foreign_commits = self._foreign_commits, commits
+        return seen is not None and seen != commits
 
 
-def _microseconds_since_the_epoch() -> int:
-    return time.time_ns() // 1000
+def wake(path: str) -> None:
+    """Wake the workers of this process that wait for this database file, after a commit to it. From any thread."""
+    with _waiting_lock:
+        outboxes = list(_waiting.get(_key(path), ()))
+    for outbox in outboxes:
+        outbox.be_woken()
+
+
+# Which outboxes wait for which file.
+_waiting: defaultdict[str, set[SQLiteOutbox]] = defaultdict(set)
+_waiting_lock = threading.Lock()
+
+
+def _key(path: str) -> str:
+    return os.path.realpath(path)
 
 
 def _translated(error: sqlite3.Error, path: str) -> Exception:

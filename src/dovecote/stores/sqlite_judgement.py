@@ -109,12 +109,14 @@ class Chat:
     name: str
     met: list[Met] = field(default_factory=list)
 
-    def heads(self) -> list[Met]:
-        """The first of each priority."""
-        first: dict[int, Met] = {}
+    def by_priority(self) -> list[list[Met]]:
+        """The met ones of each priority, each in their order."""
+        if len(self.met) == 1:
+            return [self.met]
+        classes: dict[int, list[Met]] = {}
         for met in self.met:
-            first.setdefault(met.priority, met)
-        return list(first.values())
+            classes.setdefault(met.priority, []).append(met)
+        return list(classes.values())
 
 
 @dataclass(slots=True)
@@ -123,6 +125,24 @@ class Verdict:
 
     free: list[Met]
     due_again: dict[int, int]
+
+
+class Queue(NamedTuple):
+    """Where the blocked ones of a chat and priority stand: behind `start`, spread as the chat's limit wants it."""
+
+    start: int
+    paced: bool
+    patience: int
+    limit: int | None
+    interval: float
+
+    def due_again_at(self, rank: int) -> int:
+        """When the one of this rank, counted from 1, is due again."""
+        if self.paced:
+            return self.start + round((rank - 1) * self.interval)
+        if self.limit is None or rank < self.limit:
+            return self.start + max(rank * SHORTEST_PATIENCE, self.patience)
+        return self.start + round((rank - self.limit + 1) * self.interval) + self.patience
 
 
 def arranged(waiting: Iterable[Met], bots: Mapping[int, GrantedBot]) -> tuple[list[Met], list[Chat]]:
@@ -151,7 +171,8 @@ def judge(free: list[Met], chats: Iterable[Chat], known: Mapping[int, Known], no
         fact = known[head.id]
         limit, interval = chat.bot.chat_interval(chat.name)
         paced_until = _paced_until(fact.settled_ats, limit, round(interval * (limit or 0)))
-        blocked = fact.behind or fact.mate_lease_ends_at is not None or paced_until > now
+        # One whose lease ran out is what its chat has in flight: if it waited too, all would wait for ever.
+        blocked = not head.lost and (fact.behind or fact.mate_lease_ends_at is not None or paced_until > now)
         if not blocked:
             verdict.free.append(head)
             if len(chat.met) == 1:
@@ -159,25 +180,17 @@ def judge(free: list[Met], chats: Iterable[Chat], known: Mapping[int, Known], no
         # Wait as long again as the one in flight has been there already, so that a slow one is asked about seldom.
         flown = 0 if fact.mate_lease_ends_at is None else lease - (fact.mate_lease_ends_at - now)
         patience = min(LONGEST_PATIENCE, max(SHORTEST_PATIENCE, flown))
-        ranks: dict[int, int] = {}
-        starts: dict[int, tuple[int, int]] = {}
-        for met in chat.met:
-            rank = ranks[met.priority] = ranks.get(met.priority, 0) + 1
-            if met is head and not blocked:
+        for ranked in chat.by_priority():
+            if ranked[0] is head and not blocked:
                 # Those behind one that goes now wait for nothing else.
-                starts[met.priority] = (now, 0)
-                continue
-            if rank == 1:
-                tail_due_at = known[met.id].tail_due_at
-                starts[met.priority] = (max(now, paced_until, now if tail_due_at is None else tail_due_at), patience)
-            start, patient = starts[met.priority]
-            if paced_until > now:
-                wait = round((rank - 1) * interval)
-            elif limit is None or rank < limit:
-                wait = max(rank * SHORTEST_PATIENCE, patient)
+                queue = Queue(now, paced=False, patience=0, limit=limit, interval=interval)
             else:
-                wait = round((rank - limit + 1) * interval) + patient
-            verdict.due_again[met.id] = start + wait
+                tail_due_at = known[ranked[0].id].tail_due_at
+                start = max(now, paced_until, now if tail_due_at is None else tail_due_at)
+                queue = Queue(start, paced=paced_until > now, patience=patience, limit=limit, interval=interval)
+            verdict.due_again.update(
+                (met.id, queue.due_again_at(rank)) for rank, met in enumerate(ranked, 1) if blocked or met is not head
+            )
     return verdict
 
 

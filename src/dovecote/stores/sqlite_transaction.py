@@ -69,7 +69,8 @@ class Transaction:
         """Record the outcomes whose lease is still held; answers the ids of the others."""
         if not settlements:
             return []
-        results = [result_row(settlement) for settlement in settlements]
+        # One that comes twice is settled once.
+        results = list({(row.id, row.lease_token): row for row in map(result_row, settlements)}.values())
         leases = dict(self._execute(statements.LEASES_OF, ids=_json([result.id for result in results])))
         leaving: list[ResultRow] = []
         kept: list[ResultRow] = []
@@ -77,10 +78,10 @@ class Transaction:
         for result in results:
             if leases.get(result.id) != result.lease_token:
                 lost.append(result)
-                continue
-            # A lease settles once: the same settlement again is a lost one.
-            del leases[result.id]
-            (leaving if result.retry_in is None else kept).append(result)
+            elif result.retry_in is None:
+                leaving.append(result)
+            else:
+                kept.append(result)
         self._to_history([_settled_row(result) for result in leaving])
         if kept:
             self._execute(statements.KEEP, rows=_json([_kept_row(result) for result in kept]), now=self._now)
@@ -96,10 +97,11 @@ class Transaction:
 
     def claim(self, count: int, *, alone: bool, lost: Sequence[int]) -> Cycle:
         """Claim up to `count`, write down the attempts of this cycle, and answer it."""
-        bots = self._granted(min(count, 1) if alone else count, alone=alone)
+        count = min(count, 1) if alone else count
+        bots = self._granted(count, alone=alone)
         waiting, ended = self._meet(bots, count, alone=alone)
         free, due_again = self._judge(waiting, bots)
-        shares = self._share_out(bots, free, waiting, 1 if alone else count)
+        shares = self._share_out(bots, free, waiting, count)
         claimed = self._take(shares)
         if due_again:
             self._execute(statements.POSTPONE, rows=_json(list(due_again.items())))
@@ -140,6 +142,8 @@ class Transaction:
                 continue
             ended[end.reason] += 1
             history.append((met.id, end.outcome, 0, met.lost, None, None, end.error, None))
+            if met.lost:
+                self._attempts.append(_lost_attempt_row(met))
         self._to_history(history)
         return waiting, dict(ended)
 
@@ -147,7 +151,7 @@ class Transaction:
         free, chats = arranged(waiting, bots)
         if not chats:
             return free, {}
-        heads = [met.id for chat in chats for met in chat.heads()]
+        heads = [ranked[0].id for chat in chats for ranked in chat.by_priority()]
         known = {row[0]: Known._make(row) for row in self._execute(statements.JUDGE, heads=_json(heads), now=self._now)}
         verdict = judge(free, chats, known, self._now, self._lease)
         return verdict.free, verdict.due_again
@@ -176,8 +180,7 @@ class Transaction:
         claimed = []
         for id_, (bot, (met, send_in, slot)) in taken.items():
             if met.lost:
-                words = "its lease ran out unsettled"
-                self._attempts.append((id_, met.attempts, "lost", None, None, words, None))
+                self._attempts.append(_lost_attempt_row(met))
             _, method, params, failures = leased[id_]
             claimed.append(
                 ClaimedNotification(
@@ -204,7 +207,7 @@ class Transaction:
             return None
         if claimed:
             return next_claim_in(shares, self._now, HORIZON, MOST_BOTS)
-        if ended:
+        if ended or any(share.left_over for share in shares):
             return 0.0
         granted = _json([share.bot.id for share in shares])
         ((due_at,),) = self._execute(statements.NEXT_DUE, granted=granted, now=self._now, horizon=HORIZON, ever=EVER)
@@ -238,6 +241,10 @@ def _attempt_row(result: ResultRow) -> tuple[Any, ...]:
         result.error,
         result.message_ids,
     )
+
+
+def _lost_attempt_row(met: Met) -> tuple[Any, ...]:
+    return (met.id, met.attempts, "lost", None, None, "its lease ran out unsettled", None)
 
 
 def _microseconds(seconds: float) -> int:
