@@ -230,10 +230,13 @@ postponement AS MATERIALIZED (
             first_value(v.own_tail_due_at) OVER of_class AS tail_due_at
         FROM (
             SELECT verdict.*, CASE WHEN blocked AND class_rank = 1 THEN (
-                SELECT q.due_at FROM dovecote.notification q
-                WHERE q.bot_id = verdict.bot_id AND q.chat = verdict.chat AND q.priority = verdict.priority
-                  AND q.lease_token IS NULL AND (q.planned_at, q.id) < (verdict.planned_at, verdict.id)
-                ORDER BY q.planned_at DESC, q.id DESC LIMIT 1
+                SELECT max(last.due_at) FROM (VALUES (0), (1), (2)) AS p (priority) CROSS JOIN LATERAL (
+                    SELECT q.due_at FROM dovecote.notification q
+                    WHERE q.bot_id = verdict.bot_id AND q.chat = verdict.chat AND q.priority = p.priority
+                      AND q.lease_token IS NULL AND (q.planned_at, q.id) < (verdict.planned_at, verdict.id)
+                    ORDER BY q.planned_at DESC, q.id DESC LIMIT 1
+                ) last
+                WHERE p.priority <= verdict.priority
             ) END AS own_tail_due_at
             FROM verdict WHERE EXISTS (SELECT FROM verdict WHERE blocked)
         ) v, clock
