@@ -12,7 +12,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from dovecote.errors import TokenUnreadable
+from dovecote.errors import StoreUnavailable, TokenUnreadable
 from dovecote.model import BotStopped, Released, Scope, Snoozed, Unknown
 
 if TYPE_CHECKING:
@@ -42,18 +42,22 @@ class Sender:
         self._timeout = timeout
         self._unreadable_pause = unreadable_pause
         self.monotonic = monotonic
+        self._told_again_at: dict[int, float] = {}
 
     async def send(self, claimed: ClaimedNotification, lease_ends_at: float) -> tuple[Outcome, float]:
         """Send it and answer the outcome and the seconds that it took.
 
-        `lease_ends_at` is on the monotonic clock. Cancelled in the middle, the outcome is unknown.
+        `lease_ends_at` is on the monotonic clock. Cancelled in the middle of the request, the outcome is unknown.
         """
         try:
             token = await self._tokens.token(claimed.bot_id)
+        except (StoreUnavailable, asyncio.CancelledError):
+            return Released(), 0.0
         except TokenUnreadable as error:
-            # Another worker may be able to read it, so the bot goes on; this one is asked again after a pause.
-            logger.error("%s", error, extra={"notification": claimed.id, "bot": claimed.bot})  # noqa: TRY400
-            return Snoozed(self._unreadable_pause, Scope.CHAT, str(error)), 0.0
+            return self._without_token(claimed, str(error)), 0.0
+        except Exception as error:
+            logger.exception("no token could be had", extra={"notification": claimed.id, "bot": claimed.bot})
+            return self._without_token(claimed, f"no token could be had: {type(error).__name__}"), 0.0
         started_at = self.monotonic()
         if started_at >= lease_ends_at - self._timeout.total_seconds():
             return Released(), 0.0
@@ -67,3 +71,11 @@ class Sender:
         if isinstance(outcome, BotStopped):
             self._tokens.forget(claimed.bot_id)
         return outcome, self.monotonic() - started_at
+
+    def _without_token(self, claimed: ClaimedNotification, error: str) -> Outcome:
+        """Another worker may be able to read it, so the bot goes on; this one asks again after a pause."""
+        now = self.monotonic()
+        if now >= self._told_again_at.get(claimed.bot_id, now):
+            self._told_again_at[claimed.bot_id] = now + self._unreadable_pause.total_seconds()
+            logger.error("%s", error, extra={"bot": claimed.bot})
+        return Snoozed(self._unreadable_pause, Scope.CHAT, error)

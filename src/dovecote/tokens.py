@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from dovecote.errors import TokenUnreadable
@@ -20,6 +21,8 @@ class BotTokens:
         self._bots = bots
         self._unseal = unseal
         self._tokens: dict[int, str] = {}
+        # A batch asks all at once, and one answer serves all who ask while it is on its way.
+        self._readings: dict[int, asyncio.Task[str]] = {}
 
     def __repr__(self) -> str:
         return f"<BotTokens of {len(self._tokens)} bots>"
@@ -27,7 +30,13 @@ class BotTokens:
     async def token(self, bot_id: int) -> str:
         """See `ports.TokenSource.token`."""
         token = self._tokens.get(bot_id)
-        return token if token is not None else await self._read(bot_id)
+        if token is not None:
+            return token
+        reading = self._readings.get(bot_id)
+        if reading is None:
+            reading = self._readings[bot_id] = asyncio.create_task(self._read(bot_id))
+            reading.add_done_callback(lambda _: self._readings.pop(bot_id))
+        return await asyncio.shield(reading)
 
     def forget(self, bot_id: int) -> None:
         """See `ports.TokenSource.forget`."""

@@ -124,10 +124,11 @@ class ClaimedOutbox:
             settled(settlements)
         return cycle
 
-    async def settle_singly(self) -> Sequence[Settlement]:
+    async def settle_singly(self, settled: Callable[[Sequence[Settlement]], None]) -> Sequence[Settlement]:
         """Settle every mark in a statement of its own, so that one that cannot be recorded spoils no other.
 
-        Answers those that could not, which are forgotten: their leases run out.
+        `settled` is told of those that were recorded. Answers those that could not, which are forgotten: their leases
+        run out.
         Raises StoreUnavailable; what is not settled by then stays marked.
         """
         refused = []
@@ -139,6 +140,8 @@ class ClaimedOutbox:
             except Exception:
                 logger.exception("an outcome was refused", extra={"notification": settlement.claimed.id})
                 refused.append(settlement)
+            else:
+                settled([settlement])
             self._forget(settlement)
         return refused
 

@@ -10,6 +10,7 @@ something to claim: at a wake-up, at the next due time, at the poll. What this m
   before the statement that gave it, on the monotonic clock;
 - a notification that has already lost two workers is sent with nothing else in flight, so that if it kills this one,
   it takes no other with it;
+- a slot that has long passed is given back and not used: after a stall the pace holds as before it;
 - when the database is away, sending goes on with what is claimed, results are kept, and settling them again later is
   harmless.
 """
@@ -24,15 +25,20 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dovecote.errors import StoreUnavailable
-from dovecote.model import Dead, Released
+from dovecote.model import Dead, Released, Snoozed
 
 if TYPE_CHECKING:
-    from dovecote.model import ClaimedNotification, Cycle, Outcome
+    from collections.abc import Sequence
+
+    from dovecote.model import ClaimedNotification, Cycle, Outcome, Settlement
     from dovecote.ports import Observer, OutboxStore
     from dovecote.sender import Sender
     from dovecote.unit_of_work import ClaimedOutbox
 
 logger = logging.getLogger(__name__)
+
+LATEST_START = 1.0
+"""Seconds by which a request may miss its slot. Slots that many requests have missed would be used all at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +56,11 @@ class WorkerSettings:
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """A claim in this worker's hands. `lease_ends_at` is on the monotonic clock."""
+    """A claim in this worker's hands. Instants are on the monotonic clock; without a pace it may start at any time."""
 
     claimed: ClaimedNotification
     lease_ends_at: float
+    latest_start_at: float = math.inf
     timer: asyncio.TimerHandle | None = None
     started: bool = False
     given_back: bool = False
@@ -82,8 +89,11 @@ class Worker:
         self._flush_at = math.inf
         self._look_alone_at = -math.inf
         self._resume_at = -math.inf
+        self._retry_at = math.inf
+        # A notification is to be claimed alone, and the one that is in flight alone.
         self._alone = False
-        self._outage_pause = 0.0
+        self._lone: Held | None = None
+        self._pause = 0.0
 
     def stop(self) -> None:
         """Begin to drain: claim no more, finish what is in flight, give back the rest. `run` then returns."""
@@ -97,11 +107,17 @@ class Worker:
         try:
             while not self._stopping:
                 await self._until_something_to_do()
+                settling = self._outbox.marked
                 cycle = await self._cycle()
-                if until_empty and cycle is not None and cycle.next_due_in is None and self._is_done(cycle):
-                    break
+                if until_empty and cycle is not None and not (self._held or self._outbox.marked):
+                    if settling:
+                        # A claim counts what is settled in the same statement as still waiting.
+                        self._claim_at = self._now()
+                    elif self._claim_at == math.inf and not (cycle.suspects or self._alone):
+                        break
             await self._drain()
         finally:
+            self._stopping = True
             for task in (waker, *senders):
                 task.cancel()
             # A sender that is cut off notes an unknown outcome, which is recorded here.
@@ -109,10 +125,6 @@ class Worker:
             self._give_back_unstarted()
             if self._outbox.marked:
                 await self._cycle()
-
-    def _is_done(self, cycle: Cycle) -> bool:
-        looked = self._claim_at > self._now()
-        return looked and not (self._held or self._outbox.marked or cycle.claimed or cycle.suspects or self._alone)
 
     # When to run a cycle.
 
@@ -122,16 +134,22 @@ class Worker:
         if self._alone:
             if not self._held and not self._outbox.marked:
                 at = -math.inf
-        elif not self._stopping and len(self._held) <= self._settings.batch_size:
+        elif self._may_claim():
             at = min(at, self._claim_at)
         return max(min(at, self._renew_at()), self._resume_at)
 
+    def _may_claim(self) -> bool:
+        return not self._stopping and self._lone not in self._held and len(self._held) <= self._settings.batch_size
+
     def _renew_at(self) -> float:
-        oldest = next(iter(self._held), None)
-        return math.inf if oldest is None else oldest.lease_ends_at - self._settings.lease.total_seconds() / 2
+        now = self._now()
+        # What has run out is another's, and would be the oldest for as long as its request takes.
+        oldest = next((held.lease_ends_at for held in self._held if held.lease_ends_at > now), math.inf)
+        return oldest - self._settings.lease.total_seconds() / 2
 
     async def _until_something_to_do(self) -> None:
-        while (pause := self._next_look() - self._now()) > 0 and not self._stopping:
+        stopping = self._stopping
+        while (pause := self._next_look() - self._now()) > 0 and self._stopping is stopping:
             self._nudged.clear()
             try:
                 async with asyncio.timeout(None if pause == math.inf else pause):
@@ -143,7 +161,13 @@ class Worker:
         """While there is less to claim than asked for, listen for more, and look at every poll."""
         while True:
             await self._hungry.wait()
-            await self._store.wait(self._settings.poll_interval)
+            try:
+                await self._store.wait(self._settings.poll_interval)
+            except Exception:
+                logger.exception("waiting for notifications failed; the poll goes on")
+                await asyncio.sleep(self._settings.poll_interval.total_seconds())
+            # Until that claim has been made, nothing that comes needs to be told of.
+            self._hungry.clear()
             self._claim_at = self._now()
             self._nudged.set()
 
@@ -159,49 +183,61 @@ class Worker:
         renewed = (
             [held for held in self._held if held.lease_ends_at > started_at] if started_at >= self._renew_at() else []
         )
+        # What comes while the statement runs puts them back: a claim does not see what is committed after its snapshot.
         self._flush_at = math.inf
+        if claim:
+            self._claim_at = math.inf
         try:
             cycle = await self._outbox.cycle(
                 claim=claim,
                 renew=[held.claimed for held in renewed],
                 alone=alone,
-                settled=self._observer.settled,
+                settled=self._recorded,
             )
         except StoreUnavailable as error:
             self._bear_outage(error)
             return None
         except Exception:
-            logger.exception("a batch could not be recorded; its outcomes are recorded one by one")
+            logger.exception("a cycle failed; its outcomes are recorded one by one")
+            self._rest()
             await self._settle_singly()
             return None
-        self._outage_pause = 0.0
+        self._pause = 0.0
+        answered_at = self._now()
         for held in renewed:
-            held.lease_ends_at = started_at + lease
+            # An answer that came after the old lease's end does not say that nobody came between.
+            if held.lease_ends_at > answered_at:
+                held.lease_ends_at = started_at + lease
         self._take(cycle, claim, started_at + lease, alone=alone)
         self._observer.cycle_done(self._now() - started_at, cycle)
         if cycle.lost:
             logger.warning("%d leases were lost before their outcomes were recorded", len(cycle.lost))
         return cycle
 
+    def _recorded(self, settlements: Sequence[Settlement]) -> None:
+        self._observer.settled(settlements)
+        # The claim of the same statement has seen them still under their leases.
+        due_again_in = min(map(_due_again_in, settlements), default=math.inf)
+        self._retry_at = min(self._retry_at, self._now() + due_again_in)
+
     def _room(self, *, alone: bool) -> int:
-        if self._stopping:
-            return 0
         if self._alone:
-            return 1 if alone else 0
-        if self._now() < self._claim_at or len(self._held) > self._settings.batch_size:
-            return 0
-        return self._settings.batch_size
+            return 1 if alone and not self._stopping else 0
+        return self._settings.batch_size if self._may_claim() and self._now() >= self._claim_at else 0
 
     def _take(self, cycle: Cycle, claim: int, lease_ends_at: float, *, alone: bool) -> None:
         loop = asyncio.get_running_loop()
+        now = self._now()
         for claimed in cycle.claimed:
             held = Held(claimed, lease_ends_at)
             self._held[held] = None
             if claimed.send_in > 0:
+                held.latest_start_at = now + claimed.send_in + LATEST_START
                 held.timer = loop.call_later(claimed.send_in, self._queue.put_nowait, held)
             else:
                 self._queue.put_nowait(held)
-        now = self._now()
+            if alone:
+                self._lone = held
         if self._outbox.marked:
             self._flush_at = now + self._settings.flush_interval.total_seconds()
         if alone:
@@ -209,28 +245,32 @@ class Worker:
             # What must be claimed alone may be blocked: the others go on meanwhile.
             self._look_alone_at = -math.inf if cycle.claimed else now + self._settings.poll_interval.total_seconds()
             self._claim_at = now
+        elif claim and len(cycle.claimed) == claim:
+            self._claim_at = now
+            self._hungry.clear()
         elif claim:
-            full = len(cycle.claimed) == claim
             next_due_in = math.inf if cycle.next_due_in is None else cycle.next_due_in
-            self._claim_at = now if full else now + next_due_in
-            if full:
-                self._hungry.clear()
-            else:
-                self._hungry.set()
+            self._claim_at = min(self._claim_at, now + next_due_in)
+            self._hungry.set()
+        self._claim_at, self._retry_at = min(self._claim_at, self._retry_at), math.inf
         if cycle.suspects and now >= self._look_alone_at:
             self._alone = True
 
     def _bear_outage(self, error: StoreUnavailable) -> None:
-        if not self._outage_pause:
+        if not self._pause:
             logger.error("%s; deliveries wait and outcomes are kept", error)
+        self._rest()
+
+    def _rest(self) -> None:
+        """Let the database alone for a while, each time for longer."""
         longest = self._settings.longest_outage_pause.total_seconds()
-        self._outage_pause = min(longest, self._outage_pause * 2 or 0.1)
-        self._resume_at = self._now() + self._outage_pause
-        self._flush_at = self._resume_at
+        self._pause = min(longest, self._pause * 2 or 0.1)
+        self._resume_at = self._now() + self._pause
+        self._flush_at = self._claim_at = self._resume_at
 
     async def _settle_singly(self) -> None:
         try:
-            for settlement in await self._outbox.settle_singly():
+            for settlement in await self._outbox.settle_singly(self._recorded):
                 claimed = settlement.claimed
                 logger.error(
                     "the outcome could not be recorded: its lease will run out",
@@ -249,6 +289,9 @@ class Worker:
             if held.given_back:
                 continue
             held.started = True
+            if self._now() > held.latest_start_at:
+                self._note(held, Released(), 0.0)
+                continue
             outcome, took = await self._sender.send(held.claimed, held.lease_ends_at)
             self._note(held, outcome, took)
 
@@ -277,15 +320,23 @@ class Worker:
         """Give back what has not begun, and wait for what is in flight, until the deadline."""
         self._stopping = True
         self._give_back_unstarted()
+        if self._outbox.marked:
+            self._flush_at = self._now()
         try:
             async with asyncio.timeout(self._settings.drain_deadline.total_seconds()):
                 while self._held or self._outbox.marked:
-                    if self._outbox.marked:
-                        await self._cycle()
-                    if self._held:
-                        self._nudged.clear()
-                        await self._nudged.wait()
-                    elif self._outbox.marked:
-                        await asyncio.sleep(max(0.0, self._resume_at - self._now()))
+                    await self._until_something_to_do()
+                    await self._cycle()
         except TimeoutError:
             logger.warning("the drain deadline is over: %d requests are cut off", len(self._held))
+
+
+def _due_again_in(settlement: Settlement) -> float:
+    """Seconds until it may be claimed again; infinite for what has left the outbox."""
+    match settlement.outcome:
+        case Released():
+            return 0.0
+        case Snoozed(retry_after):
+            return retry_after.total_seconds()
+        case _:
+            return math.inf if settlement.retry_in is None else settlement.retry_in.total_seconds()
