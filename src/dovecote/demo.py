@@ -20,10 +20,12 @@ from pydantic import SecretStr
 
 from dovecote.app import Dovecote
 from dovecote.config import Settings
-from dovecote.config.settings import Database, Encryption, Telegram
+from dovecote.config.settings import Database, Encryption, Http, Telegram
+from dovecote.config.values import masked_url
 from dovecote.emulator import EmulatorProcess
 from dovecote.errors import DovecoteError
 from dovecote.model import Notification
+from dovecote.service import Service
 from dovecote.vault import generate_key
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ class Demo:
         self._folder = tempfile.TemporaryDirectory(prefix="dovecote-demo-")
         self.database = database or f"sqlite:///{Path(self._folder.name) / 'dovecote.db'}"
         self.emulator = EmulatorProcess()
+        self._key = SecretStr(generate_key())
 
     def __enter__(self) -> Self:
         self.emulator.__enter__()
@@ -90,12 +93,7 @@ class Demo:
 
         Raises OccupiedOutbox when the database holds an outbox that is not the demonstration's own.
         """
-        settings = Settings(
-            database=Database(url=self.database),
-            telegram=Telegram(base_url=self.emulator.url),
-            encryption=Encryption(keys=(SecretStr(generate_key()),)),
-        )
-        async with Dovecote(settings=settings) as dovecote:
+        async with Dovecote(settings=self._settings()) as dovecote:
             await self._prepare(dovecote)
             began_with = await dovecote.stats()
             started_at = time.monotonic()
@@ -117,6 +115,27 @@ class Demo:
             statements_per_notification=round(statements / self.notifications, 4),
             pace_per_second=self.pace,
             seconds=round(seconds, 3),
+        )
+
+    async def stay(self, on_ready: Callable[[str], None]) -> None:
+        """Deliver what is enqueued from outside until a signal; `on_ready` is told where the metrics are."""
+        async with Dovecote(settings=self._settings()) as dovecote:
+            service = Service(dovecote)
+            listener = service.listener
+            assert listener is not None  # noqa: S101 (asked for above, by default)
+            await service.run(on_ready=lambda: on_ready(listener.url))
+
+    @property
+    def shown_database(self) -> str:
+        """The database's URL without its password."""
+        return masked_url(self.database)
+
+    def _settings(self) -> Settings:
+        return Settings(
+            database=Database(url=self.database),
+            telegram=Telegram(base_url=self.emulator.url),
+            encryption=Encryption(keys=(self._key,)),
+            http=Http(port=0),
         )
 
     async def _prepare(self, dovecote: Dovecote) -> None:
@@ -154,10 +173,15 @@ class Demo:
 
     async def _deliver(self, dovecote: Dovecote, on_progress: Callable[[int], None], before: int) -> None:
         working = asyncio.create_task(dovecote.worker().run(until_empty=True))
-        while not working.done():
-            await asyncio.wait({working}, timeout=0.2)
-            on_progress((await dovecote.stats()).delivered - before)
-        await working
+        try:
+            while not working.done():
+                await asyncio.wait({working}, timeout=0.2)
+                on_progress((await dovecote.stats()).delivered - before)
+            await working
+        finally:
+            # An interrupt ends this coroutine first: the worker must be over before its connections are.
+            working.cancel()
+            await asyncio.wait({working})
 
     def _accepted_texts(self) -> list[str]:
         texts: list[str] = []

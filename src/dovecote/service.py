@@ -15,6 +15,8 @@ from dovecote.errors import DovecoteError
 from dovecote.observability.listener import Listener
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dovecote.app import Dovecote
     from dovecote.worker import Worker
 
@@ -32,8 +34,12 @@ class Service:
         self._told = False
         self.listener = _listener(dovecote) if http else None
 
-    async def run(self) -> None:
-        """Run until `stop` or a signal. Raises before anything starts when the configuration or schema is not right."""
+    async def run(self, *, until_empty: bool = False, on_ready: Callable[[], None] | None = None) -> None:
+        """Run until `stop` or a signal, or, with `until_empty`, until nothing is waiting.
+
+        `on_ready` is called once the listener listens. Raises before anything starts when the configuration or schema
+        is not right.
+        """
         await self._dovecote.check()
         loop = asyncio.get_running_loop()
         working = asyncio.current_task()
@@ -43,7 +49,9 @@ class Service:
             if self.listener is not None:
                 await self.listener.start()
             logger.info("delivering from %r", self._dovecote)
-            await self._worker.run()
+            if on_ready is not None:
+                on_ready()
+            await self._worker.run(until_empty=until_empty)
         finally:
             for number in SIGNALS:
                 loop.remove_signal_handler(number)

@@ -135,4 +135,4 @@ def _from_variable(bot: str, variable: str, environ: Mapping[str, str]) -> str:
 
 
 def _give(bot: str) -> str:
-    return f"dovecote bot add {bot}"
+    return f"dovecote bot token {bot}"

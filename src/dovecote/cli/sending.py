@@ -1,0 +1,109 @@
+"""`send`: one notification into the outbox, from a shell."""
+
+import json
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dovecote.cli.context import on_outbox
+from dovecote.cli.output import say, say_json
+
+if TYPE_CHECKING:
+    from dovecote.app import Dovecote
+
+
+class Urgency(StrEnum):
+    """The priorities by name."""
+
+    URGENT = "urgent"
+    NORMAL = "normal"
+    BULK = "bulk"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the program."""
+    app.command(epilog='Example: dovecote send --bot shop --chat 42 --key order-17-shipped "On its way"')(send)
+
+
+def send(
+    context: typer.Context,
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="The text.", show_default=False)] = None,
+    *,
+    bot: Annotated[str, typer.Option(metavar="NAME", help="The bot that sends it.")],
+    chat: Annotated[str | None, typer.Option(metavar="ID", help="The chat's number, or @channel.")] = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency: the same key again changes nothing.")] = None,
+    priority: Annotated[Urgency, typer.Option(help="How urgent it is.")] = Urgency.NORMAL,
+    at: Annotated[str | None, typer.Option(metavar="TIME", help="Not before, as 2026-01-31T09:00+01:00.")] = None,
+    expires: Annotated[str | None, typer.Option(metavar="TIME", help="Not after, as 2026-01-31T18:00Z.")] = None,
+    parse_mode: Annotated[str | None, typer.Option(metavar="MODE", help="HTML or MarkdownV2.")] = None,
+    at_most_once: Annotated[
+        bool, typer.Option("--at-most-once", help="Rather not at all than twice, when a connection breaks.")
+    ] = False,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="L", help="A label to find it by; may be repeated.")
+    ] = None,
+    method: Annotated[str, typer.Option(metavar="M", help="The Bot API method.")] = "sendMessage",
+    param: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=JSON", help="A parameter of the method; may be repeated. Text needs no quotes."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Put a notification into the outbox. It does not send by itself: `dovecote worker` or `dovecote run` does."""
+    from dovecote.model import DeliveryPolicy, Notification, Priority
+
+    params = dict(_param(given) for given in param or [])
+    if parse_mode is not None:
+        params["parse_mode"] = parse_mode
+    notification = Notification(
+        bot=bot,
+        chat_id=chat,
+        text=text,
+        method=method,
+        params=params,
+        key=key,
+        priority=Priority[priority.name],
+        due_at=_instant(at, "--at"),
+        expires_at=_instant(expires, "--expires"),
+        delivery=DeliveryPolicy.AT_MOST_ONCE if at_most_once else DeliveryPolicy.AT_LEAST_ONCE,
+        labels=tuple(label or ()),
+    )
+
+    async def act(dovecote: "Dovecote") -> int:
+        async with dovecote.transaction() as connection:
+            return await dovecote.enqueue(connection, notification)
+
+    id_ = on_outbox(context, act)
+    if as_json:
+        say_json({"id": id_})
+    else:
+        say(f"Notification {id_} is enqueued. A worker delivers it (`dovecote run`), this command does not.")
+
+
+def _instant(text: str | None, option: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f'"{text}" is no instant: write it as 2026-01-31T09:00+01:00, or with Z for UTC.', param_hint=option
+        ) from None
+    if instant.tzinfo is None:
+        raise typer.BadParameter(f'"{text}" has no zone: write {text}Z for UTC, or {text}+01:00.', param_hint=option)
+    return instant
+
+
+def _param(given: str) -> tuple[str, Any]:
+    name, equals, value = given.partition("=")
+    if not name or not equals:
+        raise typer.BadParameter(f'"{given}": write NAME=JSON, as disable_notification=true.', param_hint="--param")
+    try:
+        return name, json.loads(value)
+    except ValueError as error:
+        # What begins like JSON and is none was not meant as text.
+        if value[:1] in {"{", "[", '"'}:
+            raise typer.BadParameter(f"{name} is no JSON ({error}): mend it.", param_hint="--param") from None
+        return name, value

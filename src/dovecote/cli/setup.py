@@ -1,0 +1,166 @@
+"""`init`, `migrate`, `config check`: from an empty folder to an outbox."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dovecote.cli.context import URL_VARIABLE, Refused, check_url, globals_of, on_database, settings_of
+from dovecote.cli.output import note, say, say_json
+
+if TYPE_CHECKING:
+    from dovecote.app import Dovecote
+
+KEYS_FILE = "dovecote.keys"
+KEY_VARIABLES = ("DOVECOTE_ENCRYPTION_KEYS", "DOVECOTE_ENCRYPTION_KEYS_FILE")
+PRIVATE = 0o600
+
+config_app = typer.Typer(help="The settings.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    app.command(epilog="Example: dovecote init --database postgresql://localhost/shop")(init)
+    app.command(epilog="Example: dovecote migrate")(migrate)
+    config_app.command("check", epilog="Example: dovecote --config production.toml config check")(check)
+    app.add_typer(config_app, name="config")
+
+
+def init(
+    context: typer.Context,
+    *,
+    database: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The database of the outbox; without it, sqlite:///dovecote.db."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write the settings file anew where there is one. A key file is kept.")
+    ] = False,
+) -> None:
+    """Write a settings file and an encryption key, and make the outbox."""
+    from dovecote.config.reading import CONFIG_VARIABLE, DEFAULT_FILE
+
+    file = globals_of(context).config or Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
+    if file.exists() and not force:
+        raise Refused(f'there is a file "{file}" already: keep it and run `dovecote migrate`, or add --force.')
+    check_url(database)
+    _check_variable(database)
+    values: dict[str, object] = {}
+    if database is not None:
+        values["database.url"] = database
+    keys = None if any(os.environ.get(variable, "").strip() for variable in KEY_VARIABLES) else file.parent / KEYS_FILE
+    if keys is not None:
+        # A path is relative to the working directory, from wherever the settings file itself was named.
+        values["encryption.keys_file"] = str(keys if file.parent == Path() else keys.absolute())
+        _make_keys(keys)
+    _write_settings(file, values)
+    settings = settings_of(context)
+    on_database(context, settings, lambda dovecote: dovecote.migrate())
+    say(
+        f"Ready. The settings are in {file}, the outbox is {_shown(settings.database.url)}.\n"
+        "Next:\n"
+        "  dovecote bot add shop                           give a bot's token, at a prompt\n"
+        "  dovecote send --bot shop --chat CHAT_ID Hello   put a notification into the outbox\n"
+        "  dovecote run                                    deliver"
+    )
+
+
+def migrate(
+    context: typer.Context,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Make the outbox, or bring its schema to this version's. Harmless twice and from many instances at once."""
+    settings = settings_of(context)
+    before, after = on_database(context, settings, _migrate)
+    if as_json:
+        say_json({"database": _shown(settings.database.url), "from": before, "to": after})
+    elif before == after:
+        say(f"{_shown(settings.database.url)} is at revision {after} already.")
+    else:
+        say(f"{_shown(settings.database.url)} is at revision {after} now; it was at {before or 'none'}.")
+
+
+def check(
+    context: typer.Context,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List every fault of the settings at once."""
+    from dovecote.config import configuration_faults
+
+    faults = configuration_faults(globals_of(context).config)
+    if as_json:
+        say_json({"ok": not faults, "faults": list(faults)})
+    elif faults:
+        note("\n".join(faults))
+    else:
+        say("OK: the settings have no faults.")
+    if faults:
+        raise typer.Exit(1)
+
+
+async def _migrate(dovecote: "Dovecote") -> tuple[str | None, str | None]:
+    before, _ = await dovecote.database.revision()
+    await dovecote.migrate()
+    after, _ = await dovecote.database.revision()
+    return before, after
+
+
+def _check_variable(database: str | None) -> None:
+    given = os.environ.get(URL_VARIABLE, "").strip()
+    if database is not None and given not in {"", database}:
+        raise Refused(
+            f"{URL_VARIABLE} is set to {_shown(given)} and wins over the file: unset it, or leave --database."
+        )
+
+
+def _make_keys(file: Path) -> None:
+    from dovecote.vault import generate_key
+
+    try:
+        handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE)
+    except FileExistsError:
+        note(f"{file} is kept: with another key the stored tokens could not be read.")
+    except OSError as error:
+        raise Refused(f'"{file}" cannot be written ({error.strerror}): choose another folder with --config.') from error
+    else:
+        with os.fdopen(handle, "w", encoding="utf-8") as opened:
+            opened.write(
+                f"# The key that bots' tokens are encrypted with. Keep it apart from the database.\n{generate_key()}\n"
+            )
+        note(f"{file} holds the encryption key, for your eyes only: back it up, apart from the database.")
+    _ignore(file)
+
+
+def _write_settings(file: Path, values: Mapping[str, object]) -> None:
+    from dovecote.config import template
+
+    try:
+        file.unlink(missing_ok=True)
+        # The URL may hold a password.
+        handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE)
+    except OSError as error:
+        raise Refused(f'"{file}" cannot be written ({error.strerror}): choose another place with --config.') from error
+    with os.fdopen(handle, "w", encoding="utf-8") as opened:
+        opened.write(template(values))
+
+
+def _ignore(keys: Path) -> None:
+    """Keep the key file out of the Git repository that its folder is in, if it is in one."""
+    folder = keys.parent.absolute()
+    if not any((above / ".git").exists() for above in (folder, *folder.parents)):
+        return
+    ignored = keys.parent / ".gitignore"
+    lines = ignored.read_text(encoding="utf-8").splitlines() if ignored.exists() else []
+    if keys.name not in lines:
+        ignored.write_text("\n".join([*lines, keys.name, ""]), encoding="utf-8")
+        note(f"{ignored} names {keys.name} now.")
+
+
+def _shown(url: str) -> str:
+    from dovecote.config.values import masked_url
+
+    return masked_url(url)
