@@ -183,13 +183,22 @@ verdict AS MATERIALIZED (
 ),
 """
 
-# A share of the slots goes to each priority that has something waiting (16 urgent : 4 normal : 1 bulk).
+# A share of the slots goes to each priority that has something waiting (16 urgent : 4 normal : 1 bulk): a bot's slots
+# repeat a pattern of 21, four urgent and one normal four times over, then one bulk. A slot that nobody of its priority
+# waits for goes to the next. A claim goes on in the pattern where the last one ended, or bulk would have no slot of
+# claims that are small.
 TAKE = """
 queued AS (
-    SELECT v.*, (v.class_position) * CASE v.priority WHEN 0 THEN 1 WHEN 1 THEN 4 ELSE 16 END AS turn
+    SELECT v.*, CASE v.priority
+        WHEN 0 THEN (v.ahead + v.phase - v.phase / 5) / 16 * 21 + (v.ahead + v.phase - v.phase / 5) % 16 * 5 / 4
+        WHEN 1 THEN (v.ahead + v.phase / 5) / 4 * 21 + (v.ahead + v.phase / 5) % 4 * 5 + 4
+        ELSE v.ahead * 21 + 20
+    END AS turn
     FROM (
-        SELECT *, row_number() OVER (PARTITION BY bot_id, priority ORDER BY due_at, id) AS class_position
-        FROM verdict WHERE NOT blocked
+        SELECT w.*, g.slots_given % 21 AS phase,
+            row_number() OVER (PARTITION BY w.bot_id, w.priority ORDER BY w.due_at, w.id) - 1 AS ahead
+        FROM verdict w JOIN granted g ON g.id = w.bot_id
+        WHERE NOT w.blocked
     ) v
 ),
 taken AS MATERIALIZED (

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 SECOND = 1_000_000
-# A share of the slots goes to each priority that has something waiting (16 urgent : 4 normal : 1 bulk).
-TURNS = (1, 4, 16)
 # The third lost lease ends a notification: it has been alone with its worker twice.
 POISON_LEASES = 3
 # How long a blocked one waits at least, and the longest that one in flight makes it wait.
@@ -229,11 +227,11 @@ class Share:
 
 def share_out(bot: GrantedBot, slots: int, free: list[Met], met: int, now: int) -> Share:
     """Give a bot's slots to its `free` notifications, the priorities taking turns; `met` is how many were waiting."""
-    positions = [0, 0, 0]
+    ahead_of_it = [0, 0, 0]
     turns: list[tuple[int, int, int, Met]] = []
     for one in sorted(free, key=attrgetter("due_at", "id")):
-        positions[one.priority] += 1
-        turns.append((positions[one.priority] * TURNS[one.priority], one.priority, one.id, one))
+        turns.append((_turn(one.priority, ahead_of_it[one.priority], bot.slots_given), one.priority, one.id, one))
+        ahead_of_it[one.priority] += 1
     turns.sort()
     taken: list[Taken] = []
     used = 0
@@ -245,6 +243,26 @@ def share_out(bot: GrantedBot, slots: int, free: list[Met], met: int, now: int) 
         taken.append(Taken(one, send_in, bot.slots_given + used))
         used += one.weight
     return Share(bot, slots, taken, used, left_over=met >= slots or len(free) > len(taken))
+
+
+def _turn(priority: int, ahead: int, slots_given: int) -> int:
+    """The turn of a notification with so many of its priority ahead of it.
+
+    A share of the slots goes to each priority that has something waiting (16 urgent : 4 normal : 1 bulk): a bot's
+    slots repeat a pattern of 21, four urgent and one normal four times over, then one bulk. A claim goes on in the
+    pattern where the last one ended, or bulk would never have a small one's slot.
+    """
+    phase = slots_given % 21
+    normal_before = phase // 5
+    match priority:
+        case 0:
+            rounds, place = divmod(ahead + phase - normal_before, 16)
+            return rounds * 21 + place * 5 // 4
+        case 1:
+            rounds, place = divmod(ahead + normal_before, 4)
+            return rounds * 21 + place * 5 + 4
+        case _:
+            return ahead * 21 + 20
 
 
 def next_claim_in(shares: Sequence[Share], now: int, horizon: int, most_bots: int) -> float:
