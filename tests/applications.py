@@ -1,0 +1,162 @@
+"""Applications that enqueue: one for each kind of connection that they may have, with a transaction open on it."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sqlite3
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from sqlalchemy import Connection, create_engine, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+
+@dataclass(frozen=True)
+class Application:
+    """`connection` goes to enqueue; it is in a transaction, or begins one by itself where its kind does so."""
+
+    connection: Any
+    _begin: Callable[[], Any]
+    _commit: Callable[[], Any]
+    _rollback: Callable[[], Any]
+    _savepoint: Callable[[], Any]
+    _go_back: Callable[[], Any]
+
+    async def again(self) -> Any:
+        """Begin the next transaction; answers the connection."""
+        await _done(self._begin())
+        return self.connection
+
+    async def commit(self) -> None:
+        await _done(self._commit())
+
+    async def rollback(self) -> None:
+        await _done(self._rollback())
+
+    async def savepoint(self) -> None:
+        await _done(self._savepoint())
+
+    async def go_back(self) -> None:
+        """Roll back to the savepoint."""
+        await _done(self._go_back())
+
+
+async def _done(answer: Any) -> Any:
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+def of_sqlalchemy(connection: Any) -> Application:
+    """A session or a connection of SQLAlchemy, blocking or awaited."""
+    savepoints: list[Any] = []
+
+    async def savepoint() -> None:
+        savepoints.append(await _done(connection.begin_nested()))
+
+    return Application(
+        connection,
+        lambda: None,
+        connection.commit,
+        connection.rollback,
+        savepoint,
+        lambda: savepoints.pop().rollback(),
+    )
+
+
+def awaited(driver: str, kind: type[AsyncSession | AsyncConnection], **options: Any) -> Opener:
+    """Through an AsyncEngine."""
+
+    @asynccontextmanager
+    async def open_(url: str) -> AsyncIterator[Application]:
+        engine = create_async_engine(make_url(url).set(drivername=driver), poolclass=NullPool, **options)
+        opened: Any = AsyncSession(engine) if kind is AsyncSession else engine.connect()
+        async with opened as connection:
+            yield of_sqlalchemy(connection)
+        await engine.dispose()
+
+    return open_
+
+
+def blocking(driver: str, kind: type[Session | Connection], **options: Any) -> Opener:
+    """Through an Engine."""
+
+    @asynccontextmanager
+    async def open_(url: str) -> AsyncIterator[Application]:
+        engine = create_engine(make_url(url).set(drivername=driver), poolclass=NullPool, **options)
+        with Session(engine) if kind is Session else engine.connect() as connection:
+            yield of_sqlalchemy(connection)
+        engine.dispose()
+
+    return open_
+
+
+@asynccontextmanager
+async def asyncpg_connection(url: str) -> AsyncIterator[Application]:
+    connection = await asyncpg.connect(url)
+    yield await of_asyncpg(connection)
+    await connection.close()
+
+
+@asynccontextmanager
+async def asyncpg_from_a_pool(url: str) -> AsyncIterator[Application]:
+    async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool, pool.acquire() as connection:
+        yield await of_asyncpg(connection)
+
+
+async def of_asyncpg(connection: Any, begin: str = "BEGIN") -> Application:
+    statements = (begin, "COMMIT", "ROLLBACK", "SAVEPOINT here", "ROLLBACK TO here")
+    application = Application(connection, *(partial(connection.execute, statement) for statement in statements))
+    await application.again()
+    return application
+
+
+def of_sqlite3(**options: Any) -> Opener:
+    """A connection of the standard library, on which BEGIN was executed if it would not begin by itself."""
+
+    @asynccontextmanager
+    async def open_(url: str) -> AsyncIterator[Application]:
+        with contextlib.closing(sqlite3.connect(str(make_url(url).database), **options)) as connection:
+            begins = connection.isolation_level is not None
+            application = Application(
+                connection,
+                partial(connection.execute, "SELECT 1" if begins else "BEGIN"),
+                connection.commit,
+                connection.rollback,
+                partial(connection.execute, "SAVEPOINT here"),
+                partial(connection.execute, "ROLLBACK TO here"),
+            )
+            await application.again()
+            yield application
+
+    return open_
+
+
+if TYPE_CHECKING:
+    Opener = Callable[[str], AbstractAsyncContextManager[Application]]
+
+KINDS: dict[str, Opener] = {
+    "postgresql-AsyncSession-asyncpg": awaited("postgresql+asyncpg", AsyncSession),
+    "postgresql-AsyncSession-psycopg": awaited("postgresql+psycopg", AsyncSession),
+    "postgresql-AsyncConnection-asyncpg": awaited("postgresql+asyncpg", AsyncConnection),
+    "postgresql-AsyncConnection-psycopg": awaited("postgresql+psycopg", AsyncConnection),
+    "postgresql-Session-psycopg": blocking("postgresql+psycopg", Session),
+    "postgresql-Connection-psycopg": blocking("postgresql+psycopg", Connection),
+    "postgresql-asyncpg": asyncpg_connection,
+    "postgresql-asyncpg-pool": asyncpg_from_a_pool,
+    "sqlite-AsyncSession-aiosqlite": awaited("sqlite+aiosqlite", AsyncSession),
+    "sqlite-AsyncConnection-aiosqlite": awaited("sqlite+aiosqlite", AsyncConnection),
+    "sqlite-Session-pysqlite": blocking("sqlite+pysqlite", Session),
+    "sqlite-Connection-pysqlite": blocking("sqlite+pysqlite", Connection),
+    "sqlite-sqlite3": of_sqlite3(),
+    "sqlite-sqlite3-after-BEGIN": of_sqlite3(isolation_level=None),
+}
+"""Every kind of connection that enqueue takes, by database, kind and driver."""

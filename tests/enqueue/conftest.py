@@ -1,0 +1,100 @@
+"""Every test of enqueue runs over every kind of connection, on a fresh migrated database each."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from applications import KINDS
+from outboxes import Outbox
+
+from dovecote.stores.database import Database, outbox_url
+from dovecote.stores.enqueue import Enqueuer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from applications import Application, Opener
+    from databases import PostgresDatabases
+
+
+def migrate(url: str) -> None:
+    """Migrate a database to the newest schema; from a thread, since an event loop may be running in this one."""
+
+    async def run() -> None:
+        database = Database(outbox_url(url))
+        await database.migrate()
+        await database.close()
+
+    thread = threading.Thread(target=asyncio.run, args=(run(),))
+    thread.start()
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite database, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "x.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def migrated_sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+    """The URL of a fresh, migrated database."""
+    shutil.copy(migrated_sqlite, tmp_path / "outbox.db")
+    return f"sqlite:///{tmp_path}/outbox.db"
+
+
+@pytest.fixture
+def migrated_postgres_url(postgres: PostgresDatabases) -> Iterator[str]:
+    """The URL of a fresh, migrated database."""
+    url = postgres.create_database(postgres.template("migrated", migrate))
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """A kind of connection."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def opener(kind: str) -> Opener:
+    """Opens connections of the kind."""
+    return KINDS[kind]
+
+
+@pytest_asyncio.fixture
+async def outbox(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Outbox]:
+    """An outbox in the kind's database, whose clock stands at `outboxes.START`, with one bot, "shop"."""
+    outbox = Outbox(request.getfixturevalue(f"migrated_{'sqlite' if kind.startswith('sqlite') else 'postgres'}_url"))
+    await outbox.stop_clock()
+    await outbox.bot()
+    yield outbox
+    await outbox.close()
+
+
+@pytest.fixture
+def enqueuer(outbox: Outbox) -> Enqueuer:
+    """Writes into the outbox, by its clock."""
+    return Enqueuer(outbox.database, clock=outbox._microseconds)
+
+
+@pytest_asyncio.fixture
+async def application(outbox: Outbox, opener: Opener) -> AsyncIterator[Application]:
+    """An application with a connection of the kind, in a transaction."""
+    async with opener(url_of(outbox)) as application:
+        yield application
+
+
+def url_of(outbox: Outbox) -> str:
+    """With its password."""
+    return outbox.database.url.render_as_string(hide_password=False)
