@@ -77,6 +77,12 @@ class TestPaths:
         assert status == 404
         assert body == {"ok": False, "error_code": 404, "description": "Not Found: method not found"}
 
+    async def test_any_other_path_is_not_found_and_not_repeated(self, api: Api) -> None:
+        status, _, body = await api.raw("GET", f"/file/bot{TOKEN}/photos/1.jpg")
+
+        assert status == 404
+        assert TOKEN.encode() not in body
+
     async def test_only_get_and_post_are_served(self, api: Api) -> None:
         status, _, _ = await api.raw("PUT", f"/bot{TOKEN}/getMe")
 

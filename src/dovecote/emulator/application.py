@@ -70,10 +70,15 @@ class Application:
         path: str = scope["path"]
         if path.startswith("/bot"):
             await self._bot_api(scope, path, receive, send)
-        else:
+        elif path.startswith("/emulator/"):
             body = await _body(receive)
             status, answer = self._control.answer(scope["method"], path, scope["query_string"], body or b"")
             await _respond(send, status, answer, _headers(answer))
+        else:
+            # Not echoed: in `/file/bot{token}/...` there is a token.
+            await _body(receive)
+            answer = orjson.dumps(not_found().as_json())
+            await _respond(send, 404, answer, _headers(answer))
 
     async def _bot_api(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
         body = await _body(receive)

@@ -76,6 +76,8 @@ class Messages:
         if kept is not None:
             for message_id in message_ids:
                 kept.pop(message_id, None)
+            if not kept:
+                del self._spaces[space]
 
 
 class World:
