@@ -16,7 +16,6 @@ from __future__ import annotations
 
 BEGIN = "BEGIN IMMEDIATE"
 COMMIT = "COMMIT"
-ROLLBACK = "ROLLBACK"
 
 # It differs from an earlier answer on the same connection when another connection has committed since.
 FOREIGN_COMMITS = "PRAGMA data_version"
@@ -164,10 +163,13 @@ SELECT f.id,
               AND (q.planned_at, q.id) < (f.planned_at, f.id))
     ) AS behind,
     (
-        SELECT q.due_at FROM dovecote_notification q INDEXED BY dovecote_notification_chat_order
-        WHERE q.bot_id = f.bot_id AND q.chat = f.chat AND q.chat IS NOT NULL AND q.priority = f.priority
-          AND q.lease_token IS NULL AND (q.planned_at, q.id) < (f.planned_at, f.id)
-        ORDER BY q.planned_at DESC, q.id DESC LIMIT 1
+        SELECT max((
+            SELECT q.due_at FROM dovecote_notification q INDEXED BY dovecote_notification_chat_order
+            WHERE q.bot_id = f.bot_id AND q.chat = f.chat AND q.chat IS NOT NULL AND q.priority = p.value
+              AND q.lease_token IS NULL AND (q.planned_at, q.id) < (f.planned_at, f.id)
+            ORDER BY q.planned_at DESC, q.id DESC LIMIT 1
+        ))
+        FROM json_each('[0, 1, 2]') p WHERE p.value <= f.priority
     ) AS tail_due_at,
     (
         SELECT json_group_array(h.settled_at) FROM dovecote_history h INDEXED BY dovecote_history_chat
