@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, overload
+
+from sqlalchemy.exc import DBAPIError
 
 from dovecote.batch import BatchSummary, process_batch
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
+from dovecote.errors import StoreUnavailable
 from dovecote.model import State
 from dovecote.observability.metrics import Metrics
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
 from dovecote.stores.bots import Bots
-from dovecote.stores.database import Database, outbox_url
+from dovecote.stores.database import Database, outbox_url, translated
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.history import History
 from dovecote.stores.sqlite import SQLiteOutbox
@@ -99,15 +102,28 @@ class Dovecote:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
-        """A transaction of its own on the outbox's database, for whoever has none: what it yields goes to `enqueue`."""
+        """A transaction of its own on the outbox's database, for whoever has none: what it yields goes to `enqueue`.
+
+        Raises StoreUnavailable when the database cannot be reached.
+        """
         engine = self.database.async_engine
         if engine is not None:
-            async with engine.begin() as connection:
+            async with AsyncExitStack() as stack:
+                try:
+                    connection = await stack.enter_async_context(engine.begin())
+                except (DBAPIError, OSError, TimeoutError) as error:
+                    raise translated(error) from error
                 yield connection
             return
-        lite = sqlite3.connect(str(self.database.url.database), isolation_level=None, timeout=10)
         try:
-            lite.execute("BEGIN IMMEDIATE")
+            lite = sqlite3.connect(str(self.database.url.database), isolation_level=None, timeout=10)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the database cannot be used just now: {error}") from error
+        try:
+            try:
+                lite.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                raise StoreUnavailable(f"the database cannot be used just now: {error}") from error
             yield lite
             lite.execute("COMMIT")
         finally:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dovecote.cli.context import check_url, configure_quiet_logging, run_async
-from dovecote.cli.output import console, note, number, say, say_json, say_table
+from dovecote.cli.output import console, note, number, say, say_table
 
 if TYPE_CHECKING:
     from dovecote.demo import Demo, DemoResult
@@ -49,7 +49,7 @@ def demo(
     with Demo(notifications=notifications, pace=pace, database=database) as demonstration:
         result = run_async(_with_progress(demonstration))
         if as_json:
-            say_json(result)
+            say(result.as_json())
         else:
             _summarise(result)
         if stay:

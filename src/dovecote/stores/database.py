@@ -166,14 +166,24 @@ def prepare_sqlite(connection: Any) -> None:
 def translated(error: Exception) -> Exception:
     """The error of ours that an error of the driver means, or itself where it means a fault of ours."""
     original = getattr(error, "orig", None) or error
-    message = str(original)
-    missing = ("no such table", "UndefinedTable", "does not exist", "InvalidSchemaName")
-    if any(sign in f"{type(original).__name__} {message}" for sign in missing) and "dovecote" in message:
+    message = (str(original).splitlines() or [repr(original)])[0].strip("'")
+    if _names_a_missing_table(original, message):
         return NotMigrated("the database has no Dovecote schema: run `dovecote migrate`.")
+    if getattr(original, "sqlstate", None) in NO_ENTRY:
+        return StoreUnavailable(f"the database cannot be entered ({message}): make it, or mend database.url.")
     if isinstance(error, ProgrammingError):
         return error
     if isinstance(error, (OperationalError, InterfaceError, OSError, TimeoutError)):
-        return StoreUnavailable(
-            f"the database cannot be used just now: {message.splitlines()[0] if message else original!r}"
-        )
+        return StoreUnavailable(f"the database cannot be used just now: {message}")
     return error
+
+
+# A database or a role that does not exist, a wrong password, a host that is not let in.
+NO_ENTRY = {"3D000", "28000", "28P01"}
+
+
+def _names_a_missing_table(original: BaseException, message: str) -> bool:
+    """Whether it is a table or a schema of ours that is missing; a missing database is another matter."""
+    sqlstate = getattr(original, "sqlstate", None)
+    missing = sqlstate in {"42P01", "3F000"} if sqlstate else "no such table" in message
+    return missing and "dovecote" in message
