@@ -133,15 +133,18 @@ class SQLiteOutbox:
             now = loop.time()
             if now >= ends_at:
                 return
-            shortest, longest = self._polls
-            pause = min(longest, max(shortest, (now - self._active_at) / POLLS_PER_IDLE_TIME), ends_at - now)
             with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(min(self._pause(now - self._active_at), ends_at - now)):
                     await self._woken.wait()
             if self._woken.is_set():
                 break
         self._woken.clear()
         self._active_at = loop.time()
+
+    def _pause(self, idle: float) -> float:
+        """Seconds until the next look, after so many without activity."""
+        shortest, longest = self._polls
+        return min(longest, max(shortest, idle / POLLS_PER_IDLE_TIME))
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Be found by `wake` from now on."""
