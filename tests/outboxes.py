@@ -83,10 +83,6 @@ class Outbox:
         """Execute one statement."""
         await self.database.run(lambda connection: connection.execute(text(statement)), write=True)
 
-    async def number(self, statement: str) -> int:
-        """The one number that a statement answers."""
-        return int(await self.database.run(lambda connection: connection.execute(text(statement)).scalar_one()))
-
     # Writing.
 
     async def bot(

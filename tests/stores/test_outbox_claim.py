@@ -11,6 +11,7 @@ import pytest
 from outboxes import LEASE, Outbox, at, delivered, failed, ids, settlement
 
 from dovecote.model import Cycle, Released, Scope, Snoozed
+from dovecote.stores import postgresql
 
 if TYPE_CHECKING:
     import random
@@ -200,10 +201,13 @@ async def test_two_workers_keep_each_chats_order(outbox: Outbox) -> None:
         assert [id_ for id_ in settled if id_ % 5 == chat] == [id_ for id_ in range(1, 101) if id_ % 5 == chat]
 
 
-async def test_the_unique_index_on_leased_chats_never_has_to_refuse(outbox: Outbox, seed: random.Random) -> None:
+async def test_the_unique_index_on_leased_chats_never_has_to_refuse(
+    outbox: Outbox, seed: random.Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await outbox.put_rows([{"id": id_, "chat": str(seed.randrange(3))} for id_ in range(1, 101)])
     stores = [outbox.store, outbox.new_store(), outbox.new_store()]
-    refusals_before = await refusals(outbox)
+    # Deadlocks and serialisation failures alone are met by running again: a refusal of the index would be raised.
+    monkeypatch.setattr(postgresql, "RETRIED", ("40P01", "40001"))
 
     async def turn(worker: int) -> None:
         for _ in range(3):
@@ -216,12 +220,3 @@ async def test_the_unique_index_on_leased_chats_never_has_to_refuse(outbox: Outb
         assert outbox.now < at(600)
 
     assert set((await outbox.places()).values()) == {"delivered"}
-    assert await refusals(outbox) == refusals_before
-
-
-async def refusals(outbox: Outbox) -> int:
-    """Transactions that were rolled back; SQLite, with one writer at a time, has nothing to refuse."""
-    if not outbox.database.is_postgresql:
-        return 0
-    statement = "SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()"
-    return await outbox.number(statement)
