@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from bench.processes import ROOT
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -51,10 +53,11 @@ def fresh_database(server: PostgresServer) -> Iterator[str]:
 
 @dataclass(slots=True)
 class Counts:
-    """What the database counted of a stretch of work: statements that clients sent, and bytes of WAL."""
+    """What a stretch of work asked of the database: clients' statements, bytes of WAL, seconds of processor."""
 
     statements: int = 0
     wal_bytes: int = 0
+    cpu_seconds: float = 0.0
 
 
 @contextlib.contextmanager
@@ -66,9 +69,23 @@ def counted(server: PostgresServer, url: str) -> Iterator[Counts]:
     counts = Counts()
     before = int(scalar(server.url, "SELECT pg_current_wal_lsn() - '0/0'"))
     server.forget_statements(url)
+    cpu_before = _cpu_seconds(server)
     yield counts
+    counts.cpu_seconds = _cpu_seconds(server) - cpu_before
     counts.statements = server.statement_count(url)
     counts.wal_bytes = int(scalar(server.url, "SELECT pg_current_wal_lsn() - '0/0'")) - before
+
+
+def _cpu_seconds(server: PostgresServer) -> float:
+    """What all processes of the server have used so far, those that have ended included."""
+    postmaster = psutil.Process(server.pid)
+    own = postmaster.cpu_times()
+    used = own.user + own.system + own.children_user + own.children_system
+    for child in postmaster.children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended, and the postmaster will have counted it
+            times = child.cpu_times()
+            used += times.user + times.system
+    return float(used)
 
 
 def scalar(url: str, query: str) -> Any:

@@ -114,6 +114,7 @@ def _deliver(
                 )
         run["statements_per_notification"] = counts.statements / notifications
         run["wal_bytes_per_notification"] = counts.wal_bytes / notifications
+        run["database_cpu_us"] = counts.cpu_seconds / notifications * 1e6
     else:
         run = measure(contender.module, peer=peer.url, notifications=notifications, **setting)
     arrived = peer.arrived() - already

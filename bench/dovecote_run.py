@@ -14,8 +14,9 @@ from typing import Any
 import asyncpg
 
 from bench.work import BOT, TOKEN, chat_of, measured_process, result_of, stopwatch, text_of
-from dovecote import Dovecote, Notification
+from dovecote.app import Dovecote
 from dovecote.config import Settings
+from dovecote.model import Notification
 
 TOKEN_VARIABLE = "DOVECOTE_BENCH_TOKEN"
 ENQUEUED_AT_ONCE = 10_000

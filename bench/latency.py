@@ -26,7 +26,7 @@ ANSWER_BODY = b'{"ok":true,"result":{"message_id":1,"date":1767225600,"chat":{"i
 ANSWER = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(ANSWER_BODY)
 ) + ANSWER_BODY
-REQUEST = re.compile(rb"\r\ncontent-length: (\d+)\r\n.*?\r\n\r\n", re.DOTALL | re.IGNORECASE)
+REQUEST = re.compile(rb"\r\ncontent-length: (\d+)\r\n(?:.*?\r\n)?\r\n", re.DOTALL | re.IGNORECASE)
 NUMBER = re.compile(rb"Your order (\d+) is")
 
 

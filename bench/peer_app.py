@@ -1,7 +1,7 @@
 """The HTTP peer's whole application under granian: accepts every message, as cheaply as an answer can be had.
 
-The answer is what the Bot API says to sendMessage, with all the fields that it always has. The body of the request is not
-read: that would be work for the peer, which must never be what is measured. Message ids count the requests.
+The answer is what the Bot API says to sendMessage, with all the fields that it always has. The body of the request is
+not read: that would be work for the peer, which must never be what is measured. Message ids count the requests.
 """
 
 from __future__ import annotations

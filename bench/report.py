@@ -89,22 +89,29 @@ def show(result: Mapping[str, Any]) -> None:
 
 def _deliveries(runs: Mapping[str, Mapping[str, Any]]) -> Table:
     some = next(iter(runs.values()))
-    table = Table(title=f"From table to answer, {some['notifications']:,} notifications")
-    for heading in ("who", "setting"):
-        table.add_column(heading)
-    for heading in ("per second", "µs of processor", "statements", "WAL bytes", "peak MB"):
+    table = Table(
+        title=f"From table to answer: {some['notifications']:,} notifications, and what each of them took",
+        caption="µs are of processor time, in the client's process and in PostgreSQL's",
+    )
+    table.add_column("who")
+    for heading in ("per s", "µs", "µs in db", "statements", "WAL bytes", "peak MB"):
         table.add_column(heading, justify="right")
     for run in runs.values():
+        settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in run["setting"].items())
         table.add_row(
-            run["title"],
-            ", ".join(f"{name} {value}" for name, value in run["setting"].items()) or "as it comes",
+            f"{run['title']}\n[dim]{settings or 'default settings'}[/dim]",
             f"{run['rate']:,.0f}",
             f"{run['cpu_us']:.0f}",
-            f"{run['statements_per_notification']:.4f}" if "statements_per_notification" in run else "-",
-            f"{run['wal_bytes_per_notification']:,.0f}" if "wal_bytes_per_notification" in run else "-",
+            _or_none(run, "database_cpu_us", "{:.0f}"),
+            _or_none(run, "statements_per_notification", "{:.4f}"),
+            _or_none(run, "wal_bytes_per_notification", "{:,.0f}"),
             f"{run['peak_rss_mb']:.0f}",
         )
     return table
+
+
+def _or_none(run: Mapping[str, Any], name: str, form: str) -> str:
+    return form.format(run[name]) if name in run else ""
 
 
 def _targets(result: Mapping[str, Any]) -> Table:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pyreqwest.client import Client
 
-TOKEN = "123456789:made-up-token-of-thirty-five-chars."
+TOKEN = "123456789:AAbench_made_up_token_of_35_chars_aa"
 BOT = "bench"
 FIRST_CHAT = 100_000_001
 
