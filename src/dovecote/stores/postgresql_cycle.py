@@ -40,7 +40,7 @@ result AS MATERIALIZED (
 ),
 settled AS (
     DELETE FROM dovecote.notification n USING result r
-    WHERE n.id = r.id AND n.lease_token = r.lease_token AND r.leaves
+    WHERE n.id = ANY ($1::bigint[]) AND n.id = r.id AND n.lease_token = r.lease_token AND r.leaves
     RETURNING n.*, r.outcome, r.took, r.error_code, r.error, r.message_ids
 ),
 kept AS (
@@ -50,7 +50,7 @@ kept AS (
         attempts = n.attempts - (r.outcome = 'released')::int,
         failures = n.failures + (r.outcome IN ('failed', 'unknown'))::int
     FROM result r, clock
-    WHERE n.id = r.id AND n.lease_token = r.lease_token AND NOT r.leaves
+    WHERE n.id = ANY ($1::bigint[]) AND n.id = r.id AND n.lease_token = r.lease_token AND NOT r.leaves
     RETURNING n.id, r.lease_token
 ),
 lost AS MATERIALIZED (
@@ -63,7 +63,7 @@ renewed AS (
     UPDATE dovecote.notification n
     SET due_at = clock.now + make_interval(secs => $17)
     FROM unnest($14::bigint[], $15::bigint[]) AS r (id, lease_token), clock
-    WHERE n.id = r.id AND n.lease_token = r.lease_token
+    WHERE n.id = ANY ($14::bigint[]) AND n.id = r.id AND n.lease_token = r.lease_token
 ),
 """
 
@@ -137,6 +137,7 @@ met AS MATERIALIZED (
         WHERE n.bot_id = g.id AND n.priority = p.priority
           AND n.due_at > '-infinity' AND n.due_at <= (SELECT now FROM clock)
           AND (n.lost_leases + (n.lease_token IS NOT NULL)::int >= 2) = $19
+          AND (NOT $19 OR n.lost_leases >= 1) -- the index of suspects, or the backlog would be read for one
           AND (n.lease_token IS NULL OR n.id <> ALL ($1::bigint[] || $14::bigint[]))
         ORDER BY n.due_at
         LIMIT greatest(g.slots, 64)
@@ -184,22 +185,20 @@ verdict AS MATERIALIZED (
 """
 
 # A share of the slots goes to each priority that has something waiting (16 urgent : 4 normal : 1 bulk): a bot's slots
-# repeat a pattern of 21, four urgent and one normal four times over, then one bulk. A slot that nobody of its priority
-# waits for goes to the next. A claim goes on in the pattern where the last one ended, or bulk would have no slot of
-# claims that are small.
+# repeat a pattern of 21, four urgent and one normal four times over, then one bulk. A claim goes on in the pattern where
+# the last one ended, or bulk would never have a small one's slot.
 TAKE = """
 queued AS (
-    SELECT v.*, CASE v.priority
-        WHEN 0 THEN (v.ahead + v.phase - v.phase / 5) / 16 * 21 + (v.ahead + v.phase - v.phase / 5) % 16 * 5 / 4
-        WHEN 1 THEN (v.ahead + v.phase / 5) / 4 * 21 + (v.ahead + v.phase / 5) % 4 * 5 + 4
-        ELSE v.ahead * 21 + 20
+    SELECT p.*, CASE p.priority
+        WHEN 0 THEN (ahead + phase - phase / 5) / 16 * 21 + (ahead + phase - phase / 5) % 16 * 5 / 4
+        WHEN 1 THEN (ahead + phase / 5) / 4 * 21 + (ahead + phase / 5) % 4 * 5 + 4
+        ELSE ahead * 21 + 20
     END AS turn
     FROM (
-        SELECT w.*, g.slots_given % 21 AS phase,
-            row_number() OVER (PARTITION BY w.bot_id, w.priority ORDER BY w.due_at, w.id) - 1 AS ahead
-        FROM verdict w JOIN granted g ON g.id = w.bot_id
-        WHERE NOT w.blocked
-    ) v
+        SELECT v.*, g.slots_given % 21 AS phase,
+            row_number() OVER (PARTITION BY v.bot_id, v.priority ORDER BY v.due_at, v.id) - 1 AS ahead
+        FROM verdict v JOIN granted g ON g.id = v.bot_id WHERE NOT v.blocked
+    ) p
 ),
 taken AS MATERIALIZED (
     SELECT q.*, g.name AS bot,
