@@ -14,7 +14,36 @@ ROOT = Path(__file__).parent.parent
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|home|Users)" + r"/[\w.-]")
 REGISTRY = re.compile("|".join([r"py" + r"pi\.org", "python" + "hosted", r"registry\.npm" + r"js"]))
 
-PUBLIC: list[str] = []
+PUBLIC = [
+    "Attempt",
+    "BatchSummary",
+    "Bot",
+    "ClaimedNotification",
+    "DeliveryPolicy",
+    "Dovecote",
+    "DovecoteError",
+    "InvalidConfiguration",
+    "InvalidNotification",
+    "MissingExtra",
+    "NotConfigured",
+    "NotMigrated",
+    "Notification",
+    "NotificationRecord",
+    "Priority",
+    "Service",
+    "State",
+    "Stats",
+    "StoreUnavailable",
+    "TokenUnreadable",
+    "UnitOfWork",
+    "UnknownBot",
+    "UnknownNotification",
+    "UnsupportedConnection",
+    "Worker",
+    "WrongDatabase",
+    "__version__",
+    "process_notifications_batch",
+]
 
 
 def breaches(pattern: re.Pattern[str], texts: dict[str, str]) -> list[str]:

@@ -25,7 +25,7 @@ class RetryPolicy:
 
 def backoff(failures: int, policy: RetryPolicy, random: Random) -> timedelta:
     """Full jitter: uniform between zero and the capped exponential (AWS Architecture Blog, 2015)."""
-    ceiling = min(policy.longest, policy.first * 2 ** min(failures - 1, 32))
+    ceiling = min(policy.longest, policy.first * (1 << min(failures - 1, 32)))
     return ceiling * random.random()
 
 

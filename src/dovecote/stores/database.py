@@ -10,10 +10,6 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -25,6 +21,7 @@ from dovecote.stores.tables import POSTGRESQL, SQLITE, Tables
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alembic.config import Config
     from sqlalchemy import URL, Engine
 
 T = TypeVar("T")
@@ -89,6 +86,7 @@ class Database:
 
     async def migrate(self, revision: str = "head") -> None:
         """Bring the schema to `revision` (of Alembic; `base` takes everything away)."""
+        from alembic import command  # noqa: PLC0415 (slow to import, and seldom needed)
 
         def upgrade(connection: Connection) -> None:
             if self.is_postgresql:
@@ -101,6 +99,8 @@ class Database:
 
     async def revision(self) -> tuple[str | None, str | None]:
         """The schema's revision, and the one that this version of Dovecote works with."""
+        from alembic.migration import MigrationContext  # noqa: PLC0415 (slow to import, and seldom needed)
+        from alembic.script import ScriptDirectory  # noqa: PLC0415 (as above)
 
         def current(connection: Connection) -> str | None:
             options: dict[str, Any] = (
@@ -138,6 +138,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 def migration_config(connection: Connection) -> Config:
     """Alembic's configuration for this connection."""
+    from alembic.config import Config  # noqa: PLC0415 (slow to import, and seldom needed)
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")

@@ -191,12 +191,9 @@ def _bot_columns(settlements: Sequence[Settlement]) -> list[Sequence[Any]]:
 
 
 def _translated(error: Exception) -> Exception:
-    match error:
-        case asyncpg.UndefinedTableError() | asyncpg.InvalidSchemaNameError() | asyncpg.UndefinedFunctionError():
-            return NotMigrated(
-                f"the database has no Dovecote schema of this version ({error}): run `dovecote migrate`."
-            )
-        case asyncpg.PostgresError() if error.sqlstate is not None and error.sqlstate[:2] not in OUTAGES:
-            return error
-        case _:
-            return StoreUnavailable(f"the database cannot be used just now: {str(error) or type(error).__name__}")
+    state = getattr(error, "sqlstate", None)
+    if isinstance(error, (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedFunctionError)):
+        return NotMigrated(f"the database has no Dovecote schema of this version ({error}): run `dovecote migrate`.")
+    if isinstance(error, asyncpg.PostgresError) and state is not None and state[:2] not in OUTAGES:
+        return error
+    return StoreUnavailable(f"the database cannot be used just now: {str(error) or type(error).__name__}")

@@ -9,7 +9,8 @@ How it stays correct:
   snapshot, and the order check below would then read the past.
 - A settlement, a renewal and a claim each name the lease they saw; a row that has changed since is left alone.
 - The index of due times is partial by a condition that is always true. Only the parts that name the condition can use
-  it; without statistics the planner would take it for the order check too, and read the whole backlog.
+  it; without statistics the planner would take it for the order check too, and read the whole backlog. A claim alone
+  names that of the suspects' index instead, or it would read the backlog for one.
 - A unique index allows one leased notification per chat, whatever this statement believes.
 - Bots that a 429 halts are locked first, in id order and waiting; the bots to claim for are locked after that,
   skipping. So two cycles cannot wait for each other's bots.
@@ -135,9 +136,9 @@ met AS MATERIALIZED (
             n.lost_leases + (n.lease_token IS NOT NULL)::int AS lost_leases
         FROM dovecote.notification n
         WHERE n.bot_id = g.id AND n.priority = p.priority
-          AND n.due_at > '-infinity' AND n.due_at <= (SELECT now FROM clock)
+          AND ($19 OR n.due_at > '-infinity') AND n.due_at <= (SELECT now FROM clock)
           AND (n.lost_leases + (n.lease_token IS NOT NULL)::int >= 2) = $19
-          AND (NOT $19 OR n.lost_leases >= 1) -- the index of suspects, or the backlog would be read for one
+          AND (NOT $19 OR n.lost_leases >= 1)
           AND (n.lease_token IS NULL OR n.id <> ALL ($1::bigint[] || $14::bigint[]))
         ORDER BY n.due_at
         LIMIT greatest(g.slots, 64)
@@ -185,8 +186,8 @@ verdict AS MATERIALIZED (
 """
 
 # A share of the slots goes to each priority that has something waiting (16 urgent : 4 normal : 1 bulk): a bot's slots
-# repeat a pattern of 21, four urgent and one normal four times over, then one bulk. A claim goes on in the pattern where
-# the last one ended, or bulk would never have a small one's slot.
+# repeat a pattern of 21, four urgent and one normal four times over, then one bulk. A claim goes on in the pattern
+# where the last one ended, or bulk would never have a small one's slot.
 TAKE = """
 queued AS (
     SELECT p.*, CASE p.priority
