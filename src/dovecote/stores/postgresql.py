@@ -194,6 +194,6 @@ def _translated(error: Exception) -> Exception:
     state = getattr(error, "sqlstate", None)
     if isinstance(error, (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedFunctionError)):
         return NotMigrated(f"the database has no Dovecote schema of this version ({error}): run `dovecote migrate`.")
-    if isinstance(error, asyncpg.PostgresError) and state is not None and state[:2] not in OUTAGES:
+    if state is not None and state[:2] not in OUTAGES:
         return error
     return StoreUnavailable(f"the database cannot be used just now: {str(error) or type(error).__name__}")
