@@ -108,7 +108,9 @@ _Place = tuple[Any, "_Place | None"]
 
 def _field(place: _Place) -> str:
     step, outer = place
-    return "params" if outer is None else f"{_field(outer)}[{shown(step)}]"
+    if outer is None:
+        return "params"
+    return f'{_field(outer)}["{shown(step)[1:-1]}"]' if isinstance(step, str) else f"{_field(outer)}[{step}]"
 
 
 def _plain_members(members: Mapping[Any, Any], place: _Place, depth: int) -> dict[str, Any]:
@@ -133,9 +135,10 @@ def _plain(value: Any, place: _Place, depth: int) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
-        if value not in INTEGERS:
+        number = int(value)  # A range looks through all of its numbers for what is no plain int.
+        if number not in INTEGERS:
             raise Fault(_field(place), "the integer has more than 64 bits: write it as text if the method takes text.")
-        return int(value)
+        return number
     if isinstance(value, float):
         if not math.isfinite(value):
             raise Fault(_field(place), f"{float(value)} is no number that JSON has: leave the parameter out.")

@@ -142,7 +142,7 @@ def _chat_text(chat_id: object, field: str) -> str | None:
             return None
         case bool():
             pass
-        case int() if chat_id in CHAT_IDS and chat_id != 0:
+        case int() if int(chat_id) in CHAT_IDS and chat_id != 0:
             return str(int(chat_id))
         case str() if _NUMBER.fullmatch(chat_id) and int(chat_id) in CHAT_IDS:
             return str.__str__(chat_id)
@@ -179,7 +179,7 @@ def _key(key: object) -> str | None:
 
 
 def _priority(priority: object) -> int:
-    if isinstance(priority, int) and not isinstance(priority, bool) and priority in PRIORITIES:
+    if isinstance(priority, int) and not isinstance(priority, bool) and int(priority) in PRIORITIES:
         return int(priority)
     raise Fault("priority", f"{shown(priority)} is none: give Priority.URGENT, Priority.NORMAL or Priority.BULK.")
 
@@ -193,7 +193,7 @@ def _instant(instant: object, field: str) -> datetime | None:
         if instant.utcoffset() is not None:
             return instant.astimezone(UTC)
     except (OverflowError, ValueError):
-        raise Fault(field, f"{instant} is beyond the years 1 to 9999 in UTC: give a nearer one.") from None
+        raise Fault(field, f"{shown(instant)} is beyond the years 1 to 9999 in UTC: give a nearer one.") from None
     raise Fault(field, f"{instant} has no zone: give one, as {field}.replace(tzinfo=ZoneInfo(...)).")
 
 
