@@ -81,7 +81,11 @@ class Demo:
         self._key = SecretStr(generate_key())
 
     def __enter__(self) -> Self:
-        self.emulator.__enter__()
+        try:
+            self.emulator.__enter__()
+        except BaseException:
+            self._folder.cleanup()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:

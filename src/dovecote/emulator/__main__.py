@@ -12,8 +12,8 @@ from dovecote.errors import InvalidConfiguration
 
 
 def _announce(url: str) -> None:
-    sys.stdout.write(f"{url}\n")
-    sys.stdout.flush()
+    # Unbuffered: what a closed pipe does not take must not be tried again at exit.
+    os.write(sys.stdout.fileno(), f"{url}\n".encode())
 
 
 def main() -> int:
@@ -36,6 +36,9 @@ def main() -> int:
         )
     except InvalidConfiguration as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    except BrokenPipeError:
+        # Whoever started it has ended before it was up, and there is nobody to tell.
         return 1
     return 0
 

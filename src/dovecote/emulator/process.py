@@ -45,9 +45,18 @@ class EmulatorProcess:
     def __enter__(self) -> Self:
         """Start it and wait until it listens."""
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, this package
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # A terminal's Ctrl-C is for the process that started it, which then ends it.
+            start_new_session=True,
         )
-        line = self._process.stdout.readline() if self._process.stdout else ""
+        try:
+            line = self._process.stdout.readline() if self._process.stdout else ""
+        except BaseException:
+            self._stop()
+            raise
         if not line.startswith("http://"):
             self._stop()
             raise RuntimeError(f"the emulator did not start: `{' '.join(self._command[1:])}` says why.")
