@@ -92,6 +92,7 @@ class SQLiteOutbox:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dovecote-sqlite")
         self._connection: sqlite3.Connection | None = None
         self._foreign_commits: int | None = None
+        self._schema: int | None = None
 
     async def cycle(
         self,
@@ -107,9 +108,13 @@ class SQLiteOutbox:
         def run() -> Cycle:
             connection = self._connected()
             self._execute(statements.BEGIN)
+            ((foreign_commits, schema),) = self._execute(statements.VERSIONS)
             if claim:
                 # What others have committed until now is seen by this claim; whatever comes later wakes `wait`.
-                ((self._foreign_commits,),) = self._execute(statements.FOREIGN_COMMITS)
+                self._foreign_commits = foreign_commits
+            if schema != self._schema:
+                self._plan_without_statistics(connection)
+                self._schema = schema
             transaction = Transaction(self._execute, self._clock(), lease)
             transaction.halt_bots(settlements)
             lost = transaction.settle(settlements)
@@ -191,11 +196,18 @@ class SQLiteOutbox:
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
-        self._connection = self._foreign_commits = None
+        self._connection = self._foreign_commits = self._schema = None
 
     def _execute(self, statement: str, **values: Any) -> list[Any]:
         self.statements += 1
         return self._connected().execute(statement, values).fetchall()
+
+    def _plan_without_statistics(self, connection: sqlite3.Connection) -> None:
+        """Read the statistics again while their tables read as empty. The file keeps them, for whoever wants them."""
+        if self._execute(statements.HAS_STATISTICS) == [(1,)]:
+            connection.set_authorizer(_hiding_statistics)
+            self._execute(statements.READ_STATISTICS)
+            connection.set_authorizer(None)
 
     def _others_have_committed(self) -> bool:
         try:
@@ -206,6 +218,11 @@ class SQLiteOutbox:
             return False
         seen, self._foreign_commits = self._foreign_commits, commits
         return seen is not None and seen != commits
+
+
+def _hiding_statistics(action: int, table: str | None, *_: str | None) -> int:
+    hidden = action == sqlite3.SQLITE_READ and table is not None and table.startswith("sqlite_stat")
+    return sqlite3.SQLITE_IGNORE if hidden else sqlite3.SQLITE_OK
 
 
 def wake(path: str) -> None:

@@ -6,8 +6,8 @@ statements, however large the batch: sets of rows go in as JSON arrays. What is 
 
 - The transaction is the only writer from its beginning to its end, so nothing is locked, skipped or tried again, and
   every statement sees what the earlier ones did: a chat that has just been settled is free for this claim.
-- Every search names its index. SQLite chooses plans by statistics that may have been taken while the table was empty,
-  and an index named here that cannot serve is an error at once, not a slow cycle at a hundred thousand rows.
+- The connection plans without statistics, which may have been taken while the tables were almost empty: a scan looks
+  cheap then. Every search names its index as well; one that cannot serve is an error at once, not a slow cycle.
 
 Instants and durations are whole microseconds. A cycle runs the statements in the order in which they stand here.
 """
@@ -19,6 +19,14 @@ COMMIT = "COMMIT"
 
 # It differs from an earlier answer on the same connection when another connection has committed since.
 FOREIGN_COMMITS = "PRAGMA data_version"
+
+# The same, and what differs when tables were changed, or statistics taken for the first time: the connection has read
+# the schema again then, and the statistics with it.
+VERSIONS = "SELECT d.data_version, s.schema_version FROM pragma_data_version d, pragma_schema_version s"
+
+HAS_STATISTICS = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1')"
+# Reads the statistics, and takes none.
+READ_STATISTICS = "ANALYZE sqlite_master"
 
 # :ids
 LEASES_OF = """
