@@ -1,7 +1,8 @@
 """Dovecote delivers notifications for Telegram bots, from the application's own transaction."""
 
-from dovecote.app import Dovecote, process_notifications_batch
-from dovecote.batch import BatchSummary
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from dovecote.errors import (
     DovecoteError,
     InvalidConfiguration,
@@ -27,10 +28,32 @@ from dovecote.model import (
     State,
     Stats,
 )
-from dovecote.service import Service
-from dovecote.unit_of_work import UnitOfWork
 from dovecote.version import __version__
-from dovecote.worker import Worker
+
+if TYPE_CHECKING:
+    from dovecote.app import Dovecote, process_notifications_batch
+    from dovecote.batch import BatchSummary
+    from dovecote.service import Service
+    from dovecote.unit_of_work import UnitOfWork
+    from dovecote.worker import Worker
+else:
+    # What needs the database toolkit is imported when it is asked for: `dovecote --help` is not to wait for it.
+    _LATER = {
+        "BatchSummary": "dovecote.batch",
+        "Dovecote": "dovecote.app",
+        "Service": "dovecote.service",
+        "UnitOfWork": "dovecote.unit_of_work",
+        "Worker": "dovecote.worker",
+        "process_notifications_batch": "dovecote.app",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # The composition root in any case: it tells UnitOfWork which Dovecote is meant.
+        import_module("dovecote.app")
+        return getattr(import_module(_LATER[name]), name)
+
 
 __all__ = [
     "Attempt",
