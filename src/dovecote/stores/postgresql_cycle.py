@@ -226,8 +226,8 @@ leased AS (
 postponement AS MATERIALIZED (
     SELECT w.id, w.due_at, greatest(clock.now, w.head_paced_until, w.tail_due_at) + make_interval(secs => CASE
         WHEN w.head_paced_until > clock.now THEN (w.class_rank - 1) * w.chat_window / w.chat_count
-        WHEN w.chat_count IS NULL OR w.class_rank < w.chat_count THEN greatest(w.class_rank * 0.02, w.patience)
-        ELSE (w.class_rank - w.chat_count + 1) * w.chat_window / w.chat_count + w.patience
+        WHEN w.chat_count IS NULL OR w.class_rank <= w.chat_count THEN greatest(w.class_rank * 0.02, w.patience)
+        ELSE (w.class_rank - w.chat_count) * w.chat_window / w.chat_count + w.patience
     END) AS due_again_at
     FROM (
         SELECT v.*,

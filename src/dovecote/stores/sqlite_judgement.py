@@ -138,9 +138,9 @@ class Queue(NamedTuple):
         """When the one of this rank, counted from 1, is due again."""
         if self.paced:
             return self.start + round((rank - 1) * self.interval)
-        if self.limit is None or rank < self.limit:
+        if self.limit is None or rank <= self.limit:
             return self.start + max(rank * SHORTEST_PATIENCE, self.patience)
-        return self.start + round((rank - self.limit + 1) * self.interval) + self.patience
+        return self.start + round((rank - self.limit) * self.interval) + self.patience
 
 
 def arranged(waiting: Iterable[Met], bots: Mapping[int, GrantedBot]) -> tuple[list[Met], list[Chat]]:
