@@ -6,9 +6,11 @@ kept fits into `KEPT`; past that it is made anew when it is written.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
+from dovecote.model import Priority
 from dovecote.stores.tables import EPOCH, MICROSECOND
 from dovecote.validation import prepared
 
@@ -29,15 +31,15 @@ KEPT: Final = 32 * 1024 * 1024
 class Batch:
     """What one call writes; `alone` is for a call with one notification and no sequence.
 
-    `bots` are the names that occur, `keys` has the place of the first notification with each bot and key, and
-    `repeats` the place of the first for the place of every later one. Raises InvalidNotification.
+    `bots` are the names that occur, `keys` has for each bot with keys the place of the first notification with each
+    key, and `repeats` the place of that one for the place of every later one. Raises InvalidNotification.
     """
 
     def __init__(self, notifications: Sequence[Notification], *, alone: bool = False) -> None:
         self._notifications = notifications
         self._bots: list[str] = []
         self._rows: list[str | None] = []
-        self.keys: dict[tuple[str, str], int] = {}
+        self.keys: dict[str, dict[str, int]] = {}
         self.repeats: dict[int, int] = {}
         names: dict[str, str] = {}
         kept = 0
@@ -48,7 +50,7 @@ class Batch:
             kept += len(row or "")
             self._rows.append(row)
             if checked.key is not None:
-                first = self.keys.setdefault((checked.bot, checked.key), place)
+                first = self.keys.setdefault(checked.bot, {}).setdefault(checked.key, place)
                 if first != place:
                     self.repeats[place] = first
         self.bots = tuple(names)
@@ -62,14 +64,16 @@ class Batch:
 
     def in_key_order(self, bot_ids: Mapping[str, int]) -> list[int]:
         """The same places: first those with keys, by bot and key, then those without."""
-        keyed = [self.keys[name] for name in sorted(self.keys, key=lambda name: (bot_ids[name[0]], name[1]))]
+        keyed = [
+            self.keys[bot][key] for bot in sorted(self.keys, key=bot_ids.__getitem__) for key in sorted(self.keys[bot])
+        ]
         with_key = set(keyed)
         return keyed + [place for place in self.in_input_order() if place not in with_key]
 
     def keys_of(self, places: Sequence[int]) -> list[tuple[str, str]]:
         """Bot and key of each of `places`."""
         wanted = set(places)
-        names = {place: name for name, place in self.keys.items() if place in wanted}
+        names = {place: (bot, key) for bot, keys in self.keys.items() for key, place in keys.items() if place in wanted}
         return [names[place] for place in places]
 
     def chunks(
@@ -98,22 +102,23 @@ def microseconds(instant: datetime) -> int:
 
 def _row(notification: PreparedNotification) -> str:
     """A row without its id, its bot and its opening brace. What is as usual is left out."""
+    _, chat, method, params, key, priority, due_at, expires_at, at_most_once, labels, weight = notification
     # The chat and the method are validated to need no escapes, and the parameters are JSON already.
-    parts = [f'"method":"{notification.method}","params":{notification.params}']
-    if notification.chat is not None:
-        parts.append(f'"chat":"{notification.chat}"')
-    if notification.key is not None:
-        parts.append(f'"key":{json.dumps(notification.key, ensure_ascii=False)}')
-    if notification.labels:
-        parts.append(f'"labels":{json.dumps(notification.labels, ensure_ascii=False)}')
-    if notification.priority != 1:
-        parts.append(f'"priority":{notification.priority}')
-    if notification.at_most_once:
-        parts.append('"at_most_once":true')
-    if notification.due_at is not None:
-        parts.append(f'"due_at":{microseconds(notification.due_at)}')
-    if notification.expires_at is not None:
-        parts.append(f'"expires_at":{microseconds(notification.expires_at)}')
-    if notification.weight != 1:
-        parts.append(f'"weight":{notification.weight}')
-    return ",".join(parts) + "}"
+    row = f'"method":"{method}","params":{params}'
+    if chat is not None:
+        row += f',"chat":"{chat}"'
+    if key is not None:
+        row += f',"key":{orjson.dumps(key).decode()}'
+    if priority != Priority.NORMAL:
+        row += f',"priority":{priority}'
+    if due_at is not None:
+        row += f',"due_at":{microseconds(due_at)}'
+    if expires_at is not None:
+        row += f',"expires_at":{microseconds(expires_at)}'
+    if at_most_once:
+        row += ',"at_most_once":true'
+    if labels:
+        row += f',"labels":{orjson.dumps(labels).decode()}'
+    if weight != 1:
+        row += f',"weight":{weight}'
+    return row + "}"
