@@ -10,6 +10,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from outbox_draws import WORKERS
 from outbox_picture import Committed, Picture, Settled, Timeline, Tried, Waiting
 from sqlalchemy import NullPool, create_engine, delete, insert, select, text, update
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 START = datetime(2026, 1, 5, 12, 0, 0, tzinfo=UTC)
-WORKERS = 2
 APPLICATIONS = 2
 PATIENCE = timedelta(seconds=30)
 """How long anything may wait for a lock of the database before the test fails."""
@@ -202,8 +202,9 @@ class Arena:
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
         async with asyncio.timeout(PATIENCE.total_seconds()):
-            while not running.done() and not self._judge.execute(waiting).scalar_one():
-                await asyncio.sleep(0)  # noqa: ASYNC110 (only the server knows who waits for a lock)
+            # Only the server knows who waits for a lock.
+            while not running.done() and not self._judge.execute(waiting).scalar_one():  # noqa: ASYNC110 (no event)
+                await asyncio.sleep(0)
 
     # An operator, and the judge.
 

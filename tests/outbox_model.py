@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 
 from outbox_picture import (
     Committed,
+    Course,
     Cycled,
     Event,
     Picture,
@@ -41,6 +42,7 @@ from outbox_picture import (
     Waiting,
     ensure,
     ensure_same,
+    ensure_standing,
 )
 
 from dovecote.model import BotStopped, Dead, Delivered, DeliveryPolicy, Failed, Released, Scope, Snoozed, Unknown
@@ -56,15 +58,6 @@ ROUNDING = timedelta(microseconds=2)
 """Slots are kept in whole microseconds."""
 SUSPECT = 2
 """So many lost workers, and a notification is sent alone; one more, and it is dead."""
-
-
-@dataclass(slots=True)
-class Course:
-    """When something happened to a notification, in the order of events."""
-
-    committed: int
-    first_claimed: int | None = None
-    left: int | None = None
 
 
 @dataclass(slots=True)
@@ -162,13 +155,13 @@ class Model:
         retry_in = settlement.retry_in
         match settlement.outcome:
             case Delivered(message_ids):
-                self._leave(item, Settled("delivered", self.now, item.attempts, item.lost, message_ids, asked=True))
+                self._leave(item, "delivered", message_ids)
             case Dead():
-                self._leave(item, Settled("dead", self.now, item.attempts, item.lost, None, asked=True))
+                self._leave(item, "dead")
             case Failed() if retry_in is None:
-                self._leave(item, Settled("dead", self.now, item.attempts, item.lost, None, asked=True))
+                self._leave(item, "dead")
             case Unknown() if retry_in is None:
-                self._leave(item, Settled("unknown", self.now, item.attempts, item.lost, None, asked=True))
+                self._leave(item, "unknown")
             case Failed() | Unknown() as outcome:
                 item.failures += 1
                 self._keep(item, retry_in or timedelta(), "failed" if isinstance(outcome, Failed) else "unknown")
@@ -185,9 +178,12 @@ class Model:
         if tried is not None:
             self.attempts[item.id, item.attempts] = Tried(tried, None)
 
-    def _leave(self, item: Waiting, settled: Settled) -> None:
+    def _leave(
+        self, item: Waiting, outcome: str, message_ids: tuple[int, ...] | None = None, *, asked: bool = True
+    ) -> None:
+        lost = item.lost if asked else item.workers_lost()
         del self.outbox[item.id]
-        self.history[item.id] = settled
+        self.history[item.id] = Settled(outcome, self.now, item.attempts, lost, message_ids, asked)
         self.courses[item.id].left = self.events
 
     # What a claim ends.
@@ -209,11 +205,9 @@ class Model:
                 continue
             self._may_be_met(item)
             expected[reason] -= 1
-            lost = item.token is not None
-            if lost:
+            if item.token is not None:
                 self.attempts[id_, item.attempts] = Tried("lost", None)
-            outcome = "unknown" if reason == "unknown" else "dead"
-            self._leave(item, Settled(outcome, self.now, item.attempts, item.lost + lost, None, asked=False))
+            self._leave(item, "unknown" if reason == "unknown" else "dead", asked=False)
         ensure(not +expected, f"the claim is said to have ended {dict(+expected)}, which it did not")
 
     def _may_be_met(self, item: Waiting) -> None:
@@ -322,7 +316,7 @@ class Model:
 
     def compare(self, picture: Picture, before: Model, events: Sequence[Event]) -> None:
         """Raise Violation unless the database holds what it should after `events`."""
-        self._standing(picture)
+        ensure_standing(picture)
         postponed = self._postpone(picture, before)
         said = sum(event.answer.postponed for event in events if isinstance(event, Cycled))
         ensure(len(postponed) == said, f"{said} are said to be postponed, and {postponed} were")
@@ -339,17 +333,6 @@ class Model:
             bot.slots_given = given
             halts = (bot.halted_until, bot.stopped)
             ensure(timeline[1:] == halts, f"bot {id_} is halted until {timeline[1:]}, and should be until {halts}")
-
-    def _standing(self, picture: Picture) -> None:
-        """What holds of any picture by itself."""
-        both = picture.outbox.keys() & picture.history.keys()
-        ensure(not both, f"{both} are in the outbox and in the history")
-        leased = Counter((row.bot, row.chat) for row in picture.outbox.values() if row.token is not None and row.chat)
-        ensure(all(count == 1 for count in leased.values()), f"of a chat several are in flight: {leased}")
-        for id_, row in picture.outbox.items():
-            numbers = sorted(number for one, number in picture.attempts if one == id_)
-            done = row.attempts - (row.token is not None)
-            ensure(numbers == list(range(1, done + 1)), f"the attempts of {id_} are {numbers}, of {row.attempts}")
 
     def _postpone(self, picture: Picture, before: Model) -> list[int]:
         """Take over the due times of what was postponed, and answer its ids."""

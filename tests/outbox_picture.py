@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -124,3 +125,25 @@ class Cycled:
 
 
 Event = Committed | Cycled
+
+
+@dataclass(slots=True)
+class Course:
+    """When something happened to a notification, in the order of events."""
+
+    committed: int
+    first_claimed: int | None = None
+    left: int | None = None
+
+
+def ensure_standing(picture: Picture) -> None:
+    """Raise Violation unless what holds of any picture by itself holds of this one."""
+    both = picture.outbox.keys() & picture.history.keys()
+    ensure(not both, f"{both} are in the outbox and in the history")
+    leased = Counter((row.bot, row.chat) for row in picture.outbox.values() if row.token is not None and row.chat)
+    ensure(all(count == 1 for count in leased.values()), f"of a chat several are in flight: {leased}")
+    for id_, row in picture.outbox.items():
+        ensure(isinstance(row.due_at, datetime), f"{id_} has neither a due time nor a lease")
+        numbers = sorted(number for one, number in picture.attempts if one == id_)
+        done = row.attempts - (row.token is not None)
+        ensure(numbers == list(range(1, done + 1)), f"the attempts of {id_} are {numbers}, of {row.attempts}")
