@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyreqwest.client import Client, ClientBuilder
 
-from dovecote.emulator import Emulator
+from dovecote.emulator import Clock, Emulator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -18,6 +18,23 @@ TOKEN = "4242:" + "A" * 35
 OTHER_TOKEN = "777:" + "B" * 35
 # As much of a PNG as carries its size: 640 by 480.
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + struct.pack(">II", 640, 480) + b"\x08\x02\x00\x00\x00"
+
+
+class StoppedClock(Clock):
+    """A clock that moves only when it is told to. It begins on a day in May 2026."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.passed += seconds
+
+    def monotonic(self) -> float:
+        return 1000.0 + self.passed
+
+    def time(self) -> float:
+        return 1_780_000_000.0 + self.passed
 
 
 class Api:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from emulator_client import OTHER_TOKEN, PNG, TOKEN, Api, multipart, running, until
+from emulator_client import OTHER_TOKEN, PNG, TOKEN, Api, StoppedClock, multipart, running, until
 from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
 
 from dovecote.emulator import Answer, Match, Rule
@@ -89,13 +89,14 @@ class TestRecords:
         assert dict(zip(listed["columns"], row, strict=True))["message_ids"] == [1]
         assert "parameters" not in listed["columns"]
 
-    async def test_counts(self, api: Api) -> None:
-        await api.post("sendMessage", chat_id=42, text="x")
-        await api.post("sendMessage", chat_id=42, text="y")
-        await api.post("sendMessage", OTHER_TOKEN, chat_id=-7, text="z")
-        await api.post("sendMessage", chat_id=42)
+    async def test_counts(self) -> None:
+        async with running(clock=StoppedClock()) as api:
+            await api.post("sendMessage", chat_id=42, text="x")
+            await api.post("sendMessage", chat_id=42, text="y")
+            await api.post("sendMessage", OTHER_TOKEN, chat_id=-7, text="z")
+            await api.post("sendMessage", chat_id=42)
 
-        _, counts = await api.control("GET", "counts?by_chat=1")
+            _, counts = await api.control("GET", "counts?by_chat=1")
 
         assert counts == {
             "requests": 4,
@@ -103,6 +104,10 @@ class TestRecords:
             "refused": 1,
             "kept": 4,
             "accepted_by_chat": {"42": 2, "-7": 1},
+            "bots": {
+                "4242": {"messages": 2, "highest_rate": 2, "limited": 0, "stars": 0.0, "limited_by_chat": {}},
+                "777": {"messages": 1, "highest_rate": 1, "limited": 0, "stars": 0.0, "limited_by_chat": {}},
+            },
         }
         assert api.emulator.counts() == {"requests": 4, "accepted": 3, "refused": 1, "kept": 4}
 
@@ -280,10 +285,15 @@ class TestScript:
     @pytest.mark.parametrize(
         ("document", "error"),
         [
-            ({"answer": {"mode": "explode"}}, "0.answer.mode: Input should be 'answer', 'drop', 'close' or 'stall'"),
+            (
+                {"answer": {"mode": "explode"}},
+                "0.answer.mode: Input should be 'answer', 'drop', 'close', 'reset', 'truncate' or 'stall'",
+            ),
             ({"answer": {"status": 42}}, "0.answer: Value error, status 42: use 200 to 599."),
             ({"answer": {"delay": -1}}, "0.answer: Value error, delay -1.0: use 0 or more seconds."),
             ({"answer": {}, "times": 0}, "0: Value error, times 0: use 1 or more, or null for all."),
+            ({"answer": {}, "every": 0}, "0: Value error, every 0: use 1 or more."),
+            ({"answer": {}, "rate": 1.5}, "0: Value error, rate 1.5: use 0 to 1."),
             ({"match": {}}, "0.answer: Field required"),
             ({"answer": {}, "wen": 1}, "0.wen: Unexpected keyword argument"),
         ],

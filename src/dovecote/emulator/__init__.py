@@ -1,9 +1,33 @@
 """A strict Bot API server for tests, demonstrations and the suites of bot developers."""
 
+from dovecote.emulator.connection import TELEGRAM_AGE
+from dovecote.emulator.limits import BotLimit, GroupLimit, Limits, PaidLimit, Penalty, PrivateLimit
 from dovecote.emulator.process import EmulatorProcess
+from dovecote.emulator.recipients import Recipient
 from dovecote.emulator.records import Record
 from dovecote.emulator.script import Answer, Match, Rule
 from dovecote.emulator.server import DEFAULT_PORT, Emulator, run_emulator
-from dovecote.emulator.world import Clock
+from dovecote.emulator.traffic import BotTraffic
+from dovecote.emulator.world import Clock, ScaledClock
 
-__all__ = ["DEFAULT_PORT", "Answer", "Clock", "Emulator", "EmulatorProcess", "Match", "Record", "Rule", "run_emulator"]
+__all__ = [
+    "DEFAULT_PORT",
+    "TELEGRAM_AGE",
+    "Answer",
+    "BotLimit",
+    "BotTraffic",
+    "Clock",
+    "Emulator",
+    "EmulatorProcess",
+    "GroupLimit",
+    "Limits",
+    "Match",
+    "PaidLimit",
+    "Penalty",
+    "PrivateLimit",
+    "Recipient",
+    "Record",
+    "Rule",
+    "ScaledClock",
+    "run_emulator",
+]

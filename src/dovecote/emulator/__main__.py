@@ -6,14 +6,32 @@ import argparse
 import os
 import sys
 
+from dovecote.emulator.documents import InvalidDocument, parsed
+from dovecote.emulator.limits import Limits, parse_limits
 from dovecote.emulator.records import DEFAULT_CAPACITY
 from dovecote.emulator.server import run_emulator
+from dovecote.emulator.world import Clock, ScaledClock
 from dovecote.errors import InvalidConfiguration
 
 
 def _announce(url: str) -> None:
     # Unbuffered: what a closed pipe does not take must not be tried again at exit.
     os.write(sys.stdout.fileno(), f"{url}\n".encode())
+
+
+def _limits(text: str) -> Limits:
+    try:
+        return parse_limits(parsed(text.encode(), "the limits as an object"))
+    except InvalidDocument as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _clock(text: str) -> Clock:
+    try:
+        scale = float(text)
+        return Clock() if scale == 1 else ScaledClock(scale)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def main() -> int:
@@ -23,6 +41,10 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--capacity", type=int, default=DEFAULT_CAPACITY)
     parser.add_argument("--core", type=int, help="the one CPU core to run on (Linux)")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--limits", type=_limits, metavar="JSON", help='as for the control API: {"bot": {}, ...}')
+    parser.add_argument("--connection-age", type=float, metavar="SECONDS")
+    parser.add_argument("--scale", type=_clock, dest="clock", metavar="N", help="how many times as fast its clock runs")
     arguments = parser.parse_args()
     if arguments.core is not None:
         os.sched_setaffinity(0, {arguments.core})
@@ -31,6 +53,10 @@ def main() -> int:
             arguments.host,
             arguments.port,
             capacity=arguments.capacity,
+            clock=arguments.clock,
+            seed=arguments.seed,
+            limits=arguments.limits,
+            connection_age=arguments.connection_age,
             on_ready=_announce,
             until_input_ends=True,
         )

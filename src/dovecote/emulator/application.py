@@ -7,6 +7,7 @@ without an await, so requests are recorded in the order in which they are execut
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -14,25 +15,29 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from dovecote.emulator.connection import Ages, Connection, Connections
 from dovecote.emulator.control import Control
+from dovecote.emulator.limits import Limiter, Limits
 from dovecote.emulator.methods import METHODS, Call, Method
 from dovecote.emulator.reading import MISSING, Read, read, text_of
+from dovecote.emulator.recipients import Recipients
 from dovecote.emulator.records import Journal, Record
-from dovecote.emulator.refusal import Refusal, internal, method_not_found, not_found, too_large, unauthorized
+from dovecote.emulator.refusal import Refusal, internal, method_not_found, not_found, too_large
 from dovecote.emulator.script import Answer, Script
+from dovecote.emulator.tokens import Tokens, bot_in
 
 if TYPE_CHECKING:
+    from dovecote.emulator.recipients import Recipient
     from dovecote.emulator.world import Clock, World
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+Reply = tuple[int, bytes, Headers]
 
 LARGEST_BODY = 51 * 1024 * 1024
-TOKENS_KEPT = 10_000
 
-_TOKEN = re.compile(r"(\d{1,19}):[A-Za-z0-9_-]{30,}")
 _NUMBER = re.compile(r"-?\d+")
 _WORD = re.compile(r"[A-Za-z]{1,64}")
 _LOG = logging.getLogger("dovecote.emulator")
@@ -44,22 +49,61 @@ class Application:
     """One emulated Telegram. `tokens` limits which bots there are; None: every well-formed token is one."""
 
     def __init__(
-        self, *, tokens: Iterable[str] | None, capacity: int, clock: Clock, world: Callable[[], World]
+        self,
+        *,
+        tokens: Iterable[str] | None,
+        capacity: int,
+        clock: Clock,
+        world: Callable[[], World],
+        seed: int | None,
+        limits: Limits,
+        connections: Connections,
     ) -> None:
-        self._tokens = None if tokens is None else frozenset(tokens)
-        self._known: dict[str, int] = {}
         self._clock = clock
         self._new_world = world
         self._world = world()
-        self.script = Script()
+        self._given_limits = limits
+        self._given_connections = connections
+        self.limits = limits
+        self.tokens = Tokens(tokens)
+        self.script = Script(seed)
+        self.ages = Ages(clock, connections)
         self.journal = Journal(capacity, self._forget)
-        self._control = Control(self.journal, self.script, self.reset)
+        self._control = Control(self)
 
     def reset(self) -> None:
-        """Forget every record, message and rule; message ids begin again."""
+        """As in the beginning: no record, message, rule and state of a recipient; limits and tokens as given."""
         self._world = self._new_world()
         self.script.clear()
         self.journal.clear()
+        self.tokens.reset()
+        self.limits = self._given_limits
+        self.ages.settings = self._given_connections
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force. Setting them begins with full buckets and no wait."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._limits = limits
+        self._limiter = Limiter(limits) if limits else None
+
+    @property
+    def recipients(self) -> list[dict[str, Any]]:
+        """The recipients that are in a state, as JSON."""
+        return self._world.recipients.as_json()
+
+    def put_recipients(self, recipients: Iterable[Recipient]) -> None:
+        """Set the states of recipients. Raises Refusal for an @name that cannot be one; nothing has changed then."""
+        found = [(self._world.chat(recipient.chat_id)["id"], recipient) for recipient in recipients]
+        for number, recipient in found:
+            self._world.recipients.put(number, recipient)
+
+    def drop_recipients(self) -> None:
+        """Every recipient is as usual again."""
+        self._world.recipients = Recipients()
 
     def _forget(self, record: Record) -> None:
         if record.message_ids:
@@ -81,10 +125,16 @@ class Application:
             await _respond(send, 404, answer, _headers(answer))
 
     async def _bot_api(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
+        connection: Connection = scope["state"]["connection"]
+        if self.ages and connection.is_over:
+            # It was sent into a connection that ends: nobody has read it.
+            connection.reset()
+            await _wait(receive, None)
+            return
         body = await _body(receive)
         token, method = _parts(path)
         try:
-            bot_id = self._bot(token)
+            bot_id = self.tokens.bot(token)
             if scope["method"] not in {_GET, _POST}:
                 raise not_found()
             found = METHODS.get(method) or METHODS.get(method.lower())
@@ -97,29 +147,16 @@ class Application:
             await self._refuse_early(send, token, method, refusal)
             return
         record = self._arrived(bot_id, found.name, given)
-        answer = self.script.decide(bot_id, found.name, record.chat_id) if self.script else None
+        answer = None
+        if self.script:
+            answer = self.script.decide(bot_id, found.name, record.chat_id, reused=connection.requests > 1)
         if answer is None:
-            status, content = self._execute(record, found, given)
-            record.status = status
-            await _respond(send, status, content, _headers(content))
+            reply = self._execute(record, found, given)
+            record.status = reply[0]
+            await _respond(send, *reply)
             return
         real = self._execute(record, found, given) if answer.executes else None
-        await self._scripted(answer, record, real, scope=scope, receive=receive, send=send)
-
-    def _bot(self, token: str) -> int:
-        """The bot's id. Raises Refusal for a token that is none."""
-        bot_id = self._known.get(token)
-        if bot_id is None:
-            parsed = _TOKEN.fullmatch(token)
-            if parsed is None:
-                raise not_found()
-            if self._tokens is not None and token not in self._tokens:
-                raise unauthorized()
-            bot_id = int(parsed.group(1))
-            if len(self._known) >= TOKENS_KEPT:
-                self._known.clear()
-            self._known[token] = bot_id
-        return bot_id
+        await self._scripted(answer, record, real, connection=connection, receive=receive, send=send)
 
     def _arrived(self, bot_id: int, method: str, given: Read) -> Record:
         journal, clock = self.journal, self._clock
@@ -130,65 +167,89 @@ class Application:
         journal.add(record)
         return record
 
-    def _execute(self, record: Record, method: Method, given: Read) -> tuple[int, bytes]:
-        """Run the method and note in the record what came of it; answers status and body."""
-        call = Call(self._world, record.bot_id, given.parameters, given.uploads)
+    def _execute(self, record: Record, method: Method, given: Read) -> Reply:
+        """Run the method, if the limits let it, and note in the record what came of it."""
+        call = Call(self._world, record.bot_id, method, given.parameters, given.uploads)
+        charged = 0
         try:
+            if self._limiter is not None:
+                charged = self._limiter.admit(
+                    record.bot_id, self._number(record.chat_id), method, given.parameters, record.monotonic
+                )
             content = orjson.dumps({"ok": True, "result": method.run(call)})
         except Refusal as refusal:
             self.journal.refuse(record, refusal.code, refusal.description)
-            return refusal.code, orjson.dumps(refusal.as_json())
+            return _refused(refusal)
         except Exception:  # noqa: BLE001 - whatever it is, a client must get an answer and the log the traceback
             # A fault of the emulator must not look like one of the client's; the traceback holds no token.
             _LOG.exception("the emulator failed in %s", method.name)
             failure = internal()
             self.journal.refuse(record, failure.code, failure.description)
-            return failure.code, orjson.dumps(failure.as_json())
+            return _refused(failure)
         record.message_ids = call.message_ids
         record.space = call.space
         if method.acts:
             self.journal.accept(record)
-        return 200, content
+        if method.sends:
+            traffic = self.journal.traffic[record.bot_id]
+            traffic.sent(len(call.message_ids), record.monotonic)
+            traffic.paid += charged
+        return 200, content, _headers(content)
+
+    def _number(self, chat_id: int | str | None) -> int | None:
+        """The chat's number for the limits; none for what is no chat, which the method itself refuses."""
+        if not isinstance(chat_id, str):
+            return chat_id
+        with contextlib.suppress(Refusal):
+            number: int = self._world.chat(chat_id)["id"]
+            return number
+        return None
 
     async def _refuse_early(self, send: Send, token: str, method: str, refusal: Refusal) -> None:
         """Refuse what never becomes a call. Of a malformed token nothing is kept: it may be a mistyped secret."""
-        parsed = _TOKEN.fullmatch(token)
-        bot_id = int(parsed.group(1)) if parsed else 0
+        bot_id = bot_in(token)
         known = METHODS.get(method.lower())
-        name = known.name if known else method if parsed and _WORD.fullmatch(method) else ""
-        record = self._arrived(bot_id, name, Read(MISSING, MISSING, b""))
+        name = known.name if known else method if bot_id is not None and _WORD.fullmatch(method) else ""
+        record = self._arrived(bot_id or 0, name, Read(MISSING, MISSING, b""))
         self.journal.refuse(record, refusal.code, refusal.description)
-        content = orjson.dumps(refusal.as_json())
-        await _respond(send, refusal.code, content, _headers(content))
+        await _respond(send, *_refused(refusal))
 
     async def _scripted(
         self,
         answer: Answer,
         record: Record,
-        real: tuple[int, bytes] | None,
+        real: Reply | None,
         *,
-        scope: Scope,
+        connection: Connection,
         receive: Receive,
         send: Send,
     ) -> None:
         """Answer as the rule says; `real` is what came of the call where the rule lets it be executed."""
-        if answer.delay and not await _wait(receive, answer.delay):
+        if answer.delay and not await _wait(receive, answer.delay / self._clock.scale):
             return
-        if answer.mode == "answer":
+        if answer.mode == "answer" or answer.is_cut:
             if real is not None and answer.is_real:
-                status, content, headers = *real, _headers(real[1])
+                status, content, headers = real
             else:
                 status, content, headers = answer.content()
-                if not record.accepted and status >= 400:  # noqa: PLR2004 - where HTTP's refusals begin
+                # What was executed has been counted already, accepted or refused.
+                if real is None and status >= 400:  # noqa: PLR2004 - where HTTP's refusals begin
                     self.journal.refuse(record, status, None)
-            record.status = status
-            await _respond(send, status, content, headers)
-            return
+            if not answer.is_cut:
+                record.status = status
+                await _respond(send, status, content, headers)
+                return
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": content[: len(content) // 2], "more_body": True})
         record.status = None
         if answer.mode == "stall" and not answer.delay:
             await _wait(receive, None)
             return
-        scope["state"]["transport"].close()
+        if answer.mode == "reset":
+            await connection.written()
+            connection.reset()
+        else:
+            connection.close()
         await _wait(receive, None)
 
 
@@ -241,6 +302,14 @@ async def _body(receive: Receive) -> bytes | None:
 
 def _headers(content: bytes) -> Headers:
     return [_JSON_TYPE, (b"content-length", b"%d" % len(content))]
+
+
+def _refused(refusal: Refusal) -> Reply:
+    content = orjson.dumps(refusal.as_json())
+    headers = _headers(content)
+    if "retry_after" in refusal.parameters:
+        headers.append((b"retry-after", b"%d" % refusal.parameters["retry_after"]))
+    return refusal.code, content, headers
 
 
 async def _respond(send: Send, status: int, content: bytes, headers: Headers) -> None:

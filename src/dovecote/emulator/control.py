@@ -1,4 +1,4 @@
-"""The control API under `/emulator/`: what arrived, reset, scripted answers. JSON both ways.
+"""The control API under `/emulator/`: what arrived, reset, and all that makes answers worse. JSON both ways.
 
 It knows nothing of HTTP but method, path, query and body, and answers a status and a body.
 """
@@ -6,18 +6,32 @@ It knows nothing of HTTP but method, path, query and body, and answers a status 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
+from pydantic import TypeAdapter
 
+from dovecote.emulator.connection import Connections
+from dovecote.emulator.documents import InvalidDocument, parsed, validated
+from dovecote.emulator.limits import NO_LIMITS, parse_limits
 from dovecote.emulator.reading import form_parameters
-from dovecote.emulator.records import Journal, page_json
-from dovecote.emulator.script import InvalidScript, Script, parse_rules
+from dovecote.emulator.recipients import parse_recipients
+from dovecote.emulator.records import page_json
+from dovecote.emulator.refusal import Refusal
+from dovecote.emulator.script import parse_rules
+from dovecote.emulator.tokens import checked
+
+if TYPE_CHECKING:
+    from dovecote.emulator.application import Application
 
 DEFAULT_PAGE = 1_000
 LARGEST_PAGE = 100_000
 
 Query = Mapping[str, str]
+Route = Callable[[Query, bytes], bytes]
+
+_CONNECTIONS: TypeAdapter[Connections] = TypeAdapter(Connections)
+_TOKENS: TypeAdapter[dict[str, list[int | str]]] = TypeAdapter(dict[str, list[int | str]])
 
 
 class InvalidQuery(ValueError):
@@ -27,11 +41,11 @@ class InvalidQuery(ValueError):
 class Control:
     """The routes, and what they do."""
 
-    def __init__(self, journal: Journal, script: Script, reset: Callable[[], None]) -> None:
-        self._journal = journal
-        self._script = script
-        self._reset = reset
-        self._routes: dict[tuple[str, str], Callable[[Query, bytes], bytes]] = {
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._journal = application.journal
+        self._script = application.script
+        self._routes: dict[tuple[str, str], Route] = {
             ("GET", "/emulator/health"): self._health,
             ("GET", "/emulator/requests"): lambda query, _: self._page(query, accepted=False),
             ("GET", "/emulator/accepted"): lambda query, _: self._page(query, accepted=True),
@@ -40,6 +54,17 @@ class Control:
             ("GET", "/emulator/script"): self._get_script,
             ("POST", "/emulator/script"): self._post_script,
             ("DELETE", "/emulator/script"): self._delete_script,
+            ("GET", "/emulator/limits"): self._get_limits,
+            ("POST", "/emulator/limits"): self._post_limits,
+            ("DELETE", "/emulator/limits"): self._delete_limits,
+            ("GET", "/emulator/recipients"): self._get_recipients,
+            ("POST", "/emulator/recipients"): self._post_recipients,
+            ("DELETE", "/emulator/recipients"): self._delete_recipients,
+            ("GET", "/emulator/tokens"): self._get_tokens,
+            ("POST", "/emulator/tokens"): self._post_tokens,
+            ("GET", "/emulator/connections"): self._get_connections,
+            ("POST", "/emulator/connections"): self._post_connections,
+            ("DELETE", "/emulator/connections"): self._delete_connections,
         }
 
     def answer(self, method: str, path: str, query: bytes, body: bytes) -> tuple[int, bytes]:
@@ -50,7 +75,7 @@ class Control:
             return 404, _error(f"there is no {method} {path[:100]}; there are: {there}.")
         try:
             return 200, route(form_parameters(query), body)
-        except (InvalidQuery, InvalidScript) as error:
+        except (InvalidQuery, InvalidDocument) as error:
             return 400, _error(str(error))
 
     def _health(self, _query: Query, _body: bytes) -> bytes:
@@ -68,28 +93,78 @@ class Control:
 
     def _counts(self, query: Query, _body: bytes) -> bytes:
         counts: dict[str, Any] = dict(self._journal.counts())
-        if _flag(query, "by_chat"):
+        by_chat = _flag(query, "by_chat")
+        counts["bots"] = {str(bot): one.as_json(by_chat=by_chat) for bot, one in self._journal.traffic.items()}
+        if by_chat:
             counts["accepted_by_chat"] = self._journal.accepted_by_chat(_number(query, "bot"))
         return orjson.dumps(counts)
 
     def _post_reset(self, _query: Query, _body: bytes) -> bytes:
-        self._reset()
+        self._application.reset()
         return orjson.dumps({"ok": True})
 
     def _get_script(self, _query: Query, _body: bytes) -> bytes:
         return orjson.dumps({"rules": self._script.as_json()})
 
     def _post_script(self, query: Query, body: bytes) -> bytes:
-        try:
-            document = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise InvalidScript(f"the body is no JSON ({error}); send one rule or a list of rules.") from None
-        self._script.add(parse_rules(document))
+        self._script.add(parse_rules(parsed(body, "one rule or a list of rules")))
         return self._get_script(query, b"")
 
     def _delete_script(self, query: Query, _body: bytes) -> bytes:
         self._script.clear()
         return self._get_script(query, b"")
+
+    def _get_limits(self, _query: Query, _body: bytes) -> bytes:
+        return orjson.dumps(self._application.limits)
+
+    def _post_limits(self, query: Query, body: bytes) -> bytes:
+        given = parsed(body, "the limits as an object")
+        self._application.limits = parse_limits(given, self._application.limits)
+        return self._get_limits(query, b"")
+
+    def _delete_limits(self, query: Query, _body: bytes) -> bytes:
+        self._application.limits = NO_LIMITS
+        return self._get_limits(query, b"")
+
+    def _get_recipients(self, _query: Query, _body: bytes) -> bytes:
+        return orjson.dumps({"recipients": self._application.recipients})
+
+    def _post_recipients(self, query: Query, body: bytes) -> bytes:
+        recipients = parse_recipients(parsed(body, "one recipient or a list of recipients"))
+        try:
+            self._application.put_recipients(recipients)
+        except Refusal as refusal:
+            raise InvalidDocument(f"recipients: {refusal.description}.") from None
+        return self._get_recipients(query, b"")
+
+    def _delete_recipients(self, query: Query, _body: bytes) -> bytes:
+        self._application.drop_recipients()
+        return self._get_recipients(query, b"")
+
+    def _get_tokens(self, _query: Query, _body: bytes) -> bytes:
+        return orjson.dumps(self._application.tokens.as_json())
+
+    def _post_tokens(self, query: Query, body: bytes) -> bytes:
+        document = parsed(body, '{"revoke": [...]} or {"restore": [...]}')
+        if not isinstance(document, dict) or not document.keys() <= {"revoke", "restore"}:
+            raise InvalidDocument('tokens: send an object with "revoke", "restore" or both.')
+        given = validated(_TOKENS, document, "tokens")
+        # Both are checked before either is done.
+        revoke, restore = (checked(given.get(name, [])) for name in ("revoke", "restore"))
+        self._application.tokens.revoke(*revoke)
+        self._application.tokens.restore(*restore)
+        return self._get_tokens(query, b"")
+
+    def _get_connections(self, _query: Query, _body: bytes) -> bytes:
+        return orjson.dumps(self._application.ages.settings)
+
+    def _post_connections(self, query: Query, body: bytes) -> bytes:
+        self._application.ages.settings = validated(_CONNECTIONS, parsed(body, '{"age": seconds}'), "connections")
+        return self._get_connections(query, b"")
+
+    def _delete_connections(self, query: Query, _body: bytes) -> bytes:
+        self._application.ages.settings = Connections(None)
+        return self._get_connections(query, b"")
 
 
 def _error(text: str) -> bytes:

@@ -6,10 +6,14 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Self
 
+import orjson
+
 from dovecote.emulator.records import DEFAULT_CAPACITY
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from dovecote.emulator.limits import Limits
 
 STOP_SECONDS = 10.0
 
@@ -17,12 +21,29 @@ STOP_SECONDS = 10.0
 class EmulatorProcess:
     """Starts it on entering and stops it on leaving; `url` says where it is.
 
-    `core` pins it to one CPU core (Linux). It ends with this process, however that ends. Entering raises
-    RuntimeError when it does not come up.
+    `core` pins it to one CPU core (Linux), `scale` makes its clock so many times as fast; the other settings are
+    Emulator's. It ends with this process, however that ends. Entering raises RuntimeError when it does not come up.
     """
 
-    def __init__(self, *, port: int = 0, core: int | None = None, capacity: int = DEFAULT_CAPACITY) -> None:
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        core: int | None = None,
+        capacity: int = DEFAULT_CAPACITY,
+        seed: int | None = None,
+        limits: Limits | None = None,
+        connection_age: float | None = None,
+        scale: float = 1.0,
+    ) -> None:
         self._command = [sys.executable, "-m", "dovecote.emulator", "--port", str(port), "--capacity", str(capacity)]
+        self._command += ["--scale", str(scale)]
+        if seed is not None:
+            self._command += ["--seed", str(seed)]
+        if limits is not None:
+            self._command += ["--limits", orjson.dumps(limits).decode()]
+        if connection_age is not None:
+            self._command += ["--connection-age", str(connection_age)]
         if core is not None:
             self._command += ["--core", str(core)]
         self._process: subprocess.Popen[str] | None = None

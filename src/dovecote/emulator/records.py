@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from dovecote.emulator.reading import json_parameters
+from dovecote.emulator.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -97,6 +99,7 @@ class Journal:
         self.count = 0
         self.accepted_count = 0
         self.refused_count = 0
+        self.traffic = Traffic()
 
     def next_sequence(self) -> int:
         """The number of the request that arrives now."""
@@ -120,6 +123,8 @@ class Journal:
         record.status = status
         record.description = description
         self.refused_count += 1
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            self.traffic.limited(record.bot_id, record.chat_id)
 
     def _shorten(self) -> None:
         gone = self.records[: self._capacity // 10 + 1]

@@ -52,3 +52,8 @@ def too_large() -> Refusal:
 def internal() -> Refusal:
     """The emulator itself failed."""
     return Refusal(500, "Internal Server Error")
+
+
+def too_many_requests(seconds: int) -> Refusal:
+    """A limit is reached; `seconds` is how long to wait."""
+    return Refusal(429, f"Too Many Requests: retry after {seconds}", retry_after=seconds)

@@ -15,23 +15,28 @@ import signal
 import socket
 import sys
 from random import Random
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from dovecote.emulator.application import Application
+from dovecote.emulator.connection import Connection, Connections
+from dovecote.emulator.limits import NO_LIMITS
 from dovecote.emulator.records import DEFAULT_CAPACITY
+from dovecote.emulator.refusal import Refusal
 from dovecote.emulator.world import Clock, World
 from dovecote.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
+    from dovecote.emulator.limits import Limits
+    from dovecote.emulator.recipients import Recipient
     from dovecote.emulator.records import Record
     from dovecote.emulator.script import Rule
+    from dovecote.emulator.traffic import BotTraffic
 
 DEFAULT_PORT = 8081
 KEEP_ALIVE_SECONDS = 75
@@ -42,8 +47,9 @@ class Emulator:
     """A Bot API server on this machine, in the running event loop.
 
     `port` 0 takes a free one. `tokens` limits which bots there are (None: every well-formed token is a bot). At most
-    `capacity` records and their messages are kept. `seed` makes dice and poll ids repeatable. Entering it, or `start`,
-    raises InvalidConfiguration when the address cannot be had.
+    `capacity` records and their messages are kept. `seed` makes dice, poll ids and faults by rate repeatable. `limits`
+    are off unless they are given (Limits.telegram() has them all); connections live for `connection_age` of the clock's
+    seconds (None: for ever). Entering it, or `start`, raises InvalidConfiguration when the address cannot be had.
     """
 
     def __init__(
@@ -55,12 +61,22 @@ class Emulator:
         capacity: int = DEFAULT_CAPACITY,
         clock: Clock | None = None,
         seed: int | None = None,
+        limits: Limits | None = None,
+        connection_age: float | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._clock = clock or Clock()
         self._seed = seed
-        self._application = Application(tokens=tokens, capacity=capacity, clock=self._clock, world=self._world)
+        self._application = Application(
+            tokens=tokens,
+            capacity=capacity,
+            clock=self._clock,
+            world=self._world,
+            seed=seed,
+            limits=limits or NO_LIMITS,
+            connections=Connections(connection_age),
+        )
         self._state = ServerState()
         self._server: asyncio.Server | None = None
 
@@ -98,7 +114,9 @@ class Emulator:
         config.loaded_app = self._application
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: _Protocol(config, self._state, {}, loop), sock=listener, backlog=config.backlog
+            lambda: Connection(config, self._state, {}, loop, ages=self._application.ages),
+            sock=listener,
+            backlog=config.backlog,
         )
 
     async def stop(self) -> None:
@@ -135,27 +153,50 @@ class Emulator:
         """Requests, accepted and refused since the last reset, and how many records are kept."""
         return self._application.journal.counts()
 
+    def traffic(self) -> Mapping[int, BotTraffic]:
+        """What each bot made of its limits, by the bot's id. It is live until the next reset."""
+        return self._application.journal.traffic
+
     def script(self, *rules: Rule) -> None:
         """Add scripted answers."""
         self._application.script.add(rules)
 
+    @property
+    def limits(self) -> Limits:
+        """The limits in force. Setting them begins with full buckets and no wait."""
+        return self._application.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._application.limits = limits
+
+    @property
+    def connection_age(self) -> float | None:
+        """How many of the clock's seconds a connection lives, None for ever. Those that are open obey it too."""
+        return self._application.ages.settings.age
+
+    @connection_age.setter
+    def connection_age(self, age: float | None) -> None:
+        self._application.ages.settings = Connections(age)
+
+    def recipients(self, *recipients: Recipient) -> None:
+        """Set the states of recipients. Raises ValueError for an @name that cannot be one; nothing has changed then."""
+        try:
+            self._application.put_recipients(recipients)
+        except Refusal as refusal:
+            raise ValueError(f"{refusal.description}: use letters, digits and underscores after the @.") from None
+
+    def revoke(self, *tokens: int | str) -> None:
+        """Answer 401 to these tokens, or to all of a bot's by its id. Raises InvalidDocument for what is neither."""
+        self._application.tokens.revoke(*tokens)
+
+    def restore(self, *tokens: int | str) -> None:
+        """Take them again; a new token becomes valid as well. Raises InvalidDocument for what is neither."""
+        self._application.tokens.restore(*tokens)
+
     def reset(self) -> None:
-        """Forget every record, message and rule; message ids begin again."""
+        """Forget every record, message, rule and state; message ids begin again, limits and tokens are as given."""
         self._application.reset()
-
-
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, which also hands the application its transport: some answers are a closed connection."""
-
-    def __init__(
-        self, config: Config, state: ServerState, app_state: dict[str, Any], loop: asyncio.AbstractEventLoop
-    ) -> None:
-        super().__init__(config, state, app_state, loop)
-        self.access_log = False
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["state"]["transport"] = self.transport
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -180,15 +221,28 @@ def run_emulator(
     *,
     tokens: Iterable[str] | None = None,
     capacity: int = DEFAULT_CAPACITY,
+    clock: Clock | None = None,
+    seed: int | None = None,
+    limits: Limits | None = None,
+    connection_age: float | None = None,
     on_ready: Callable[[str], None] | None = None,
     until_input_ends: bool = False,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, in an event loop of its own.
+    """Serve until SIGINT or SIGTERM, in an event loop of its own; the emulator's own settings are Emulator's.
 
     `on_ready` is called with the URL once it listens. With `until_input_ends` it also ends when standard input does,
     so that it never outlives a parent that was killed. Raises InvalidConfiguration when the address cannot be had.
     """
-    emulator = Emulator(host=host, port=port, tokens=tokens, capacity=capacity)
+    emulator = Emulator(
+        host=host,
+        port=port,
+        tokens=tokens,
+        capacity=capacity,
+        clock=clock,
+        seed=seed,
+        limits=limits,
+        connection_age=connection_age,
+    )
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(emulator, on_ready, until_input_ends=until_input_ends))
 

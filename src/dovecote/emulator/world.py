@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from dovecote.emulator.reading import text_of
+from dovecote.emulator.recipients import Recipients
 from dovecote.emulator.refusal import bad_request
 
 if TYPE_CHECKING:
@@ -26,7 +27,12 @@ NAMES_KEPT = 100_000
 
 
 class Clock:
-    """The emulator's time, in one place so that a suite can bring its own."""
+    """The emulator's time, in one place so that a suite can bring its own.
+
+    `scale` is how many of its seconds pass in one of the event loop's: pauses in answers are that much shorter.
+    """
+
+    scale: float = 1.0
 
     def monotonic(self) -> float:
         """Seconds that never go back; on Linux comparable over the processes of a machine."""
@@ -35,6 +41,25 @@ class Clock:
     def time(self) -> float:
         """Seconds since 1970, UTC."""
         return time.time()
+
+
+class ScaledClock(Clock):
+    """Time that runs `scale` times as fast from now on. It is comparable with no other clock."""
+
+    def __init__(self, scale: float) -> None:
+        if not scale > 0:
+            raise ValueError(f"scale {scale}: use more than 0.")
+        self.scale = scale
+        self._monotonic = time.monotonic()
+        self._time = time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return self._monotonic + (time.monotonic() - self._monotonic) * self.scale
+
+    def time(self) -> float:
+        """Seconds since 1970, running away from the world's."""
+        return self._time + self.monotonic() - self._monotonic
 
 
 class Messages:
@@ -87,6 +112,7 @@ class World:
         self.clock = clock
         self.random = random
         self.messages = Messages()
+        self.recipients = Recipients()
         self._users: dict[int, orjson.Fragment] = {}
         self._names: dict[int, str] = {}
         self._albums = 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dovecote.emulator.reading import integer_parameter
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -15,9 +17,17 @@ if TYPE_CHECKING:
 class Call:
     """One call of a bot. The method leaves in it which messages it made or changed, for the record."""
 
-    __slots__ = ("bot_id", "message_ids", "parameters", "space", "uploads", "world")
+    __slots__ = ("bot_id", "message_ids", "method", "parameters", "space", "uploads", "world")
 
-    def __init__(self, world: World, bot_id: int, parameters: Mapping[str, Any], uploads: Mapping[str, Upload]) -> None:
+    def __init__(
+        self,
+        world: World,
+        bot_id: int,
+        method: Method,
+        parameters: Mapping[str, Any],
+        uploads: Mapping[str, Upload],
+    ) -> None:
+        self.method = method
         self.world = world
         self.bot_id = bot_id
         self.parameters = parameters
@@ -27,16 +37,30 @@ class Call:
 
     def chat(self, name: str = "chat_id") -> dict[str, Any]:
         """The chat that the parameter names. Raises Refusal."""
-        return self.world.chat(self.parameters.get(name))
+        chat = self.world.chat(self.parameters.get(name))
+        recipients = self.world.recipients
+        if recipients:
+            # Where a copy is taken from, nothing is written.
+            here = name == "chat_id"
+            thread = integer_parameter(self.parameters, "message_thread_id") if here else 0
+            recipients.check(self.bot_id, chat, thread=thread, writes=here and self.method.writes)
+        return chat
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method under Telegram's spelling. One that acts is counted among the accepted; one that only asks is not."""
+    """A method under Telegram's spelling. One that acts is counted among the accepted; one that only asks is not.
+
+    `sends`: it puts messages into a chat; `writes`: it sends, or shows the bot as writing; `edits`: it changes a
+    message.
+    """
 
     name: str
     run: Callable[[Call], Any]
     acts: bool
+    sends: bool
+    writes: bool
+    edits: bool
 
 
 METHODS: dict[str, Method] = {}
@@ -46,7 +70,9 @@ def method(name: str, *, acts: bool = True) -> Callable[[Callable[[Call], Any]],
     """Add the function to the table, under the name in lower case."""
 
     def add(run: Callable[[Call], Any]) -> Callable[[Call], Any]:
-        METHODS[name.lower()] = Method(name, run, acts)
+        writes = name.startswith(("send", "copy", "forward"))
+        sends = writes and name != "sendChatAction"
+        METHODS[name.lower()] = Method(name, run, acts, sends, writes, edits=name.startswith("edit"))
         return run
 
     return add
