@@ -160,6 +160,21 @@ class Delivery:
         record = await self.dovecote.notification(id_)
         return [(attempt.number, attempt.outcome) for attempt in record.attempts]
 
+    async def places(self) -> dict[int, str]:
+        """Where each notification is by its id: `waiting` or `leased` in the outbox, else its outcome."""
+        outbox = self.dovecote.database.tables.notification.c.keys().index("lease_token")
+        history = self.dovecote.database.tables.history.c.keys().index("outcome")
+        waiting = {row[0]: "waiting" if row[outbox] is None else "leased" for row in await self.rows("notification")}
+        return waiting | {row[0]: row[history] for row in await self.rows("history")}
+
+    async def all_outcomes(self) -> dict[int, list[str]]:
+        """The outcomes of each notification's attempts, those before the one that decided, by its id."""
+        outcome = self.dovecote.database.tables.attempt.c.keys().index("outcome")
+        found: dict[int, list[str]] = {}
+        for row in await self.rows("attempt"):
+            found.setdefault(row[0], []).append(row[outcome])
+        return found
+
     async def rows(self, table: str) -> list[tuple[Any, ...]]:
         """All rows of a table, by its primary key."""
         which = getattr(self.dovecote.database.tables, table)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LATEST_START = 1.0
+LATEST_START = 0.25
 """Seconds by which a request may miss its slot. Slots that many requests have missed would be used all at once."""
 
 

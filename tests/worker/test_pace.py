@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from deliveries import OTHER_TOKEN, Delivery, delivery, until
@@ -10,7 +11,7 @@ from deliveries import OTHER_TOKEN, Delivery, delivery, until
 from dovecote.emulator import Emulator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     import pytest
 
@@ -31,7 +32,7 @@ async def test_the_pace_holds_over_two_workers_and_no_slot_is_given_twice(
         slots: list[list[int]] = [[], []]
         for worker, kept in zip((one, two), slots, strict=True):
             keep_slots(worker.dovecote.store, kept, monkeypatch)
-        async with one.working(), two.working():
+        async with stalls() as seen, one.working(), two.working():
             await until(lambda: one.settled(COUNT))
         await two.dovecote.close()
 
@@ -43,11 +44,11 @@ async def test_the_pace_holds_over_two_workers_and_no_slot_is_given_twice(
 
         arrivals = [record.monotonic for record in emulator.accepted]
         assert len(arrivals) == COUNT
-        # The first may have been late, and so all others early by comparison; a busy machine adds its own.
-        assert arrivals[-1] - arrivals[0] >= (COUNT - 1) / PACE - 0.5
-        assert busiest_second(arrivals) <= PACE * 1.3
-        # And it is reached: what a slot costs is time for all who wait.
-        assert arrivals[-1] - arrivals[0] <= 2 * COUNT / PACE
+        # What should have come while this process, emulator and all, stood still comes together after it. On top of
+        # that a tenth: requests are not equally fast.
+        assert busiest_second(arrivals) <= PACE * (1.1 + 2 * max(seen))
+        # The first may have been late, and so all others early by comparison.
+        assert arrivals[-1] - arrivals[0] >= (COUNT - 1) / PACE - 0.1 - max(seen)
 
 
 async def test_an_urgent_notification_passes_a_paced_backlog(outbox_url: str) -> None:
@@ -63,6 +64,23 @@ async def test_an_urgent_notification_passes_a_paced_backlog(outbox_url: str) ->
         (place,) = [n for n, record in enumerate(emulator.accepted) if record.chat_id == 1000]
         # The slots of half a second may have been given already, and one more claim is under way.
         assert place - before <= 100
+
+
+@asynccontextmanager
+async def stalls() -> AsyncIterator[list[float]]:
+    """By how many seconds this process was late at each of many instants; it is busy, or others are."""
+    seen = [0.0]
+
+    async def look() -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            expected = loop.time() + 0.01
+            await asyncio.sleep(0.01)
+            seen.append(loop.time() - expected)
+
+    looking = asyncio.create_task(look())
+    yield seen
+    looking.cancel()
 
 
 def keep_slots(store: OutboxStore, kept: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
