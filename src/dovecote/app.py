@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -115,15 +116,9 @@ class Dovecote:
                     raise translated(error) from error
                 yield connection
             return
+        # Another writer may hold the file for a while, which must not hold the loop.
+        lite = await asyncio.to_thread(_begun, str(self.database.url.database))
         try:
-            lite = sqlite3.connect(str(self.database.url.database), isolation_level=None, timeout=10)
-        except sqlite3.Error as error:
-            raise StoreUnavailable(f"the database cannot be used just now: {error}") from error
-        try:
-            try:
-                lite.execute("BEGIN IMMEDIATE")
-            except sqlite3.Error as error:
-                raise StoreUnavailable(f"the database cannot be used just now: {error}") from error
             yield lite
             lite.execute("COMMIT")
         finally:
@@ -277,6 +272,20 @@ class Dovecote:
     async def stats(self, *, bot: str | None = None) -> Stats:
         """The outbox and its history in numbers. Raises UnknownBot."""
         return await self._history.stats(bot=bot)
+
+
+def _begun(path: str) -> sqlite3.Connection:
+    """A connection in a transaction that writes. Raises StoreUnavailable."""
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"the database cannot be used just now: {error}") from error
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as error:
+        connection.close()
+        raise StoreUnavailable(f"the database cannot be used just now: {error}") from error
+    return connection
 
 
 _open: list[Dovecote] = []

@@ -12,7 +12,7 @@ from datetime import timedelta
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Self
 
-from dovecote.errors import InvalidNotification, NotConfigured, StoreUnavailable
+from dovecote.errors import InvalidNotification, NotConfigured, NotMigrated, StoreUnavailable
 from dovecote.model import Cycle, Dead, Delivered, Failed, Released, Settlement, Snoozed, Unknown
 from dovecote.retry import RetryPolicy, retry_in
 
@@ -129,13 +129,13 @@ class ClaimedOutbox:
 
         `settled` is told of those that were recorded. Answers those that could not, which are forgotten: their leases
         run out.
-        Raises StoreUnavailable; what is not settled by then stays marked.
+        Raises StoreUnavailable and NotMigrated; what is not settled by then stays marked.
         """
         refused = []
         for settlement in list(self._marked.values()):
             try:
                 await self._store.cycle([settlement], claim=0, lease=self._lease)
-            except StoreUnavailable:
+            except (StoreUnavailable, NotMigrated):
                 raise
             except Exception:
                 logger.exception("an outcome was refused", extra={"notification": settlement.claimed.id})

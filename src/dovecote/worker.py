@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from dovecote.errors import StoreUnavailable
+from dovecote.errors import NotMigrated, StoreUnavailable
 from dovecote.model import Dead, Released, Snoozed
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ class Worker:
         if cycle.suspects and now >= self._look_alone_at:
             self._alone = True
 
-    def _bear_outage(self, error: StoreUnavailable) -> None:
+    def _bear_outage(self, error: StoreUnavailable | NotMigrated) -> None:
         if not self._is_away:
             self._is_away = True
             logger.error("%s; deliveries wait and outcomes are kept", error)
@@ -279,7 +279,7 @@ class Worker:
                     "the outcome could not be recorded: its lease will run out",
                     extra={"notification": claimed.id, "bot": claimed.bot},
                 )
-        except StoreUnavailable as error:
+        except (StoreUnavailable, NotMigrated) as error:
             self._bear_outage(error)
 
     # Sending.
