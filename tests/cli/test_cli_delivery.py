@@ -202,6 +202,22 @@ class TestEmulator:
         assert (answer.code, answer.out, answer.err) == (0, "", "")
         assert f"DOVECOTE_TELEGRAM_BASE_URL={url} dovecote run" in said[1]
 
+    def test_it_has_telegrams_temper_where_it_is_told(self, dovecote: CommandLine) -> None:
+        process = dovecote.start(
+            "emulator", "--port", "0", "--limits", "--connection-age", "50", "--scale", "100", "--seed", "3"
+        )
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[4].rstrip(",")
+
+        limits = fetch(f"{url}/emulator/limits")
+        age = fetch(f"{url}/emulator/connections")
+
+        process.send_signal(signal.SIGINT)
+        assert ended(process).code == 0
+        assert limits["bot"] == {"rate": 30.0, "capacity": 30.0, "retry_after": 1}
+        assert limits["group"] == {"messages": 20, "seconds": 60.0, "retry_after": None}
+        assert age == {"age": 50.0}
+
     def test_a_port_that_is_taken_is_told(self, dovecote: CommandLine, emulator: str) -> None:
         port = emulator.rpartition(":")[2]
 

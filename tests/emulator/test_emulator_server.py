@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -12,12 +13,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from emulator_client import TOKEN, running
 
-from dovecote.emulator import Emulator, EmulatorProcess
+from dovecote.emulator import BotLimit, Emulator, EmulatorProcess, Limits
 from dovecote.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ def status_of(url: str) -> int:
     with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - the emulator's own address
         code: int = answer.status
         return code
+
+
+def json_of(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - the emulator's own address
+        return json.load(answer)
 
 
 async def test_it_leaves_nothing_in_the_loop() -> None:
@@ -131,6 +137,38 @@ class TestProcess:
 
         with EmulatorProcess(core=core) as emulator:
             assert os.sched_getaffinity(emulator.pid) == {core}
+
+    def test_it_can_have_limits_and_a_clock_of_its_own(self) -> None:
+        limits = Limits(bot=BotLimit(rate=1, capacity=2, retry_after=9))
+        with EmulatorProcess(limits=limits, scale=1_000_000, seed=5, connection_age=3600.0) as emulator:
+            url = f"{emulator.url}/bot{TOKEN}/sendMessage?chat_id=42&text=x"
+            # At a million to one no bucket is ever empty, and the limits are there all the same.
+            statuses = [status_of(url) for _ in range(5)]
+            shown = json_of(f"{emulator.url}/emulator/limits")
+            connections = json_of(f"{emulator.url}/emulator/connections")
+
+        assert statuses == [200] * 5
+        assert shown["bot"] == {"rate": 1.0, "capacity": 2.0, "retry_after": 9}
+        assert shown["group"] is None
+        assert connections == {"age": 3600.0}
+
+    @pytest.mark.parametrize(
+        ("option", "value", "error"),
+        [
+            ("--limits", '{"bot": {"rate": 0}}', "rate 0.0: use more than 0."),
+            ("--limits", "{", "this is no JSON"),
+            ("--scale", "0", "scale 0.0: use more than 0."),
+            ("--connection-age", "-1", "age -1.0: use more than 0 seconds"),
+        ],
+    )
+    def test_a_setting_that_cannot_be_is_told(self, option: str, value: str, error: str) -> None:
+        command = [sys.executable, "-m", "dovecote.emulator", f"{option}={value}"]
+
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+        assert ended.returncode != 0
+        assert error in ended.stderr
+        assert "Traceback" not in ended.stderr
 
     def test_a_port_that_is_taken_is_an_error(self, capfd: pytest.CaptureFixture[str]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:

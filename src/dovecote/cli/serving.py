@@ -59,12 +59,32 @@ def emulator(
         Path | None,
         typer.Option(metavar="FILE", help="The tokens of the bots that there are, one a line; without it, any token."),
     ] = None,
+    limits: Annotated[
+        bool, typer.Option("--limits", help="Keep Telegram's limits, and make the wait longer for who sends on.")
+    ] = False,
+    connection_age: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", min=0.001, help="Cut every connection at this age. Telegram's is about 40."),
+    ] = None,
+    scale: Annotated[
+        float, typer.Option(metavar="N", min=0.001, help="Let the emulator's clock run N times as fast.")
+    ] = 1.0,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Make dice and faults by rate repeatable.")] = None,
 ) -> None:
     """Serve Telegram's Bot API on this machine, for tests and trials, until Ctrl-C. No message leaves it."""
-    from dovecote.emulator import run_emulator
+    from dovecote.emulator import Clock, Limits, ScaledClock, run_emulator
 
-    tokens = None if tokens_file is None else _tokens(tokens_file)
-    run_emulator(host, port, tokens=tokens, capacity=capacity, on_ready=_announce)
+    run_emulator(
+        host,
+        port,
+        tokens=None if tokens_file is None else _tokens(tokens_file),
+        capacity=capacity,
+        clock=Clock() if scale == 1 else ScaledClock(scale),
+        seed=seed,
+        limits=Limits.telegram() if limits else None,
+        connection_age=connection_age,
+        on_ready=_announce,
+    )
 
 
 def _serve(context: typer.Context, settings: "Settings", *, http: bool, until_empty: bool = False) -> None:

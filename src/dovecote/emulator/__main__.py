@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from dovecote.emulator.connection import Connections
 from dovecote.emulator.documents import InvalidDocument, parsed
 from dovecote.emulator.limits import Limits, parse_limits
 from dovecote.emulator.records import DEFAULT_CAPACITY
@@ -26,6 +27,13 @@ def _limits(text: str) -> Limits:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _age(text: str) -> float | None:
+    try:
+        return Connections(float(text)).age
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _clock(text: str) -> Clock:
     try:
         scale = float(text)
@@ -43,7 +51,7 @@ def main() -> int:
     parser.add_argument("--core", type=int, help="the one CPU core to run on (Linux)")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--limits", type=_limits, metavar="JSON", help='as for the control API: {"bot": {}, ...}')
-    parser.add_argument("--connection-age", type=float, metavar="SECONDS")
+    parser.add_argument("--connection-age", type=_age, metavar="SECONDS")
     parser.add_argument("--scale", type=_clock, dest="clock", metavar="N", help="how many times as fast its clock runs")
     arguments = parser.parse_args()
     if arguments.core is not None:

@@ -20,11 +20,11 @@ class InvalidDocument(ValueError):
 
 
 def parsed(body: bytes, wanted: str) -> Any:
-    """The value of a JSON body; an empty body is an empty object. Raises InvalidDocument, which names `wanted`."""
+    """The value of a JSON text; an empty one is an empty object. Raises InvalidDocument, which names `wanted`."""
     try:
         return orjson.loads(body) if body else {}
     except orjson.JSONDecodeError as error:
-        raise InvalidDocument(f"the body is no JSON ({error}); send {wanted}.") from None
+        raise InvalidDocument(f"this is no JSON ({error}); send {wanted}.") from None
 
 
 def validated(adapter: TypeAdapter[T], document: Any, what: str) -> T:
