@@ -205,7 +205,11 @@ class OutboxMachine(RuleBasedStateMachine):
         self.cycles(asked, commit=begun[-1 if last else 0])
 
     @precondition(lambda self: self.arena.is_postgresql)
-    @rule(claim=CLAIMS, others=st.lists(st.tuples(CLAIMS, HARMLESS), min_size=1, max_size=2), committing=st.booleans())
+    @rule(
+        claim=CLAIMS,
+        others=st.lists(st.tuples(CLAIMS | st.just(0), HARMLESS), min_size=1, max_size=2),
+        committing=st.booleans(),
+    )
     def overtake(self, claim: int, others: Sequence[tuple[int, Settling]], committing: bool) -> None:  # noqa: FBT001
         """The second worker's cycle has begun and waits for a bot that is to be halted; meanwhile the first goes on.
 
@@ -219,8 +223,9 @@ class OutboxMachine(RuleBasedStateMachine):
             if committing:
                 events.extend(self.arena.commit(number) for number, rows in enumerate(self.arena.uncommitted) if rows)
             for count, outcome in others:
-                for settle in ([], [(0, outcome)] * len(self.workers[0].held)):
-                    _, quick = self.asked(0, Wish(settle, claim=0 if settle else count))
+                settle = [(0, outcome)] * len(self.workers[0].held)
+                for wish in (Wish(claim=count), Wish(settle, claim=0)):
+                    _, quick = self.asked(0, wish)
                     (answer,) = self.arena.run([self.running(0, quick)])
                     self.workers[0].held += answer.claimed
                     events.append(replace(quick, answer=answer))
@@ -288,7 +293,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def drain(self) -> None:
         """Both workers claim and deliver; when there was nothing to do, as much time passes as they say."""
-        ends_by, rounds = self.latest_end(), 40 + 10 * len(self.model.outbox)
+        ends_by, rounds = self.latest_end(), 100 + 40 * len(self.model.outbox)
         for round_ in range(rounds):
             if not self.model.outbox:
                 break
