@@ -16,6 +16,7 @@ import asyncpg
 from bench.work import BOT, TOKEN, chat_of, measured_process, result_of, stopwatch, text_of
 from dovecote import Dovecote, Notification
 from dovecote.config import Settings
+from dovecote.service import delivery_only
 
 TOKEN_VARIABLE = "DOVECOTE_BENCH_TOKEN"
 ENQUEUED_AT_ONCE = 10_000
@@ -60,8 +61,9 @@ async def fill(url: str, notifications: int) -> dict[str, Any]:
 
 
 async def deliver(url: str, peer: str, notifications: int) -> dict[str, Any]:
-    """Work until the outbox is empty. The time includes the worker's start and end."""
+    """Work until the outbox is empty, as `dovecote worker` does. The time includes the worker's start and end."""
     async with dovecote_at(url, peer) as dovecote:
+        delivery_only()
         with stopwatch() as watch:
             await dovecote.worker().run(until_empty=True)
         stats = await dovecote.stats()
@@ -71,8 +73,9 @@ async def deliver(url: str, peer: str, notifications: int) -> dict[str, Any]:
 
 
 async def work(url: str, peer: str) -> dict[str, Any]:
-    """Work until SIGTERM."""
+    """Work until SIGTERM, as `dovecote worker` does."""
     async with dovecote_at(url, peer) as dovecote:
+        delivery_only()
         worker = dovecote.worker()
         get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
         await worker.run()

@@ -7,6 +7,7 @@ its lease.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from typing import TYPE_CHECKING
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def delivery_only() -> None:
+    """Tell the garbage collector that this process does nothing but deliver: it has no cycles worth looking for often.
+
+    The default looks at every few hundred new objects, a tenth of the time that a worker spends in Python.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 class Service:

@@ -16,7 +16,7 @@ import pytest_asyncio
 from databases import connect
 
 from dovecote.stores.postgresql import SESSION
-from dovecote.stores.postgresql_cycle import CYCLE
+from dovecote.stores.postgresql_cycle import CYCLE, CYCLE_ALONE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -152,7 +152,7 @@ async def cycles(worker: asyncpg.Connection[Any], count: int, *, alone: bool = F
         settlements += [[None] * total, [0.1] * total, [None] * total, [None] * total, ["{5}"] * total]
         token = secrets.randbits(60)
         arguments = [*settlements, [], [], [], [], [], [], BATCH, 60.0, token, alone, 0.5]
-        (row,) = await worker.fetch(EXPLAIN + CYCLE, *arguments)
+        (row,) = await worker.fetch(EXPLAIN + (CYCLE_ALONE if alone else CYCLE), *arguments)
         works.append(Work(json.loads(row[0])[0]["Plan"]))
     return works
 

@@ -90,12 +90,13 @@ def emulator(
 def _serve(context: typer.Context, settings: "Settings", *, http: bool, until_empty: bool = False) -> None:
     from dovecote.app import Dovecote
     from dovecote.observability.logs import configure_logging
-    from dovecote.service import Service
+    from dovecote.service import Service, delivery_only
 
     configure_logging(format=settings.log.format, level="debug" if globals_of(context).debug else settings.log.level)
 
     async def serve() -> None:
         async with Dovecote(settings=settings) as dovecote:
+            delivery_only()
             await Service(dovecote, http=http).run(until_empty=until_empty)
 
     try:

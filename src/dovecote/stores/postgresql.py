@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dovecote.errors import MissingExtra, NotMigrated, StoreUnavailable
-from dovecote.stores.postgresql_cycle import CYCLE
+from dovecote.stores.postgresql_cycle import CYCLE, CYCLE_ALONE
 from dovecote.stores.rows import ResultRow, bot_effects, read_cycle, result_row
 
 try:
@@ -97,19 +97,19 @@ class PostgreSQLOutbox:
             HORIZON_SECONDS,
         ]
         async with self._lock:
-            cycle = read_cycle(await self._fetch(arguments), token)
+            cycle = read_cycle(await self._fetch(CYCLE_ALONE if alone else CYCLE, arguments), token)
         self._full_claims = self._full_claims + 1 if claim and len(cycle.claimed) == claim else 0
         if self._full_claims == BUSY_CLAIMS:
             await self._withdraw_wish()
         return cycle
 
-    async def _fetch(self, arguments: list[Any]) -> list[asyncpg.Record]:
+    async def _fetch(self, statement: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
         for last in (False,) * (TRIES - 1) + (True,):
             try:
                 if self._connection is None or self._connection.is_closed():
                     self._connection = await asyncpg.connect(self._dsn, server_settings=SESSION, command_timeout=60)
                 self.statements += 1
-                rows: list[asyncpg.Record] = await self._connection.fetch(CYCLE, *arguments)
+                rows: list[asyncpg.Record] = await self._connection.fetch(statement, *arguments)
                 return rows  # noqa: TRY300 (an else would stand far from its try)
             except asyncpg.PostgresError as error:
                 if error.sqlstate not in RETRIED or last:
@@ -176,15 +176,21 @@ async def _discard(connection: asyncpg.Connection[asyncpg.Record] | None) -> Non
 
 
 def _settlement_columns(settlements: Sequence[Settlement]) -> list[Sequence[Any]]:
+    if not settlements:
+        return [()] * len(ResultRow._fields)
     # A part of the statement may not touch a row twice, so a settlement that comes twice is sent once.
     once = {(row.id, row.lease_token): row for row in map(result_row, settlements)}
-    rows = [
-        row._replace(
-            message_ids=None if row.message_ids is None else f"{{{','.join(map(str, row.message_ids))}}}"  # type: ignore[arg-type]
-        )
-        for row in once.values()
-    ]
-    return list(zip(*rows, strict=True)) if rows else [()] * len(ResultRow._fields)
+    columns: list[Sequence[Any]] = list(zip(*once.values(), strict=True))
+    messages = ResultRow._fields.index("message_ids")
+    columns[messages] = [_array_literal(ids) for ids in columns[messages]]
+    return columns
+
+
+def _array_literal(ids: tuple[int, ...] | None) -> str | None:
+    """An array of arrays must be rectangular, so each goes as text."""
+    if ids is None:
+        return None
+    return f"{{{ids[0]}}}" if len(ids) == 1 else f"{{{','.join(map(str, ids))}}}"
 
 
 def _bot_columns(settlements: Sequence[Settlement]) -> list[Sequence[Any]]:

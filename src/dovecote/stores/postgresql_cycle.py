@@ -389,4 +389,5 @@ SELECT id, bot_id, bot, chat, method, params::text, at_most_once, attempts, fail
 FROM leased
 """
 
-CYCLE = SETTLE + GRANT + MEET + TAKE + RECORD + ANSWER
+CYCLE = SETTLE + (GRANT + MEET).replace("$19", "false") + TAKE + RECORD + ANSWER
+CYCLE_ALONE = SETTLE + (GRANT + MEET).replace("$19", "true") + TAKE + RECORD + ANSWER
