@@ -352,13 +352,10 @@ class Model:
         """The latest instant to which it may be postponed; the past when nothing stands in its way."""
         if item.chat is None:
             return datetime.min.replace(tzinfo=self.now.tzinfo)
-        moments = (before, self)
-        mates = [
-            m
-            for moment in moments
-            for m in moment.outbox.values()
-            if (m.bot, m.chat) == (item.bot, item.chat) and m.id != item.id
-        ]
+        # Also what came and was ended in the same step.
+        arrived = [row for id_, row in self.everything.items() if id_ not in before.everything]
+        near = (*before.outbox.values(), *self.outbox.values(), *arrived)
+        mates = [m for m in near if (m.bot, m.chat) == (item.bot, item.chat) and m.id != item.id]
         limit = self.bots[item.bot].limit(item.chat)
         in_the_way = any(
             m.token is not None

@@ -44,6 +44,7 @@ from dovecote.model import (
     Cycle,
     Delivered,
     DeliveryPolicy,
+    Released,
     Settlement,
     Snoozed,
     Unknown,
@@ -337,3 +338,21 @@ def test_an_independent_judge_finds_every_promise_kept(outbox_database: str, req
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
             ),
         )
+
+
+@pytest.mark.parametrize("outbox_database", ["postgresql-18"], indirect=True)
+@pytest.mark.parametrize("at_most_once", [True, False])
+def test_a_claim_that_began_before_does_not_lose_what_is_released_as_its_lease_ends(
+    outbox_database: str, *, at_most_once: bool
+) -> None:
+    """It is due at the same microsecond before and after: only the lease tells them apart."""
+    order = Ordered(1, "7", 1, at_most_once, delay=0, lifetime=None, weight=1)
+    with closing(Arena(outbox_database)) as arena:
+        machine = OutboxMachine(arena)
+        machine.begin(Sender(), Sender(), [order])
+        machine.freeze(0, claim=1, late=0)
+
+        machine.overtake(10, [(0, (Released(), None))], committing=False)
+
+        (row,) = arena.picture().outbox.values()
+        assert (row.attempts, row.lost, row.token) == (0, 0, None)

@@ -132,7 +132,7 @@ met AS MATERIALIZED (
     FROM clock CROSS JOIN granted g CROSS JOIN (VALUES (0), (1), (2)) AS p (priority)
     CROSS JOIN LATERAL (
         SELECT n.id, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.expires_at, n.at_most_once, n.weight,
-            n.attempts, n.lease_token IS NOT NULL AS lost,
+            n.attempts, n.lease_token, n.lease_token IS NOT NULL AS lost,
             n.lost_leases + (n.lease_token IS NOT NULL)::int AS lost_leases
         FROM dovecote.notification n
         WHERE n.bot_id = g.id AND n.priority = p.priority
@@ -219,7 +219,7 @@ leased AS (
     SET lease_token = $18, due_at = clock.now + make_interval(secs => $17), attempts = n.attempts + 1,
         lost_leases = t.lost_leases
     FROM taken t, clock
-    WHERE n.id = t.id AND n.due_at = t.due_at
+    WHERE n.id = t.id AND n.due_at = t.due_at AND n.lease_token IS NOT DISTINCT FROM t.lease_token
     RETURNING n.id, n.bot_id, t.bot, n.chat, n.method, n.params, n.at_most_once, n.attempts, n.failures,
         t.send_in, t.slot, t.lost
 ),
@@ -265,7 +265,8 @@ postponed AS (
 RECORD = """
 ended AS (
     DELETE FROM dovecote.notification n USING met m
-    WHERE n.id = m.id AND n.due_at = m.due_at AND m.ending IS NOT NULL
+    WHERE n.id = m.id AND n.due_at = m.due_at AND n.lease_token IS NOT DISTINCT FROM m.lease_token
+      AND m.ending IS NOT NULL
     RETURNING n.*, m.ending, m.lost_leases AS leases_lost
 ),
 recorded AS (
