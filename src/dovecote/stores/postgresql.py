@@ -39,7 +39,7 @@ BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutE
 # So many full claims in a row mean a backlog: a worker that has one needs nobody to wake it.
 BUSY_CLAIMS = 20
 
-# Planned at each execution, for what is there then: a plan that was made for an empty table reads the whole backlog (9 s
+# Planned at each execution, for what is there then: a plan made for an empty table reads the whole backlog (9 s for
 # a cycle at 20,000 waiting). A compiled one takes longer than the statement.
 SESSION = {
     "application_name": "dovecote",
