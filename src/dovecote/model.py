@@ -81,6 +81,20 @@ class Scope(StrEnum):
     CHAT = "chat"
 
 
+class Refusal(StrEnum):
+    """Why a recipient takes nothing more, until it is enabled again."""
+
+    BLOCKED = "blocked"
+    DEACTIVATED = "deactivated"
+    NOT_STARTED = "not_started"
+    REMOVED = "removed"
+    NOT_FOUND = "not_found"
+    """Known to be false at times: only the third in a row disables the recipient."""
+    RESTRICTED = "restricted"
+    TOPIC_CLOSED = "topic_closed"
+    """Of one topic of the chat; the others go on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """Telegram accepted it. An album has several message ids, an edit or a deletion may have none."""
@@ -99,26 +113,43 @@ class Snoozed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It was certainly not delivered and may be tried again: connection refused, no connection free."""
+    """It was certainly not delivered and may be tried again: connection refused, no connection free.
+
+    `retries` bounds how often, below the policy's own bound.
+    """
 
     error: str
     error_code: int | None = None
+    retries: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """It may have been delivered and nobody can tell. The notification's delivery policy decides."""
+    """It may have been delivered and nobody can tell. The notification's delivery policy decides.
+
+    `again` is false where even an at-least-once one is not to be sent again by itself.
+    """
 
     error: str
     error_code: int | None = None
+    again: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """Telegram refused it for good, in its own words."""
+    """Telegram refused it for good, in its own words. `refusal` says that it refuses the recipient as well."""
 
     error: str
     error_code: int | None = None
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """The group has become a supergroup, `chat`: it is sent again there, and what waits for the old chat moves."""
+
+    chat: str
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +165,7 @@ class Released:
     """It was claimed and never tried (drain, a lease too short to start): due at once, nothing is spent."""
 
 
-Outcome = Delivered | Snoozed | Failed | Unknown | Dead | BotStopped | Released
+Outcome = Delivered | Snoozed | Failed | Unknown | Dead | Migrated | BotStopped | Released
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dovecote.errors import MissingExtra, NotMigrated, StoreUnavailable
 from dovecote.stores.postgresql_cycle import CYCLE
-from dovecote.stores.rows import ResultRow, bot_effects, read_cycle, result_row
+from dovecote.stores.rows import Move, ResultRow, Strike, bot_effects, moves, read_cycle, result_row, strikes
 
 try:
     import asyncpg
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
     from dovecote.model import ClaimedNotification, Cycle, Settlement
+
+logger = logging.getLogger(__name__)
 
 CHANNEL = "dovecote"
 # Slots are reserved at most so far ahead, so that an urgent notification waits behind no more than that.
@@ -50,6 +53,18 @@ WISH = """
 INSERT INTO dovecote.idle_worker (id, until) VALUES ($1, dovecote.clock() + make_interval(secs => $2))
 ON CONFLICT (id) DO UPDATE SET until = excluded.until
 """
+# Leased ones are left alone: whoever holds them hears the same of Telegram.
+MOVE = """
+UPDATE dovecote.notification n SET chat = $3
+WHERE n.id IN (
+    SELECT q.id FROM dovecote.notification q
+    WHERE q.bot_id = $1 AND q.chat = $2 AND q.lease_token IS NULL
+    ORDER BY q.id LIMIT $4
+)
+  AND n.chat = $2 AND n.lease_token IS NULL
+RETURNING n.id
+"""
+MOVED_AT_ONCE = 500
 WITHDRAW = "DELETE FROM dovecote.idle_worker WHERE id = $1"
 
 
@@ -93,21 +108,24 @@ class PostgreSQLOutbox:
             token,
             alone,
             HORIZON_SECONDS,
+            *_strike_columns(settlements),
         ]
         async with self._lock:
-            cycle = read_cycle(await self._fetch(arguments), token)
+            cycle = read_cycle(await self._fetch(CYCLE, arguments), token)
+            for move in moves(settlements):
+                await self._move(move)
         self._full_claims = self._full_claims + 1 if claim and len(cycle.claimed) == claim else 0
         if self._full_claims == BUSY_CLAIMS:
             await self._withdraw_wish()
         return cycle
 
-    async def _fetch(self, arguments: list[Any]) -> list[asyncpg.Record]:
+    async def _fetch(self, statement: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
         for last in (False,) * (TRIES - 1) + (True,):
             try:
                 if self._connection is None or self._connection.is_closed():
                     self._connection = await asyncpg.connect(self._dsn, server_settings=SESSION, command_timeout=60)
                 self.statements += 1
-                rows: list[asyncpg.Record] = await self._connection.fetch(CYCLE, *arguments)
+                rows: list[asyncpg.Record] = await self._connection.fetch(statement, *arguments)
                 return rows  # noqa: TRY300 (an else would stand far from its try)
             except asyncpg.PostgresError as error:
                 if error.sqlstate not in RETRIED or last:
@@ -116,6 +134,17 @@ class PostgreSQLOutbox:
                 await _discard(self._connection)
                 raise _translated(error) from error
         raise AssertionError  # pragma: no cover (the last try answers or raises)
+
+    async def _move(self, move: Move) -> None:
+        """Move what waits for a group to the supergroup that it has become, in bounded batches.
+
+        What is left behind by an outage meets the same answer of Telegram's, and moves then.
+        """
+        try:
+            while await self._fetch(MOVE, [*move, MOVED_AT_ONCE]):
+                continue
+        except StoreUnavailable:
+            logger.warning("what waits for a group that became a supergroup could not be moved yet", exc_info=True)
 
     async def wait(self, timeout: timedelta) -> None:
         """See `ports.OutboxStore.wait`. Returns at once after a new wish, so that the caller looks once more."""
@@ -188,6 +217,11 @@ def _settlement_columns(settlements: Sequence[Settlement]) -> list[Sequence[Any]
 def _bot_columns(settlements: Sequence[Settlement]) -> list[Sequence[Any]]:
     halts, stops = bot_effects(settlements)
     return [list(halts), list(halts.values()), list(stops), list(stops.values())]
+
+
+def _strike_columns(settlements: Sequence[Settlement]) -> list[Sequence[Any]]:
+    rows = strikes(settlements)
+    return list(zip(*rows, strict=True)) if rows else [()] * len(Strike._fields)
 
 
 def _translated(error: Exception) -> Exception:
