@@ -94,6 +94,7 @@ class Worker:
         self._alone = False
         self._lone: Held | None = None
         self._pause = 0.0
+        self._is_away = False
 
     def stop(self) -> None:
         """Begin to drain: claim no more, finish what is in flight, give back the rest. `run` then returns."""
@@ -203,6 +204,7 @@ class Worker:
             await self._settle_singly()
             return None
         self._pause = 0.0
+        self._is_away = False
         answered_at = self._now()
         for held in renewed:
             # An answer that came after the old lease's end does not say that nobody came between.
@@ -257,7 +259,8 @@ class Worker:
             self._alone = True
 
     def _bear_outage(self, error: StoreUnavailable) -> None:
-        if not self._pause:
+        if not self._is_away:
+            self._is_away = True
             logger.error("%s; deliveries wait and outcomes are kept", error)
         self._rest()
 

@@ -318,6 +318,20 @@ class TestOutage:
         assert len([r for r in caplog.records if r.levelno >= logging.ERROR]) == 2
 
     @in_virtual_time
+    async def test_an_outage_that_begins_with_another_fault_is_told_as_well(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        away = StoreUnavailable("the database cannot be used just now: it is away")
+        parts = ScriptedWorker(ValueError("a fault of ours"), away, away, poll_interval=POLL)
+        async with parts.running():
+            await asyncio.sleep(5)
+
+        assert [r.message for r in caplog.records if r.levelno >= logging.ERROR] == [
+            "a cycle failed; its outcomes are recorded one by one",
+            "the database cannot be used just now: it is away; deliveries wait and outcomes are kept",
+        ]
+
+    @in_virtual_time
     async def test_a_token_that_cannot_be_read_because_the_database_is_away_costs_nothing(self) -> None:
         parts = ScriptedWorker(Cycle([claimed(1), claimed(2)]), Cycle([claimed(3)]), concurrency=1)
         parts.tokens.raises = StoreUnavailable("the database cannot be used just now: it is away")

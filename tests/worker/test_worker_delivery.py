@@ -9,10 +9,14 @@ from deliveries import OTHER_TOKEN, TOKEN, Delivery, delivery, until
 from servers import free_port
 
 from dovecote.emulator import Answer, Emulator, Match, Rule
-from dovecote.model import DeliveryPolicy, Notification, State
+from dovecote.model import Dead, Delivered, DeliveryPolicy, Notification, State
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     import pytest
+
+    from dovecote.model import ClaimedNotification, Outcome
 
 QUICK = {"first": "10ms", "longest": "50ms"}
 ONCE = DeliveryPolicy.AT_MOST_ONCE
@@ -185,6 +189,50 @@ async def test_a_token_that_one_worker_cannot_read_stops_only_that_worker(
         # Once, and not once a notification.
         assert len([r for r in caplog.records if r.levelno >= logging.ERROR]) == 1
         assert TOKEN not in caplog.text
+
+
+class Garbling:
+    """A channel whose answer for one notification holds a character that PostgreSQL stores in no text."""
+
+    async def send(self, claimed: ClaimedNotification, token: str, *, timeout: timedelta) -> Outcome:
+        del token, timeout
+        return Dead("Bad Request: \x00") if claimed.chat == "7" else Delivered((claimed.id,))
+
+    async def close(self) -> None:
+        return
+
+
+async def test_an_outcome_that_the_database_refuses_spoils_no_other(
+    postgresql_outbox_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with delivery(postgresql_outbox_url) as parts:
+        ids = await parts.backlog(20)
+        async with parts.working(parts.worker_with(Garbling())):
+            await until(lambda: parts.settled(19))
+            await until(lambda: "its lease will run out" in caplog.text)
+
+        records = [await parts.dovecote.notification(id_) for id_ in ids]
+        assert {n: r.state for n, r in enumerate(records, start=1) if r.state is not State.DELIVERED} == {
+            7: State.LEASED
+        }
+
+
+async def test_requests_share_connections_that_stay_open(outbox_url: str) -> None:
+    worker = {"concurrency": 8}
+    async with Emulator() as emulator, delivery(outbox_url, emulator.url, worker=worker) as parts:
+        emulator.script(Rule(Answer(delay=0.005)))
+        await parts.backlog(400)
+        async with parts.working():
+            await until(lambda: len(emulator.requests) >= 50)
+            early = _connections(emulator)
+            await until(lambda: parts.settled(400))
+            assert _connections(emulator) == early
+        assert len(early) == 8
+
+
+def _connections(emulator: Emulator) -> set[object]:
+    """Where the connections come from that are open now."""
+    return {connection.transport.get_extra_info("peername") for connection in emulator._state.connections}
 
 
 KEYS_NOT_SET = "encryption.keys nor encryption.keys_file is set: set the keys it was sealed with."

@@ -58,7 +58,11 @@ class Database:
         self._engine: Engine | None = None
         if self.is_postgresql:
             try:
-                self.async_engine = create_async_engine(url.set(drivername="postgresql+asyncpg"), pool_size=2)
+                self.async_engine = create_async_engine(
+                    # No pool: a connection belongs to the event loop that made it, and an application may use several.
+                    url.set(drivername="postgresql+asyncpg"),
+                    poolclass=NullPool,
+                )
             except ModuleNotFoundError as error:
                 raise MissingExtra("postgres", "An outbox on PostgreSQL") from error
         else:

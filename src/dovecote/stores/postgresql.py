@@ -37,6 +37,8 @@ RETRIED = ("40P01", "40001", "23505")
 TRIES = 5
 # SQLSTATE classes of a server that cannot serve now: connection, read-only, resources, intervention, system.
 OUTAGES = ("08", "25", "53", "57", "58")
+# A connection that is of no use any more. The driver loses its own count of states when the server ends it while idle.
+BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 # So many full claims in a row mean a backlog: a worker that has one needs nobody to wake it.
 BUSY_CLAIMS = 20
 
@@ -130,7 +132,7 @@ class PostgreSQLOutbox:
             except asyncpg.PostgresError as error:
                 if error.sqlstate not in RETRIED or last:
                     raise _translated(error) from error
-            except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except BROKEN as error:
                 await _discard(self._connection)
                 raise _translated(error) from error
         raise AssertionError  # pragma: no cover (the last try answers or raises)
@@ -169,7 +171,7 @@ class PostgreSQLOutbox:
             assert self._listener is not None  # noqa: S101 (connected above)
             self.statements += 1
             await self._listener.execute(WISH, self._id, float(WISH_SECONDS))
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except (asyncpg.PostgresError, *BROKEN):
             # Waking is a convenience and the poll goes on; an outage is reported by the cycle, which needs it.
             await _discard(self._listener)
             self._listener = None
@@ -182,7 +184,7 @@ class PostgreSQLOutbox:
         if self._listener is None or not self._wish_ends_at:
             return
         self._wish_ends_at = 0.0
-        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        with suppress(asyncpg.PostgresError, *BROKEN):
             await self._listener.execute(WITHDRAW, self._id)
 
     async def close(self) -> None:
@@ -198,7 +200,7 @@ async def _discard(connection: asyncpg.Connection[asyncpg.Record] | None) -> Non
         return
     try:
         await connection.close(timeout=2)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+    except (asyncpg.PostgresError, *BROKEN):
         connection.terminate()
 
 

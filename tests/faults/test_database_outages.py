@@ -1,0 +1,65 @@
+"""PostgreSQL that is killed and that stops for a while under a worker: the worker goes on by itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from deliveries import Delivery, delivery, migrate, until
+from worker_processes import short_leased
+
+from dovecote.emulator import Answer, Emulator, Rule
+from dovecote.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from servers import PostgresServer
+
+COUNT = 1500
+
+
+async def test_all_is_delivered_and_each_double_is_explained(own_postgres: PostgresServer, tmp_path: Path) -> None:
+    url = own_postgres.create_database()
+    migrate(url)
+    async with Emulator() as emulator, delivery(url, emulator.url) as parts:
+        emulator.script(Rule(Answer(delay=0.05)))
+        ids = await parts.backlog(COUNT)
+        with short_leased(tmp_path / "log", url, emulator.url, parts.keys, lease=7.0, timeout=6.0) as worker:
+            await until(lambda: len(emulator.requests) >= 200)
+            own_postgres.kill()
+            await until(lambda: told(worker.log) == 1)
+            own_postgres.start()
+            await until(lambda: len(emulator.requests) >= 600)
+            own_postgres.stop()
+            await until(lambda: told(worker.log) == 2)
+            # What was claimed goes on being sent, then there is nothing left to do.
+            await until(lambda: all(record.status == 200 for record in emulator.requests))
+            own_postgres.start()
+            await until(lambda: settled(parts), bound=60)
+            assert worker.runs
+            worker.tell_to_stop()
+            code, _ = worker.end()
+
+        assert code == 0, worker.log
+        assert told(worker.log) == 2
+        stats = await parts.dovecote.stats()
+        assert (stats.delivered, stats.dead, stats.unknown) == (COUNT, 0, 0)
+        copies = Counter(record.chat_id for record in emulator.accepted)
+        assert set(copies) == set(range(1, COUNT + 1))
+        for number, id_ in enumerate(ids, start=1):
+            if copies[number] > 1:
+                assert len(await parts.outcomes(id_)) >= copies[number]
+
+
+async def settled(parts: Delivery) -> bool:
+    """Whether all have left the outbox; false where the connection that is asked has not survived."""
+    try:
+        return await parts.settled(COUNT)
+    except StoreUnavailable:
+        return False
+
+
+def told(log: str) -> int:
+    """How often the log says that the database is away."""
+    return log.count("deliveries wait and outcomes are kept")
