@@ -18,7 +18,7 @@ from dovecote.stores.database import Database, outbox_url
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-TABLES = ["attempt", "bot", "history", "idle_worker", "installation", "notification", "notification_key"]
+TABLES = ["attempt", "bot", "history", "idle_worker", "installation", "notification", "notification_key", "recipient"]
 FIXTURES = {"sqlite": "sqlite_url", "postgresql-18": "postgres_url", "postgresql-17": "postgres17_url"}
 
 
