@@ -14,9 +14,8 @@ from typing import Any
 import asyncpg
 
 from bench.work import BOT, TOKEN, chat_of, measured_process, result_of, stopwatch, text_of
-from dovecote.app import Dovecote
+from dovecote import Dovecote, Notification
 from dovecote.config import Settings
-from dovecote.model import Notification
 
 TOKEN_VARIABLE = "DOVECOTE_BENCH_TOKEN"
 ENQUEUED_AT_ONCE = 10_000

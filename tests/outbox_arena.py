@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from outbox_model import Committed, Picture, Settled, Timeline, Tried, Waiting
+from outbox_picture import Committed, Picture, Settled, Timeline, Tried, Waiting
 from sqlalchemy import NullPool, create_engine, delete, insert, select, text, update
 
 from dovecote.stores.database import outbox_url
@@ -21,17 +21,23 @@ from dovecote.stores.tables import EPOCH, MICROSECOND, POSTGRESQL, SQLITE
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from outbox_model import Sender
+    from outbox_picture import Sender
     from sqlalchemy import Connection
 
     from dovecote.model import Cycle
     from dovecote.ports import OutboxStore
+
+T = TypeVar("T")
 
 START = datetime(2026, 1, 5, 12, 0, 0, tzinfo=UTC)
 WORKERS = 2
 APPLICATIONS = 2
 PATIENCE = timedelta(seconds=30)
 """How long anything may wait for a lock of the database before the test fails."""
+CLOCK = """
+CREATE OR REPLACE FUNCTION dovecote.clock() RETURNS timestamptz LANGUAGE sql VOLATILE
+AS 'SELECT now FROM dovecote.hands'
+"""
 
 
 class Arena:
@@ -68,8 +74,7 @@ class Arena:
     def _let_the_clock_stand(self) -> None:
         self._judge.execute(text("CREATE TABLE dovecote.hands (now timestamptz)"))
         self._judge.execute(text("INSERT INTO dovecote.hands DEFAULT VALUES"))
-        clock = "CREATE OR REPLACE FUNCTION dovecote.clock() RETURNS timestamptz LANGUAGE sql VOLATILE"
-        self._judge.execute(text(f"{clock} AS 'SELECT now FROM dovecote.hands'"))
+        self._judge.execute(text(CLOCK))
 
     def begin(self, bots: Mapping[int, Sender]) -> None:
         """Forget everything, set the clock to START, and add `bots`."""
@@ -176,6 +181,30 @@ class Arena:
 
         return self._runner.run(together())
 
+    def run_slowly(self, slow: Callable[[], Awaitable[Cycle]], bot: int, meanwhile: Callable[[], None]) -> Cycle:
+        """Run a cycle that has to wait for a bot's row, and `meanwhile` between its snapshot and its end.
+
+        Only on PostgreSQL. `meanwhile` may run other cycles, which must not wait for that bot.
+        """
+        operator = self._engine.connect()
+        table = self.tables.bot
+        operator.execute(select(table.c.id).where(table.c.id == bot).with_for_update())
+        running = self._runner.get_loop().create_task(_awaited(slow()))
+        try:
+            self._runner.run(self._until_waiting(running))
+            meanwhile()
+        finally:
+            operator.close()
+        return self._runner.run(_awaited(running))
+
+    async def _until_waiting(self, running: asyncio.Task[Cycle]) -> None:
+        waiting = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            while not running.done() and not self._judge.execute(waiting).scalar_one():
+                await asyncio.sleep(0)  # noqa: ASYNC110 (only the server knows who waits for a lock)
+
     # An operator, and the judge.
 
     def repair(self, bot: int) -> None:
@@ -232,5 +261,5 @@ def _waiting(connection: Connection, table: Any) -> list[Waiting]:
     ]
 
 
-async def _awaited(awaitable: Awaitable[None]) -> None:
-    await awaitable
+async def _awaited(awaitable: Awaitable[T]) -> T:
+    return await awaitable

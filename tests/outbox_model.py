@@ -27,14 +27,28 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import permutations
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
+
+from outbox_picture import (
+    Committed,
+    Cycled,
+    Event,
+    Picture,
+    Sender,
+    Settled,
+    Tried,
+    Violation,
+    Waiting,
+    ensure,
+    ensure_same,
+)
 
 from dovecote.model import BotStopped, Dead, Delivered, DeliveryPolicy, Failed, Released, Scope, Snoozed, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from dovecote.model import ClaimedNotification, Cycle, Settlement
+    from dovecote.model import ClaimedNotification, Settlement
 
 HORIZON = timedelta(seconds=0.5)
 """No slot is given that is so far ahead."""
@@ -42,120 +56,6 @@ ROUNDING = timedelta(microseconds=2)
 """Slots are kept in whole microseconds."""
 SUSPECT = 2
 """So many lost workers, and a notification is sent alone; one more, and it is dead."""
-
-
-class Violation(AssertionError):
-    """A promise was broken."""
-
-
-def ensure(condition: object, promise: str) -> None:
-    """Raise Violation with the promise's words unless it is kept."""
-    if not condition:
-        raise Violation(promise)
-
-
-def ensure_same(place: str, should: Mapping[Any, object], found: Mapping[Any, object]) -> None:
-    """Raise Violation with the first difference."""
-    for key in sorted(should.keys() | found.keys()):
-        wanted, there = should.get(key, "nothing"), found.get(key, "nothing")
-        ensure(wanted == there, f"{place} {key} is {there}, and should be {wanted}")
-
-
-@dataclass(slots=True)
-class Waiting:
-    """A notification in the outbox, as it should be. `token` is its latest lease, also one that has run out."""
-
-    id: int
-    bot: int
-    chat: str | None
-    priority: int
-    at_most_once: bool
-    planned_at: datetime
-    expires_at: datetime | None
-    weight: int
-    due_at: datetime
-    token: int | None = None
-    attempts: int = 0
-    failures: int = 0
-    lost: int = 0
-
-    def workers_lost(self) -> int:
-        """With the one whose lease it is found under."""
-        return self.lost + (self.token is not None)
-
-
-class Settled(NamedTuple):
-    """A notification in the history. `asked` says that a settlement put it there, not a claim."""
-
-    outcome: str
-    settled_at: datetime
-    attempts: int
-    lost: int
-    message_ids: tuple[int, ...] | None
-    asked: bool
-
-
-class Tried(NamedTuple):
-    """A row of the attempts."""
-
-    outcome: str
-    message_ids: tuple[int, ...] | None
-
-
-class Timeline(NamedTuple):
-    """What stands in a bot's row."""
-
-    slots_given: int
-    halted_until: datetime | None
-    stopped: bool
-
-
-class Picture(NamedTuple):
-    """What stands in the database: notifications by id, attempts by (id, number), timelines by bot."""
-
-    outbox: dict[int, Waiting]
-    history: dict[int, Settled]
-    attempts: dict[tuple[int, int], Tried]
-    timelines: dict[int, Timeline]
-
-
-@dataclass(slots=True)
-class Sender:
-    """A bot. A limit is (messages, seconds) for each chat."""
-
-    pace: float | None = None
-    private_limit: tuple[int, float] | None = None
-    group_limit: tuple[int, float] | None = None
-    slots_given: int = 0
-    last_slot: tuple[int, datetime] | None = None
-    halted_until: datetime | None = None
-    stopped: bool = False
-
-    def limit(self, chat: str) -> tuple[int, float] | None:
-        """The limit of that chat."""
-        return self.group_limit if chat[0] in "-@" else self.private_limit
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """An application committed these."""
-
-    rows: Sequence[Waiting]
-
-
-@dataclass(frozen=True, slots=True)
-class Cycled:
-    """A worker asked for this, and was answered."""
-
-    answer: Cycle
-    settlements: Sequence[Settlement] = ()
-    renew: Sequence[ClaimedNotification] = ()
-    claim: int = 0
-    lease: timedelta = timedelta(seconds=60)
-    alone: bool = False
-
-
-Event = Committed | Cycled
 
 
 @dataclass(slots=True)
@@ -224,7 +124,7 @@ class Model:
                     item = self.outbox.get(claimed.id)
                     if item is not None and item.token == claimed.lease_token:
                         item.due_at = self.now + event.lease
-                suspects = self._suspects()
+                suspects = self.suspects()
                 self._end(event, picture)
                 self._claim(event, picture)
                 if event.claim and not event.settlements and not event.renew:
@@ -323,7 +223,9 @@ class Model:
         ensure(not bot.stopped, f"bot {item.bot} is stopped")
         ensure(bot.halted_until is None or bot.halted_until <= self.now, f"bot {item.bot} waits")
 
-    def _suspects(self) -> bool:
+    def suspects(self) -> bool:
+        """Whether one that has lost two workers is due."""
+
         def available(bot: Sender) -> bool:
             return not bot.stopped and (bot.halted_until is None or bot.halted_until <= self.now)
 
@@ -457,7 +359,8 @@ class Model:
             if row is None or row.token is not None or row.due_at == item.due_at or item.token is not None:
                 continue
             ensure(item.due_at <= self.now, f"{id_} was postponed and was not due")
-            ensure(self.now < row.due_at <= self._latest(item, before), f"{id_} was postponed from {item.due_at} to {row.due_at} at {self.now}, at the latest {self._latest(item, before)}: {before.outbox}")
+            latest = self._latest(item, before)
+            ensure(self.now < row.due_at <= latest, f"{id_} was postponed to {row.due_at}, and {latest} is the latest")
             item.due_at = row.due_at
             postponed.append(id_)
         return postponed
