@@ -125,7 +125,7 @@ class TelegramChannel:
             left = timeout - timedelta(seconds=self._clock() - started_at)
             if params is not None and left > _NOTHING:
                 outcome = await self._request(claimed, params, token, left)
-        # A group has a limit of its own, and Telegram does not say which one was met: two groups at a time mean the bot.
+        # A group has a limit of its own, and Telegram does not say which was met: two groups at a time mean the bot.
         if type(outcome) is Snoozed and claimed.chat is not None and claimed.chat[0] in "-@":
             return replace(outcome, scope=Scope.CHAT)
         return outcome
