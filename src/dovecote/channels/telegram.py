@@ -27,6 +27,7 @@ import re
 import time
 from dataclasses import replace
 from datetime import timedelta
+from http import HTTPStatus
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Final
 
@@ -38,7 +39,7 @@ from pyreqwest.proxy import ProxyBuilder
 
 from dovecote.channels.answers import bounded, classify
 from dovecote.errors import InvalidConfiguration
-from dovecote.model import BotStopped, Dead, Failed, Released, Scope, Snoozed, Unknown
+from dovecote.model import BotStopped, Dead, Failed, Migrated, Released, Scope, Snoozed, Unknown
 from dovecote.version import __version__
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ _SHORTEST_LIFE = 0.8
 _LARGEST_CACHE = 4096
 _NOTHING = timedelta(0)
 _TOO_MANY_REQUESTS = 429
-# Both become parts of a path: nothing may pass that has a meaning in a URL.
 _NO_SUCH_REPLY = ("message to be replied not found", "replied message not found")
+# Both become parts of a path: nothing may pass that has a meaning in a URL.
 _TOKEN = re.compile(r"[A-Za-z0-9._~:-]+")
 _METHOD = re.compile(r"[A-Za-z0-9_]+")
 _SERVER = re.compile(r"https?://[^/?#\s][^?#\s]*")
@@ -125,6 +126,9 @@ class TelegramChannel:
             left = timeout - timedelta(seconds=self._clock() - started_at)
             if params is not None and left > _NOTHING:
                 outcome = await self._request(claimed, params, token, left)
+        if type(outcome) is Migrated and outcome.chat == claimed.chat:
+            # It would be sent there again, and for ever.
+            return Dead(outcome.error, HTTPStatus.BAD_REQUEST)
         # A group has a limit of its own, and Telegram does not say which was met: two groups at a time mean the bot.
         if type(outcome) is Snoozed and claimed.chat is not None and claimed.chat[0] in "-@":
             return replace(outcome, scope=Scope.CHAT)

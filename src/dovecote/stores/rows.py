@@ -151,7 +151,7 @@ def moves(settlements: Sequence[Settlement]) -> list[Move]:
         {
             Move(s.claimed.bot_id, s.claimed.chat, s.outcome.chat)
             for s in settlements
-            if isinstance(s.outcome, Migrated) and s.claimed.chat is not None
+            if isinstance(s.outcome, Migrated) and s.claimed.chat is not None and s.claimed.chat != s.outcome.chat
         }
     )
 

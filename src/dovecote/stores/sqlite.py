@@ -25,7 +25,7 @@ from dovecote.stores import sqlite_cycle as statements
 from dovecote.stores.clock import real_microseconds
 from dovecote.stores.database import prepare_sqlite
 from dovecote.stores.rows import Move, moves
-from dovecote.stores.sqlite_transaction import Transaction
+from dovecote.stores.sqlite_transaction import MOVED_AT_ONCE, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
-
-MOVED_AT_ONCE = 500
 
 # UPDATE ... FROM came with 3.33, RETURNING with 3.35.
 OLDEST_VERSION = (3, 35)
@@ -124,6 +122,7 @@ class SQLiteOutbox:
             transaction = Transaction(self._execute, self._clock(), lease)
             transaction.halt_bots(settlements)
             lost = transaction.settle(settlements)
+            transaction.move(settlements)
             transaction.renew(renew)
             cycle = transaction.claim(claim, alone=alone, lost=lost)
             self._execute(statements.COMMIT)

@@ -10,7 +10,7 @@ import orjson
 
 from dovecote.model import ClaimedNotification, Cycle, Delivered, DeliveryPolicy
 from dovecote.stores import sqlite_cycle as statements
-from dovecote.stores.rows import bot_effects, result_row, strikes
+from dovecote.stores.rows import bot_effects, moves, result_row, strikes
 from dovecote.stores.sqlite_judgement import (
     SECOND,
     GrantedBot,
@@ -36,6 +36,8 @@ HORIZON = SECOND // 2
 # At most so many bots are served by one claim, and at least so many of each priority are looked at.
 MOST_BOTS = 50
 FEWEST_MET = 64
+# So many are moved to another chat in one transaction.
+MOVED_AT_ONCE = 500
 # An instant that is earlier than all others.
 EVER = -(2**63)
 
@@ -90,6 +92,11 @@ class Transaction:
         self._attempts += [_attempt_row(result) for result in lost if result.outcome == "delivered"]
         return [result.id for result in lost]
 
+    def move(self, settlements: Sequence[Settlement]) -> None:
+        """Begin to move what waits for a group that has become a supergroup, or this claim would meet it at the old."""
+        for move in moves(settlements):
+            self._execute(statements.MOVE, bot=move.bot_id, old=move.old, new=move.new, limit=MOVED_AT_ONCE)
+
     def _judge_recipients(self, settlements: Sequence[Settlement]) -> None:
         if self._execute(statements.HAS_STRIKES)[0][0]:
             delivered = [
@@ -99,7 +106,7 @@ class Transaction:
             ]
             self._execute(statements.FORGIVE, rows=_json(delivered))
         if struck := strikes(settlements):
-            self._execute(statements.STRIKE, rows=_json(struck), now=self._now)
+            self._execute(statements.STRIKE, rows=_json([tuple(strike) for strike in struck]), now=self._now)
 
     def renew(self, claims: Sequence[ClaimedNotification]) -> None:
         """Let leases that are still held end later."""

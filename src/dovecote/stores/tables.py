@@ -231,7 +231,7 @@ def _recipient(metadata: MetaData, prefix: str) -> Table:
         # Refusals in a row that are known to be false at times, so that only the third disables.
         Column("strikes", SmallInteger, nullable=False, server_default=text("0")),
     )
-    disabled, struck = text("disabled_at IS NOT NULL"), text("strikes > 0")
+    disabled, struck = text("disabled_at IS NOT NULL"), text("strikes > 0 AND disabled_at IS NULL")
     for name, condition in (("disabled", disabled), ("struck", struck)):
         Index(
             f"{prefix}recipient_{name}",

@@ -44,7 +44,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("bot_id", "chat", name=op.f(f"{prefix}recipient_pkey")),
         schema=schema,
     )
-    for name, condition in (("disabled", "disabled_at IS NOT NULL"), ("struck", "strikes > 0")):
+    for name, condition in (("disabled", "disabled_at IS NOT NULL"), ("struck", "strikes > 0 AND disabled_at IS NULL")):
         op.create_index(
             f"{prefix}recipient_{name}",
             f"{prefix}recipient",
