@@ -248,9 +248,62 @@ class Attempt:
     message_ids: tuple[int, ...] = ()
 
 
+class WaitReason(StrEnum):
+    """Why a notification in the outbox is not sent now."""
+
+    SCHEDULED = "scheduled"
+    """It was enqueued for later."""
+    BACKOFF = "backoff"
+    """It has failed and is tried again later. `detail`: how often."""
+    SNOOZED = "snoozed"
+    """Telegram told this one to wait, or its worker could not read the token. `detail`: in which words."""
+    BLOCKED = "blocked"
+    """Another one of its chat comes before it: `behind`. `detail`: whether that one is leased or waiting."""
+    CHAT_LIMIT = "chat_limit"
+    """The limit of its chat."""
+    TURN = "turn"
+    """It was put behind others of its chat that are gone since, and its turn comes at that time."""
+    STOPPED = "stopped"
+    """Telegram refuses its bot. `detail`: in which words."""
+    HALTED = "halted"
+    """Telegram told its bot to wait."""
+    PACED = "paced"
+    """It is due; the slots of its bot until then are given to others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One thing that keeps a notification from being sent now.
+
+    `until` is when that ends as far as is known: for `BLOCKED`, when `behind` is due, or its lease ends.
+    """
+
+    reason: WaitReason
+    until: datetime | None = None
+    behind: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """A recipient that takes nothing more. `chat` is a chat's number or @name, or a topic of one as chat/thread.
+
+    `reason` is a `Refusal` of Telegram's, or the words of whoever disabled it.
+    """
+
+    bot: str
+    chat: str
+    reason: str
+    disabled_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationRecord:
-    """A notification's life so far: what was asked for, where it is, every attempt."""
+    """A notification's life so far: what was asked for, where it is, every attempt.
+
+    `waits_for` is everything that holds it back now; it is empty for one that is due with nothing before it, for a
+    leased one, for a settled one, and in lists.
+    """
 
     id: int
     bot: str
@@ -271,6 +324,7 @@ class NotificationRecord:
     attempts: Sequence[Attempt]
     error_code: int | None = None
     error: str | None = None
+    waits_for: tuple[Waiting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
