@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from command_line import ended, fetch, until
 
-from dovecote.cli import dead
+from dovecote.cli import pages
 
 if TYPE_CHECKING:
     from command_line import CommandLine
@@ -173,8 +173,8 @@ class TestDead:
     def test_all_are_replayed_in_their_order_over_several_transactions(
         self, dovecote: CommandLine, letters: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(dead, "BATCH", 2)
-        monkeypatch.setattr(dead, "LONGEST_PAGE", 2)
+        monkeypatch.setattr(pages, "BATCH", 2)
+        monkeypatch.setattr(pages, "LONGEST_PAGE", 2)
 
         answer = dovecote.ok("dead", "replay", "--all", "--yes")
 
