@@ -114,7 +114,7 @@ class PostgreSQLOutbox:
         ]
         async with self._lock:
             cycle = read_cycle(await self._fetch(CYCLE, arguments), token)
-            for move in moves(settlements):
+            for move in moves(settlements, cycle.lost):
                 await self._move(move)
         self._full_claims = self._full_claims + 1 if claim and len(cycle.claimed) == claim else 0
         if self._full_claims == BUSY_CLAIMS:

@@ -22,7 +22,7 @@ from dovecote.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from dovecote.model import Settlement
 
@@ -145,13 +145,19 @@ class Move(NamedTuple):
     new: str
 
 
-def moves(settlements: Sequence[Settlement]) -> list[Move]:
-    """Find the groups that have become supergroups."""
+def moves(settlements: Sequence[Settlement], lost: Collection[int]) -> list[Move]:
+    """Find the groups that have become supergroups.
+
+    The settlements whose ids are `lost` move nothing: what is in another's hands by now would be overtaken.
+    """
     return sorted(
         {
             Move(s.claimed.bot_id, s.claimed.chat, s.outcome.chat)
             for s in settlements
-            if isinstance(s.outcome, Migrated) and s.claimed.chat is not None and s.claimed.chat != s.outcome.chat
+            if isinstance(s.outcome, Migrated)
+            and s.claimed.id not in lost
+            and s.claimed.chat is not None
+            and s.claimed.chat != s.outcome.chat
         }
     )
 

@@ -122,7 +122,7 @@ class SQLiteOutbox:
             transaction = Transaction(self._execute, self._clock(), lease)
             transaction.halt_bots(settlements)
             lost = transaction.settle(settlements)
-            transaction.move(settlements)
+            transaction.move(settlements, lost)
             transaction.renew(renew)
             cycle = transaction.claim(claim, alone=alone, lost=lost)
             self._execute(statements.COMMIT)
@@ -130,7 +130,7 @@ class SQLiteOutbox:
             return cycle
 
         cycle = await self._in_thread(run)
-        for move in moves(settlements):
+        for move in moves(settlements, cycle.lost):
             await self._move(move)
         if settlements or cycle.claimed:
             self._active_at = asyncio.get_running_loop().time()

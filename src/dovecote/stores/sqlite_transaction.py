@@ -92,9 +92,9 @@ class Transaction:
         self._attempts += [_attempt_row(result) for result in lost if result.outcome == "delivered"]
         return [result.id for result in lost]
 
-    def move(self, settlements: Sequence[Settlement]) -> None:
+    def move(self, settlements: Sequence[Settlement], lost: Sequence[int]) -> None:
         """Begin to move what waits for a group that has become a supergroup, or this claim would meet it at the old."""
-        for move in moves(settlements):
+        for move in moves(settlements, lost):
             self._execute(statements.MOVE, bot=move.bot_id, old=move.old, new=move.new, limit=MOVED_AT_ONCE)
 
     def _judge_recipients(self, settlements: Sequence[Settlement]) -> None:
