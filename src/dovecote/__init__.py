@@ -25,8 +25,11 @@ from dovecote.model import (
     Notification,
     NotificationRecord,
     Priority,
+    Recipient,
     State,
     Stats,
+    Waiting,
+    WaitReason,
 )
 from dovecote.version import __version__
 
@@ -71,6 +74,7 @@ __all__ = [
     "Notification",
     "NotificationRecord",
     "Priority",
+    "Recipient",
     "Service",
     "State",
     "Stats",
@@ -80,6 +84,8 @@ __all__ = [
     "UnknownBot",
     "UnknownNotification",
     "UnsupportedConnection",
+    "WaitReason",
+    "Waiting",
     "Worker",
     "WrongDatabase",
     "__version__",

@@ -23,16 +23,18 @@ from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url, translated
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.history import History
+from dovecote.stores.recipients import Recipients
 from dovecote.stores.sqlite import SQLiteOutbox
 from dovecote.tokens import BotTokens
 from dovecote.unit_of_work import ClaimedOutbox, UnitOfWork
+from dovecote.validation import prepared_chat, prepared_recipient
 from dovecote.vault import Vault
 from dovecote.worker import Worker, WorkerSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from dovecote.model import Bot, Notification, NotificationRecord, Stats
+    from dovecote.model import Bot, Notification, NotificationRecord, Recipient, Stats
     from dovecote.ports import OutboxStore
 
 PRIVATE_LIMIT = (3, 3.0)
@@ -57,6 +59,7 @@ class Dovecote:
         self.metrics = Metrics()
         self._bots = Bots(self.database)
         self._history = History(self.database)
+        self._recipients = Recipients(self.database)
         self._enqueuer = Enqueuer(self.database, key_window=self.settings.enqueue.key_window)
         self._vault = Vault(self.settings.encryption.ring())
         self._store: OutboxStore | None = None
@@ -268,6 +271,49 @@ class Dovecote:
     async def replay(self, ids: Sequence[int]) -> Sequence[int]:
         """Make dead letters due again with a fresh count of failures; answers the ids that were dead."""
         return await self._history.replay(ids)
+
+    async def unknowns(
+        self, *, bot: str | None = None, before_id: int | None = None, limit: int = 50
+    ) -> Sequence[NotificationRecord]:
+        """Those that may have been delivered and nobody can tell, the newest first. Raises UnknownBot."""
+        return await self._history.settled(State.UNKNOWN, bot=bot, before_id=before_id, limit=limit)
+
+    async def resolve_unknown(self, ids: Sequence[int], *, delivered: bool) -> Sequence[int]:
+        """Decide unknown ones: they were delivered, or, with `delivered=False`, they are sent again, due now.
+
+        Answers the ids that were unknown; the others are left alone.
+        """
+        return await self._history.resolve_unknown(ids, delivered=delivered)
+
+    async def disabled_recipients(
+        self, *, bot: str, before_chat: str | None = None, limit: int = 50
+    ) -> Sequence[Recipient]:
+        """Whom a bot sends nothing more, with reason and time, from the last chat to the first, a page at a time.
+
+        Raises UnknownBot.
+        """
+        return await self._recipients.disabled(bot, before_chat=before_chat, limit=limit)
+
+    async def enable_recipient(self, bot: str, chat_id: int | str) -> bool:
+        """Send to it again: for a /start, or a `my_chat_member` update to member. Answers whether it was disabled.
+
+        `chat_id` is a chat, or a topic of a group as "-1001234/5". Raises UnknownBot, InvalidNotification.
+        """
+        return await self._recipients.enable(bot, prepared_recipient(chat_id))
+
+    async def disable_recipient(self, bot: str, chat_id: int | str, *, reason: str) -> bool:
+        """Send nothing more to it, as after an opt-out: what waits for it becomes dead. Answers whether it was enabled.
+
+        Raises UnknownBot, InvalidNotification, and ValueError for a reason that says nothing.
+        """
+        return await self._recipients.disable(bot, prepared_recipient(chat_id), reason)
+
+    async def unblock_chat(self, bot: str, chat_id: int | str) -> int:
+        """Make due now what waits in a chat for a retry, a 429 or its turn, and answer how many; order is kept.
+
+        What was enqueued for later stays so. Raises UnknownBot, InvalidNotification.
+        """
+        return await self._recipients.unblock(bot, prepared_chat(chat_id))
 
     async def stats(self, *, bot: str | None = None) -> Stats:
         """The outbox and its history in numbers. Raises UnknownBot."""

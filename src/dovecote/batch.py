@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dovecote.model import BotStopped, Dead, Delivered, Failed, Snoozed, Unknown
+from dovecote.model import Dead, Delivered, Failed, Unknown
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -61,7 +61,5 @@ def _name(outcome: Outcome) -> str:
             return "unknown"
         case Dead():
             return "dead"
-        case Snoozed() | BotStopped():
-            return "waiting"
         case _:
             return "waiting"

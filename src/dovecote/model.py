@@ -81,6 +81,20 @@ class Scope(StrEnum):
     CHAT = "chat"
 
 
+class Refusal(StrEnum):
+    """Why a recipient takes nothing more, until it is enabled again."""
+
+    BLOCKED = "blocked"
+    DEACTIVATED = "deactivated"
+    NOT_STARTED = "not_started"
+    REMOVED = "removed"
+    NOT_FOUND = "not_found"
+    """Known to be false at times: only the third in a row disables the recipient."""
+    RESTRICTED = "restricted"
+    TOPIC_CLOSED = "topic_closed"
+    """Of one topic of the chat; the others go on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """Telegram accepted it. An album has several message ids, an edit or a deletion may have none."""
@@ -99,26 +113,43 @@ class Snoozed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It was certainly not delivered and may be tried again: connection refused, no connection free."""
+    """It was certainly not delivered and may be tried again: connection refused, no connection free.
+
+    `retries` bounds how often, below the policy's own bound.
+    """
 
     error: str
     error_code: int | None = None
+    retries: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """It may have been delivered and nobody can tell. The notification's delivery policy decides."""
+    """It may have been delivered and nobody can tell. The notification's delivery policy decides.
+
+    `again` is false where even an at-least-once one is not to be sent again by itself.
+    """
 
     error: str
     error_code: int | None = None
+    again: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """Telegram refused it for good, in its own words."""
+    """Telegram refused it for good, in its own words. `refusal` says that it refuses the recipient as well."""
 
     error: str
     error_code: int | None = None
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """The group has become a supergroup, `chat`: it is sent again there, and what waits for the old chat moves."""
+
+    chat: str
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +165,7 @@ class Released:
     """It was claimed and never tried (drain, a lease too short to start): due at once, nothing is spent."""
 
 
-Outcome = Delivered | Snoozed | Failed | Unknown | Dead | BotStopped | Released
+Outcome = Delivered | Snoozed | Failed | Unknown | Dead | Migrated | BotStopped | Released
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +248,62 @@ class Attempt:
     message_ids: tuple[int, ...] = ()
 
 
+class WaitReason(StrEnum):
+    """Why a notification in the outbox is not sent now."""
+
+    SCHEDULED = "scheduled"
+    """It was enqueued for later."""
+    BACKOFF = "backoff"
+    """It has failed and is tried again later. `detail`: how often."""
+    SNOOZED = "snoozed"
+    """Telegram told this one to wait, or its worker could not read the token. `detail`: in which words."""
+    BLOCKED = "blocked"
+    """Another one of its chat comes before it: `behind`. `detail`: whether that one is leased or waiting."""
+    CHAT_LIMIT = "chat_limit"
+    """The limit of its chat."""
+    TURN = "turn"
+    """It was put behind others of its chat that are gone since, and its turn comes at that time."""
+    STOPPED = "stopped"
+    """Telegram refuses its bot. `detail`: in which words."""
+    HALTED = "halted"
+    """Telegram told its bot to wait."""
+    PACED = "paced"
+    """It is due; the slots of its bot until then are given to others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One thing that keeps a notification from being sent now.
+
+    `until` is when that ends as far as is known: for `BLOCKED`, when `behind` is due, or its lease ends.
+    """
+
+    reason: WaitReason
+    until: datetime | None = None
+    behind: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """A recipient that takes nothing more. `chat` is a chat's number or @name, or a topic of one as chat/thread.
+
+    `reason` is a `Refusal` of Telegram's, or the words of whoever disabled it.
+    """
+
+    bot: str
+    chat: str
+    reason: str
+    disabled_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationRecord:
-    """A notification's life so far: what was asked for, where it is, every attempt."""
+    """A notification's life so far: what was asked for, where it is, every attempt.
+
+    `waits_for` is everything that holds it back now; it is empty for one that is due with nothing before it, for a
+    leased one, for a settled one, and in lists.
+    """
 
     id: int
     bot: str
@@ -240,6 +324,7 @@ class NotificationRecord:
     attempts: Sequence[Attempt]
     error_code: int | None = None
     error: str | None = None
+    waits_for: tuple[Waiting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

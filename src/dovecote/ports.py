@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Cycle,
         NotificationRecord,
         Outcome,
+        Recipient,
         Settlement,
         State,
         Stats,
@@ -103,11 +104,46 @@ class HistoryStore(Protocol):
     async def replay(self, ids: Sequence[int]) -> Sequence[int]:
         """Make these dead letters due again, with a fresh count of failures; answers the ids that were dead."""
 
+    async def resolve_unknown(self, ids: Sequence[int], *, delivered: bool) -> Sequence[int]:
+        """Take an operator's word for these unknown ones: they were delivered, or they are due again.
+
+        What was delivered says so in the attempt that was unknown, with the time. What is sent again keeps its id and
+        its attempts, with a fresh count of failures. Answers the ids that were unknown.
+        """
+
     async def stats(self, *, bot: str | None = None) -> Stats:
         """The outbox and its history in numbers. Raises UnknownBot."""
 
     async def clock(self) -> datetime:
         """The store's time."""
+
+
+class RecipientStore(Protocol):
+    """The chats of the bots: which take nothing more, and what holds one up.
+
+    A chat is a number or an @name, or a topic of one as chat/thread, as the outbox holds it.
+    """
+
+    async def disabled(self, bot: str, *, before_chat: str | None = None, limit: int = 50) -> Sequence[Recipient]:
+        """The disabled ones of a bot, from the last chat to the first in byte order, a page at a time.
+
+        Raises UnknownBot.
+        """
+
+    async def enable(self, bot: str, chat: str) -> bool:
+        """Let it be sent to again, and forget its refusals; answers whether it was disabled. Raises UnknownBot."""
+
+    async def disable(self, bot: str, chat: str, reason: str) -> bool:
+        """Let nothing more be sent to it. Answers whether it was enabled until now; if not, the reason is replaced.
+
+        Raises UnknownBot.
+        """
+
+    async def unblock(self, bot: str, chat: str) -> int:
+        """Make due now what waits for its turn in a chat, for a retry or for a 429; answers how many.
+
+        What is leased, and what was enqueued for later, stays as it is. In bounded transactions. Raises UnknownBot.
+        """
 
 
 class Channel(Protocol):

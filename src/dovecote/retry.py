@@ -35,7 +35,9 @@ def retry_in(claimed: ClaimedNotification, outcome: Outcome, policy: RetryPolicy
     Under at-most-once what may have arrived is never tried again.
     """
     match outcome:
-        case Unknown() if claimed.delivery is DeliveryPolicy.AT_MOST_ONCE:
+        case Unknown(again=again) if claimed.delivery is DeliveryPolicy.AT_MOST_ONCE or not again:
+            return None
+        case Failed(retries=int(retries)) if claimed.failures >= retries:
             return None
         case Failed() | Unknown():
             failures = claimed.failures + 1

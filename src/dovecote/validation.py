@@ -42,6 +42,7 @@ NEEDS_CHAT: Final = frozenset(
 
 _METHOD = re.compile(r"[A-Za-z]{3,64}")
 _NUMBER = re.compile(r"-?[1-9][0-9]{0,15}")
+_THREAD = re.compile(r"[1-9][0-9]{0,15}")
 # Telegram gives out five characters and more, and sells names of four.
 _CHANNEL = re.compile(r"@[A-Za-z0-9_]{4,32}")
 _BARE_CHANNEL = re.compile(r"[A-Za-z][A-Za-z0-9_]{3,31}")
@@ -111,6 +112,26 @@ def _prepared(notification: Notification) -> PreparedNotification:
         _labels(notification.labels),
         weight,
     )
+
+
+def prepared_chat(chat_id: object) -> str:
+    """A chat as the outbox holds it: decimal text or `@channel` in lower case. Raises InvalidNotification."""
+    try:
+        chat = _chat_text(chat_id, "chat_id")
+    except Fault as fault:
+        raise InvalidNotification(fault.field, fault.problem) from None
+    if chat is None:
+        raise InvalidNotification("chat_id", "None: give a chat's number, or the @name of a public channel.")
+    return chat
+
+
+def prepared_recipient(chat_id: object) -> str:
+    """A chat, or a topic of a group as chat/thread, as the outbox holds it. Raises InvalidNotification."""
+    group, slash, thread = chat_id.partition("/") if isinstance(chat_id, str) else (chat_id, "", "")
+    chat = prepared_chat(group)
+    if slash and not (chat.startswith(("-", "@")) and _THREAD.fullmatch(thread)):
+        raise InvalidNotification("chat_id", f"{shown(chat_id)} is no topic: write group/thread, as -1001234/5.")
+    return chat + slash + thread
 
 
 def _bot(bot: object) -> str:

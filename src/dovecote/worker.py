@@ -25,7 +25,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dovecote.errors import NotMigrated, StoreUnavailable
-from dovecote.model import Dead, Released, Snoozed
+from dovecote.model import BotStopped, Dead, Released, Scope, Snoozed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -304,16 +304,28 @@ class Worker:
         if isinstance(outcome, Dead):
             claimed = held.claimed
             logger.warning("given up: %s", outcome.error, extra={"notification": claimed.id, "bot": claimed.bot})
+        if isinstance(outcome, BotStopped) or (isinstance(outcome, Snoozed) and outcome.scope is Scope.BOT):
+            self._hold_back(held.claimed.bot_id)
         if self._flush_at == math.inf:
             self._flush_at = self._now() + self._settings.flush_interval.total_seconds()
             self._nudged.set()
         elif self._outbox.marked == self._settings.batch_size or len(self._held) in {0, self._settings.batch_size}:
             self._nudged.set()
 
+    def _hold_back(self, bot_id: int) -> None:
+        """Send nothing more of a bot that was told to wait, and let the other workers know at once.
+
+        Whatever is sent while a 429 runs is refused as well, and makes the wait longer.
+        """
+        self._give_back_unstarted(bot_id)
+        self._flush_at = self._now()
+        self._nudged.set()
+
     # The end.
 
-    def _give_back_unstarted(self) -> None:
-        for held in [held for held in self._held if not held.started]:
+    def _give_back_unstarted(self, bot_id: int | None = None) -> None:
+        unstarted = [held for held in self._held if not held.started and bot_id in {None, held.claimed.bot_id}]
+        for held in unstarted:
             held.given_back = True
             if held.timer is not None:
                 held.timer.cancel()

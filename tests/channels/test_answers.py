@@ -11,7 +11,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dovecote.channels.answers import classify
-from dovecote.model import BotStopped, Dead, Delivered, Outcome, Snoozed, Unknown
+from dovecote.model import (
+    BotStopped,
+    Dead,
+    Delivered,
+    Failed,
+    Migrated,
+    Outcome,
+    Refusal,
+    Snoozed,
+    Unknown,
+)
 
 
 def refusal(code: int, description: str, **parameters: Any) -> bytes:
@@ -64,10 +74,10 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("code", "description", "kind"),
         [
-            (400, "Bad Request: chat not found", Dead),
             (400, "Bad Request: message text is empty", Dead),
-            (403, "Forbidden: bot was blocked by the user", Dead),
-            (403, "Forbidden: user is deactivated", Dead),
+            (400, "Bad Request: can't parse entities: unclosed start tag at byte offset 3", Dead),
+            (400, "Bad Request: BUTTON_URL_INVALID", Dead),
+            (400, "Bad Request: message to be replied not found", Dead),
             (413, "Request Entity Too Large", Dead),
             (404, "Not Found: method not found", Dead),
             (409, "Conflict: terminated by other getUpdates request", Dead),
@@ -78,7 +88,7 @@ class TestRefused:
             (400, "Bad Request: FROZEN_METHOD_INVALID", BotStopped),
             (403, "Forbidden: FROZEN_METHOD_INVALID", BotStopped),
             (500, "Internal Server Error: restart", Unknown),
-            (500, "Internal Server Error: sent message was immediately deleted", Unknown),
+            (500, "Internal Server Error: Request aborted", Unknown),
             (502, "Bad Gateway", Unknown),
             (599, "whatever", Unknown),
             (408, "Request Timeout", Unknown),
@@ -87,8 +97,47 @@ class TestRefused:
     def test_code_and_description_decide_and_are_kept(self, code: int, description: str, kind: Any) -> None:
         assert classify(code, refusal(code, description)) == kind(description, code)
 
+    @pytest.mark.parametrize(
+        ("code", "description", "refused"),
+        [
+            (403, "Forbidden: bot was blocked by the user", Refusal.BLOCKED),
+            (403, "Forbidden: user is deactivated", Refusal.DEACTIVATED),
+            (403, "Forbidden: bot can't initiate conversation with a user", Refusal.NOT_STARTED),
+            (403, "Forbidden: bot can't send messages to bots", Refusal.NOT_STARTED),
+            (403, "Forbidden: bot was kicked from the group chat", Refusal.REMOVED),
+            (403, "Forbidden: bot is not a member of the supergroup chat", Refusal.REMOVED),
+            (403, "Forbidden: the group chat was deleted", Refusal.REMOVED),
+            (400, "Bad Request: chat not found", Refusal.NOT_FOUND),
+            (400, "Bad Request: PEER_ID_INVALID", Refusal.NOT_FOUND),
+            (400, "Bad Request: not enough rights to send text messages to the chat", Refusal.RESTRICTED),
+            (400, "Bad Request: need administrator rights in the channel chat", Refusal.RESTRICTED),
+            (400, "Bad Request: CHAT_WRITE_FORBIDDEN", Refusal.RESTRICTED),
+            (400, "Bad Request: message thread not found", Refusal.TOPIC_CLOSED),
+            (400, "Bad Request: TOPIC_CLOSED", Refusal.TOPIC_CLOSED),
+        ],
+    )
+    def test_whom_a_refusal_means_is_said(self, code: int, description: str, refused: Refusal) -> None:
+        assert classify(code, refusal(code, description)) == Dead(description, code, refused)
+
+    def test_the_words_of_a_refusal_under_another_code_say_nothing_of_the_recipient(self) -> None:
+        assert classify(409, refusal(409, "Conflict: chat not found")) == Dead("Conflict: chat not found", 409, None)
+
+    def test_what_was_taken_away_again_is_not_sent_again_by_itself(self) -> None:
+        words = "Internal Server Error: sent message was immediately deleted"
+
+        assert classify(500, refusal(500, words)) == Unknown(words, 500, again=False)
+
+    @pytest.mark.parametrize(
+        "words",
+        ["failed to get HTTP URL content", "wrong type of the web page content"],
+    )
+    def test_a_url_that_could_not_be_fetched_is_worth_one_more_try(self, words: str) -> None:
+        assert classify(400, refusal(400, f"Bad Request: {words}")) == Failed(f"Bad Request: {words}", 400, retries=1)
+
     def test_the_code_in_the_body_counts_before_the_status(self) -> None:
-        assert classify(200, refusal(403, "Forbidden: bot was kicked")) == Dead("Forbidden: bot was kicked", 403)
+        words = "Forbidden: bot was kicked"
+
+        assert classify(200, refusal(403, words)) == Dead(words, 403, Refusal.REMOVED)
 
     def test_a_failing_gateway_counts_before_the_body(self) -> None:
         assert classify(502, refusal(403, "Forbidden: bot was kicked")) == Unknown("Forbidden: bot was kicked", 403)
@@ -121,6 +170,23 @@ class TestRefused:
         outcome = classify(400, refusal(400, text), secret=secret)
 
         assert outcome == Dead("x" * 490 + "/bot[toke" + "…", 400)
+
+
+class TestMigrated:
+    WORDS = "Bad Request: group chat was upgraded to a supergroup chat"
+
+    @pytest.mark.parametrize(
+        ("chat", "named"), [(-1001234567890, "-1001234567890"), (5, "5"), (-9007199254740993, "-9007199254740993")]
+    )
+    def test_the_new_chat_is_named(self, chat: int, named: str) -> None:
+        assert classify(400, refusal(400, self.WORDS, migrate_to_chat_id=chat)) == Migrated(named, self.WORDS)
+
+    @pytest.mark.parametrize("chat", [0, True, "-100", 1.5, None, [], 10**19])
+    def test_without_a_chat_that_can_be_it_is_dead(self, chat: object) -> None:
+        assert classify(400, refusal(400, self.WORDS, migrate_to_chat_id=chat)) == Dead(self.WORDS, 400)
+
+    def test_without_parameters_it_is_dead(self) -> None:
+        assert classify(400, refusal(400, self.WORDS)) == Dead(self.WORDS, 400)
 
 
 class TestSnoozed:
@@ -201,8 +267,20 @@ ANSWERS = st.fixed_dictionaries(
         | st.fixed_dictionaries({"message_id": JSON})
         | st.lists(st.fixed_dictionaries({"message_id": JSON})),
         "error_code": st.sampled_from([400, 401, 403, 404, 413, 421, 429, 500, 502]) | JSON,
-        "description": st.sampled_from(["Not Found", "Logged out", "message is not modified"]) | JSON,
-        "parameters": JSON | st.fixed_dictionaries({"retry_after": JSON}),
+        "description": st.sampled_from(
+            [
+                "Not Found",
+                "Logged out",
+                "message is not modified",
+                "chat not found",
+                "failed to get HTTP URL content",
+                "group chat was upgraded to a supergroup chat",
+            ]
+        )
+        | JSON,
+        "parameters": JSON
+        | st.fixed_dictionaries({"retry_after": JSON})
+        | st.fixed_dictionaries({"migrate_to_chat_id": JSON}),
     },
 )
 STATUSES = st.integers(100, 599) | st.sampled_from([200, 400, 403, 429, 500])
@@ -210,7 +288,7 @@ STATUSES = st.integers(100, 599) | st.sampled_from([200, 400, 403, 429, 500])
 
 def assert_storable(outcome: Outcome) -> None:
     """A store can keep it: in PostgreSQL's text, in 64 bits, added to a date."""
-    assert type(outcome) in {Delivered, Snoozed, Unknown, Dead, BotStopped}
+    assert type(outcome) in {Delivered, Snoozed, Failed, Unknown, Dead, Migrated, BotStopped}
     match outcome:
         case Delivered(message_ids):
             assert all(0 < message_id < 2**63 for message_id in message_ids)
@@ -219,7 +297,11 @@ def assert_storable(outcome: Outcome) -> None:
             assert datetime.now(UTC) + retry_after > datetime.now(UTC)
             assert len(error) <= 500
             assert "\x00" not in error
-        case Unknown(error, code) | Dead(error, code) | BotStopped(error, code):
+        case Migrated(chat, error):
+            assert 0 < abs(int(chat)) < 2**63
+            assert 0 < len(error) <= 500
+            assert "\x00" not in error
+        case Failed(error, code) | Unknown(error, code) | Dead(error, code) | BotStopped(error, code):
             assert 0 < len(error) <= 500
             assert "\x00" not in error.encode().decode()
             assert code is not None

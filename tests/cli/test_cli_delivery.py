@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from command_line import ended, fetch, until
 
-from dovecote.cli import dead
+from dovecote.cli import pages
 
 if TYPE_CHECKING:
     from command_line import CommandLine
 
-BLOCKED = "Forbidden: bot was blocked by the user"
+# Of the notification, not of its recipient, which would be disabled.
+REFUSED = "Bad Request: message is too long"
 
 
 def accepted(emulator: str) -> list[str]:
@@ -23,7 +24,7 @@ def accepted(emulator: str) -> list[str]:
 
 def refuse(emulator: str) -> None:
     """Let every request be refused for good."""
-    answer = {"status": 403, "json": {"ok": False, "error_code": 403, "description": BLOCKED}}
+    answer = {"status": 400, "json": {"ok": False, "error_code": 400, "description": REFUSED}}
     fetch(f"{emulator}/emulator/script", {"match": {}, "answer": answer})
 
 
@@ -124,11 +125,11 @@ class TestDead:
         listed = dovecote.ok("dead", "list", "--bot", "shop", "--json").json
 
         assert [(letter["id"], letter["error_code"], letter["error"]) for letter in listed] == [
-            (3, 403, BLOCKED),
-            (2, 403, BLOCKED),
-            (1, 403, BLOCKED),
+            (3, 400, REFUSED),
+            (2, 400, REFUSED),
+            (1, 400, REFUSED),
         ]
-        assert f"403 {BLOCKED}" in dovecote.ok("dead", "list").out
+        assert f"400 {REFUSED}" in dovecote.ok("dead", "list").out
         assert accepted(letters) == []
 
     def test_a_page_at_a_time(self, dovecote: CommandLine, letters: str) -> None:
@@ -142,7 +143,7 @@ class TestDead:
         assert accepted(letters) == []
 
     def test_one_is_shown_and_another_is_no_dead_letter(self, dovecote: CommandLine, letters: str) -> None:
-        assert f"error        403 {BLOCKED}\n" in dovecote.ok("dead", "show", "2").out
+        assert f"error        400 {REFUSED}\n" in dovecote.ok("dead", "show", "2").out
 
         send(dovecote, "four")
         answer = dovecote("dead", "show", "4")
@@ -173,8 +174,8 @@ class TestDead:
     def test_all_are_replayed_in_their_order_over_several_transactions(
         self, dovecote: CommandLine, letters: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(dead, "BATCH", 2)
-        monkeypatch.setattr(dead, "LONGEST_PAGE", 2)
+        monkeypatch.setattr(pages, "BATCH", 2)
+        monkeypatch.setattr(pages, "LONGEST_PAGE", 2)
 
         answer = dovecote.ok("dead", "replay", "--all", "--yes")
 

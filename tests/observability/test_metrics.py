@@ -246,3 +246,13 @@ class TestTheDocument:
         (row,) = [line for line in DOCUMENT.read_text("utf-8").splitlines() if "`dovecote_outcomes_total`" in line]
 
         assert set(re.findall(r"`(\w+)`", row)) == {"dovecote_outcomes_total", "bot", "outcome", *OUTCOMES.values()}
+
+    def test_it_names_every_reason_of_an_end(self) -> None:
+        (row,) = [line for line in DOCUMENT.read_text("utf-8").splitlines() if "`dovecote_ended_total`" in line]
+
+        reasons = {"expired", "unknown", "poison", "suppressed"}
+        assert set(re.findall(r"`(\w+)`", row)) == {"dovecote_ended_total", "reason", *reasons}
+        page = Metrics().exposition()[0]
+        assert {
+            reason for reason in reasons if f'dovecote_ended_total{{reason="{reason}"}} 0.0' in page.decode()
+        } == reasons

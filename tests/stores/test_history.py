@@ -19,6 +19,8 @@ from dovecote.model import (
     State,
     Stats,
     Unknown,
+    Waiting,
+    WaitReason,
 )
 
 
@@ -63,6 +65,7 @@ async def test_a_waiting_one_is_shown_with_all_that_was_asked_for(outbox: Outbox
         settled_at=None,
         lost_leases=0,
         attempts=[],
+        waits_for=(Waiting(WaitReason.SCHEDULED, at(5)),),
     )
 
 

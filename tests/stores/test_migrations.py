@@ -18,7 +18,7 @@ from dovecote.stores.database import Database, outbox_url
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-TABLES = ["attempt", "bot", "history", "idle_worker", "installation", "notification", "notification_key"]
+TABLES = ["attempt", "bot", "history", "idle_worker", "installation", "notification", "notification_key", "recipient"]
 FIXTURES = {"sqlite": "sqlite_url", "postgresql-18": "postgres_url", "postgresql-17": "postgres17_url"}
 
 
@@ -151,7 +151,7 @@ def conditions(connection: Connection, database: Database) -> dict[str, str]:
 
 
 async def test_an_empty_database_is_not_migrated(database: Database) -> None:
-    with pytest.raises(NotMigrated, match="at revision None, and this version of Dovecote needs 0001: run `dovecote"):
+    with pytest.raises(NotMigrated, match="at revision None, and this version of Dovecote needs 0002: run `dovecote"):
         await database.check_migrated()
 
 
@@ -160,7 +160,7 @@ async def test_another_versions_schema_is_not_migrated(database: Database) -> No
     table = "dovecote.migration" if database.is_postgresql else "dovecote_migration"
     await database.run(lambda c: c.execute(text(f"UPDATE {table} SET version_num = '9999'")), write=True)  # noqa: S608
 
-    with pytest.raises(NotMigrated, match="at revision 9999, and this version of Dovecote needs 0001"):
+    with pytest.raises(NotMigrated, match="at revision 9999, and this version of Dovecote needs 0002"):
         await database.check_migrated()
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import orjson
 
-from dovecote.model import BotStopped, Dead, Delivered, Snoozed, Unknown
+from dovecote.model import BotStopped, Dead, Delivered, Failed, Migrated, Refusal, Snoozed, Unknown
 
 if TYPE_CHECKING:
     from dovecote.model import Outcome
@@ -39,6 +39,29 @@ _SHORTEST_SECRET = 8
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _SECONDS = re.compile(r"[0-9]{1,18}")
 
+# Whom a refusal means besides the notification: code, words, and why the recipient takes nothing more. Read in order.
+_REFUSALS: Final = (
+    (403, "bot was blocked by the user", Refusal.BLOCKED),
+    (403, "user is deactivated", Refusal.DEACTIVATED),
+    (403, "bot can't initiate conversation with a user", Refusal.NOT_STARTED),
+    (403, "can't send messages to bots", Refusal.NOT_STARTED),
+    (403, "bot was kicked", Refusal.REMOVED),
+    (403, "bot is not a member", Refusal.REMOVED),
+    (403, "the group chat was deleted", Refusal.REMOVED),
+    (400, "chat not found", Refusal.NOT_FOUND),
+    (400, "peer_id_invalid", Refusal.NOT_FOUND),
+    (400, "not enough rights", Refusal.RESTRICTED),
+    (400, "need administrator rights", Refusal.RESTRICTED),
+    (400, "chat_write_forbidden", Refusal.RESTRICTED),
+    (400, "message thread not found", Refusal.TOPIC_CLOSED),
+    (400, "topic_closed", Refusal.TOPIC_CLOSED),
+)
+# Telegram could not fetch a URL: its servers may succeed a second time, and no more than that is to be hoped for.
+_NOT_FETCHED = ("failed to get http url content", "wrong type of the web page content")
+_MIGRATED = "group chat was upgraded to a supergroup chat"
+# It was accepted and taken away again; a second one would fare the same, or be a double.
+_TAKEN_AWAY = "sent message was immediately deleted"
+
 # The wish is already true, so there is nothing left to do.
 _ALREADY_SO = ("message is not modified", "message to delete not found")
 # Telegram refuses the bot itself, under more than one code.
@@ -51,8 +74,8 @@ def classify(
     """Say what an answer with HTTP `status` and `body` means.
 
     `retry_after` is the answer's Retry-After header (seconds), used when a 429's body names no wait. `secret` is
-    a bot token that no error may repeat, even when the answer does. Never raises; never answers `Failed`, since
-    whoever answered had the request.
+    a bot token that no error may repeat, even when the answer does. Never raises; answers `Failed` only where
+    Telegram says what it could not do, since whoever answered had the request.
     """
     try:
         answer = orjson.loads(body)
@@ -94,7 +117,7 @@ def _refused(status: int, answer: dict[str, Any], retry_after: str | None, secre
         # A gateway that fails may pass on a body, so the status counts as well. A request that timed out on its way
         # in (408) may have been read all the same, and a redirect is no word of Telegram's.
         case _ if status >= _SERVER_ERROR or code >= _SERVER_ERROR or code == _TIMED_OUT or code < _CLIENT_ERROR:
-            outcome = Unknown(error, code)
+            outcome = Unknown(error, code, again=_TAKEN_AWAY not in words)
         case 429:
             outcome = Snoozed(_wait(answer.get("parameters"), retry_after), error=error)
         case 401 | 421:
@@ -105,9 +128,22 @@ def _refused(status: int, answer: dict[str, Any], retry_after: str | None, secre
             outcome = BotStopped(error, code)
         case 400 if any(phrase in words for phrase in _ALREADY_SO):
             outcome = Delivered()
+        case 400 if _MIGRATED in words and (chat := _new_chat(answer.get("parameters"))) is not None:
+            outcome = Migrated(chat, error)
+        case 400 if any(phrase in words for phrase in _NOT_FETCHED):
+            outcome = Failed(error, code, retries=1)
         case _:
-            outcome = Dead(error, code)
+            outcome = Dead(error, code, _refusal(code, words))
     return outcome
+
+
+def _refusal(code: int, words: str) -> Refusal | None:
+    return next((refusal for known, phrase, refusal in _REFUSALS if known == code and phrase in words), None)
+
+
+def _new_chat(parameters: object) -> str | None:
+    chat = parameters.get("migrate_to_chat_id") if isinstance(parameters, dict) else None
+    return str(chat) if type(chat) is int and 0 < abs(chat) <= _LARGEST_ID else None
 
 
 def _unreadable(status: int, size: int, retry_after: str | None) -> Outcome:

@@ -25,10 +25,13 @@ import json
 import logging
 import re
 import time
+from dataclasses import replace
 from datetime import timedelta
+from http import HTTPStatus
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Final
 
+import orjson
 from pyreqwest.client import ClientBuilder
 from pyreqwest.exceptions import PoolTimeoutError
 from pyreqwest.http import Url
@@ -36,7 +39,7 @@ from pyreqwest.proxy import ProxyBuilder
 
 from dovecote.channels.answers import bounded, classify
 from dovecote.errors import InvalidConfiguration
-from dovecote.model import BotStopped, Dead, Failed, Released, Unknown
+from dovecote.model import BotStopped, Dead, Failed, Migrated, Released, Scope, Snoozed, Unknown
 from dovecote.version import __version__
 
 if TYPE_CHECKING:
@@ -57,6 +60,7 @@ _SHORTEST_LIFE = 0.8
 _LARGEST_CACHE = 4096
 _NOTHING = timedelta(0)
 _TOO_MANY_REQUESTS = 429
+_NO_SUCH_REPLY = ("message to be replied not found", "replied message not found")
 # Both become parts of a path: nothing may pass that has a meaning in a URL.
 _TOKEN = re.compile(r"[A-Za-z0-9._~:-]+")
 _METHOD = re.compile(r"[A-Za-z0-9_]+")
@@ -114,11 +118,28 @@ class TelegramChannel:
         """
         if timeout <= _NOTHING:
             raise ValueError(f"the timeout of a request must be positive, not {timeout}")
+        started_at = self._clock()
+        outcome = await self._request(claimed, claimed.params, token, timeout)
+        if type(outcome) is Dead and any(words in outcome.error.lower() for words in _NO_SUCH_REPLY):
+            # Refused for certain, so sending again makes no second copy.
+            params = without_reply(claimed.params)
+            left = timeout - timedelta(seconds=self._clock() - started_at)
+            if params is not None and left > _NOTHING:
+                outcome = await self._request(claimed, params, token, left)
+        if type(outcome) is Migrated and outcome.chat == claimed.chat:
+            # It would be sent there again, and for ever.
+            return Dead(outcome.error, HTTPStatus.BAD_REQUEST)
+        # A group has a limit of its own, and Telegram does not say which was met: two groups at a time mean the bot.
+        if type(outcome) is Snoozed and claimed.chat is not None and claimed.chat[0] in "-@":
+            return replace(outcome, scope=Scope.CHAT)
+        return outcome
+
+    async def _request(self, claimed: ClaimedNotification, params: str, token: str, timeout: timedelta) -> Outcome:
         url = self._urls.get((token, claimed.method)) or self._remember(token, claimed.method)
         if url is None:
             return _unspeakable(claimed, token)
         try:
-            body = request_body(claimed.chat, claimed.params)
+            body = request_body(claimed.chat, params)
         except ValueError as error:
             return Dead(bounded(f"it cannot be put into a request: {error}", secret=token))
         generation = self._generation
@@ -234,6 +255,20 @@ def request_body(chat: str | None, params: str) -> bytes:
     chat_id = chat if _NUMBER.fullmatch(chat) else json.dumps(chat)
     members = members[1:].lstrip()
     return f'{{"chat_id":{chat_id}{"" if members == "}" else ","}{members}'.encode()
+
+
+def without_reply(params: str) -> str | None:
+    """The same parameters without the reply; None where they hold none, or do not allow to send without it."""
+    values = orjson.loads(params)
+    reply = values.pop("reply_parameters", None)
+    allowed = values.get("allow_sending_without_reply")
+    if isinstance(reply, str):
+        reply = orjson.loads(reply)
+    if isinstance(reply, dict):
+        allowed = reply.get("allow_sending_without_reply", allowed)
+    if allowed is not True or (values.pop("reply_to_message_id", None) is None and reply is None):
+        return None
+    return orjson.dumps(values).decode()
 
 
 def _unanswered(error: Exception, token: str) -> Outcome:

@@ -5,23 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dovecote.cli.context import Refused, confirm, on_outbox
-from dovecote.cli.lives import error_text, show_life
-from dovecote.cli.output import NONE, moment, note, say, say_json, say_table
+from dovecote.cli.lives import show_life
+from dovecote.cli.output import say, say_json
+from dovecote.cli.pages import AsJson, BeforeId, ForBot, Limit, Yes, all_ids, chosen_ids, in_batches, say_page
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from dovecote.app import Dovecote
     from dovecote.model import NotificationRecord
 
-LONGEST_PAGE = 1000
-BATCH = 500
-"""Dead letters in one transaction, so that no replay holds rows for long."""
-
 dead_app = typer.Typer(help="Dead letters: what was given up.", no_args_is_help=True)
-
-ForBot = Annotated[str | None, typer.Option("--bot", metavar="NAME", help="This bot's alone.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,37 +30,14 @@ def list_page(
     context: typer.Context,
     *,
     bot: ForBot = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=LONGEST_PAGE, help="How many at most.")] = 50,
-    before: Annotated[
-        int | None, typer.Option(metavar="ID", help="Only older than this one: the last id of the page before.")
-    ] = None,
+    limit: Limit = 50,
+    before: BeforeId = None,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, the newest first."""
     # One more than asked for tells whether there is another page.
     found = on_outbox(context, lambda dovecote: dovecote.dead_letters(bot=bot, before_id=before, limit=limit + 1))
-    page = found[:limit]
-    if as_json:
-        say_json(page)
-    elif page:
-        say_table(
-            ["id", "bot", "chat", "method", "died", "error"],
-            [
-                [
-                    str(letter.id),
-                    letter.bot,
-                    letter.chat or NONE,
-                    letter.method,
-                    moment(letter.settled_at),
-                    error_text(letter.error_code, letter.error),
-                ]
-                for letter in page
-            ],
-        )
-    else:
-        say("There are no dead letters.")
-    if len(found) > limit:
-        note(f"There are older ones: --before {page[-1].id}")
+    say_page(found, limit, settled="died", none="There are no dead letters.", as_json=as_json)
 
 
 def show(
@@ -93,18 +62,21 @@ def replay(
     *,
     everything: Annotated[bool, typer.Option("--all", help="All dead letters, of all bots or of --bot.")] = False,
     bot: ForBot = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Make dead letters due again, with a fresh count of failures. It says how many and asks."""
-    if everything == bool(notifications):
-        raise typer.BadParameter("name the ids of dead letters, or --all.")
-    if bot is not None and not everything:
-        raise typer.BadParameter("it goes with --all only.", param_hint="--bot")
-    ids = sorted(set(notifications or [])) or on_outbox(context, lambda dovecote: _all_ids(dovecote, bot))
+    ids = chosen_ids(notifications, bot, everything=everything, what="dead letters")
+    if everything:
+        ids = on_outbox(
+            context,
+            lambda dovecote: all_ids(
+                lambda before, limit: dovecote.dead_letters(bot=bot, before_id=before, limit=limit)
+            ),
+        )
     if ids:
         confirm(_question(len(ids), bot, everything=everything), yes=yes)
-    replayed = on_outbox(context, lambda dovecote: _replay(dovecote, ids)) if ids else []
+    replayed = on_outbox(context, lambda dovecote: in_batches(ids, dovecote.replay)) if ids else []
     # With --all, one that is not dead any more was replayed by somebody else meanwhile.
     others = [] if everything else sorted(set(ids) - set(replayed))
     if as_json:
@@ -131,23 +103,3 @@ async def _dead(dovecote: "Dovecote", notification: int) -> "NotificationRecord"
             f" show {notification}`."
         )
     return record
-
-
-async def _all_ids(dovecote: "Dovecote", bot: str | None) -> list[int]:
-    """The ids of all dead letters of this moment, oldest first. One that dies again later is not among them twice."""
-    ids: list[int] = []
-    before: int | None = None
-    while page := await dovecote.dead_letters(bot=bot, before_id=before, limit=LONGEST_PAGE):
-        ids += [letter.id for letter in page]
-        before = ids[-1]
-    return ids[::-1]
-
-
-async def _replay(dovecote: "Dovecote", ids: "Sequence[int]") -> list[int]:
-    """Replay the oldest first, so that the order within a chat is kept from one transaction to the next."""
-    replayed: list[int] = []
-    for start in range(0, len(ids), BATCH):
-        replayed += await dovecote.replay(ids[start : start + BATCH])
-        if len(ids) > BATCH:
-            note(f"{min(start + BATCH, len(ids)):,} of {len(ids):,}")
-    return replayed

@@ -6,10 +6,24 @@ import json
 from typing import TYPE_CHECKING
 
 from dovecote.cli.output import NONE, moment, say_facts, say_table
-from dovecote.model import DeliveryPolicy
+from dovecote.model import DeliveryPolicy, State, WaitReason
 
 if TYPE_CHECKING:
     from dovecote.model import Attempt, NotificationRecord
+
+
+WAITS = {
+    WaitReason.SCHEDULED: "scheduled for {until}",
+    WaitReason.BACKOFF: "in backoff after {detail}, until {until}",
+    WaitReason.SNOOZED: "told to wait until {until}: {detail}",
+    WaitReason.BLOCKED: "blocked by {behind} of its chat, which is {detail} until {until}",
+    WaitReason.CHAT_LIMIT: "at the limit of its chat until {until}",
+    WaitReason.TURN: "its turn in its chat comes at {until}",
+    WaitReason.STOPPED: "its bot is stopped: {detail}",
+    WaitReason.HALTED: "Telegram told its bot to wait until {until} (429)",
+    WaitReason.PACED: "paced: the next slot of its bot is at {until}",
+}
+NOTHING_HOLDS_IT = "for nothing: a worker's next claim takes it"
 
 
 def show_life(record: NotificationRecord) -> None:
@@ -18,6 +32,7 @@ def show_life(record: NotificationRecord) -> None:
         {
             "id": str(record.id),
             "state": record.state.value,
+            **_waits(record),
             "bot": record.bot,
             "chat": record.chat or NONE,
             "method": record.method,
@@ -40,6 +55,17 @@ def show_life(record: NotificationRecord) -> None:
             ["attempt", "ended", "outcome", "took", "message ids", "error"],
             [_row(attempt) for attempt in record.attempts],
         )
+
+
+def _waits(record: NotificationRecord) -> dict[str, str]:
+    """Why it is not sent now, for what is in the outbox and in no worker's hands."""
+    if record.state not in {State.SCHEDULED, State.DUE}:
+        return {}
+    holds = [
+        WAITS[each.reason].format(until=moment(each.until), behind=each.behind, detail=each.detail)
+        for each in record.waits_for
+    ]
+    return {"waits": "; ".join(holds) or NOTHING_HOLDS_IT}
 
 
 def error_text(code: int | None, error: str | None) -> str:

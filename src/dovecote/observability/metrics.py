@@ -16,7 +16,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from dovecote.model import BotStopped, Dead, Delivered, Failed, Released, Snoozed, Unknown
+from dovecote.model import BotStopped, Dead, Delivered, Failed, Migrated, Released, Snoozed, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,12 +31,13 @@ OUTCOMES: Final[dict[type[Outcome], str]] = {
     Failed: "failed",
     Unknown: "unknown",
     Dead: "dead",
+    Migrated: "migrated",
     BotStopped: "stopped",
     Released: "released",
 }
 # A snooze and a stopped bot give the attempt back, a release never made it.
-_ATTEMPTS: Final = frozenset({Delivered, Failed, Unknown, Dead})
-_ENDS: Final = ("expired", "unknown", "poison")
+_ATTEMPTS: Final = frozenset({Delivered, Failed, Migrated, Unknown, Dead})
+_ENDS: Final = ("expired", "unknown", "poison", "suppressed")
 
 _REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 _CYCLE_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, literal, select
+from sqlalchemy import case, literal, null, select
 from sqlalchemy.exc import IntegrityError
 
 from dovecote.errors import UnknownBot
@@ -111,7 +111,11 @@ class Bots:
             # A slow pace may have put the next slot far ahead, and a faster one must not wait for it.
             latest = literal(self._clock.now(connection) + HORIZON, bot.c.next_slot_at.type)
             next_slot_at = case((bot.c.next_slot_at > latest, latest), else_=bot.c.next_slot_at)
-            statement = bot.update().where(bot.c.name == name).values(**values, next_slot_at=next_slot_at)
+            # What a 429 has taught was of the old pace; a higher one would be reached only after a quarter of an hour.
+            pace_held = case((bot.c.pace.is_distinct_from(pace), null()), else_=bot.c.pace_held)
+            statement = (
+                bot.update().where(bot.c.name == name).values(**values, next_slot_at=next_slot_at, pace_held=pace_held)
+            )
             if not connection.execute(statement).rowcount:
                 raise_unknown_bot(connection, self._tables, name)
 

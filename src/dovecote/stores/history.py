@@ -10,12 +10,13 @@ import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, case, exists, func, insert, literal, literal_column, select
+from sqlalchemy import Text, and_, bindparam, case, exists, func, insert, literal, literal_column, select
 
 from dovecote.errors import UnknownNotification
 from dovecote.model import Attempt, DeliveryPolicy, NotificationRecord, Priority, State, Stats
 from dovecote.stores.bots import bot_id_of
 from dovecote.stores.clock import StoreClock, real_microseconds
+from dovecote.stores.waiting import what_holds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
+    from dovecote.model import Waiting
     from dovecote.stores.database import Database
 
 SETTLED = (State.DELIVERED, State.DEAD, State.UNKNOWN)
@@ -91,23 +93,58 @@ class History:
 
     async def replay(self, ids: Sequence[int]) -> Sequence[int]:
         """See `ports.HistoryStore.replay`. All of them in one transaction; an expiry stays as it was."""
+        return await self._change(State.DEAD, ids, self._send_again)
 
-        def move(connection: Connection) -> list[int]:
+    async def resolve_unknown(self, ids: Sequence[int], *, delivered: bool) -> Sequence[int]:
+        """See `ports.HistoryStore.resolve_unknown`. All of them in one transaction; an expiry stays as it was."""
+        return await self._change(State.UNKNOWN, ids, self._believe_delivered if delivered else self._send_again)
+
+    async def _change(
+        self, state: State, ids: Sequence[int], change: Callable[[Connection, Sequence[Any], datetime], None]
+    ) -> list[int]:
+        """Lock those of `ids` that are in `state`, `change` them, and answer which they were."""
+        history = self._tables.history
+
+        def work(connection: Connection) -> list[int]:
             now = self._clock.now(connection)
-            # In the order of the ids, so that two replays cannot wait for each other.
-            return [id_ for chunk in _chunks(sorted(set(ids))) for id_ in self._replay(connection, chunk, now)]
+            changed: list[int] = []
+            # In the order of the ids, so that two operators cannot wait for each other.
+            for chunk in _chunks(sorted(set(ids))):
+                found = (
+                    select(history.c.id, history.c.method, history.c.params)
+                    .where(history.c.id.in_(chunk), history.c.outcome == state.value)
+                    .order_by(history.c.id)
+                    .with_for_update()
+                )
+                rows = connection.execute(found).all()
+                change(connection, rows, now)
+                changed += [row.id for row in rows]
+            return changed
 
-        return await self._database.run(move, write=True)
+        return await self._database.run(work, write=True)
 
-    def _replay(self, connection: Connection, ids: Sequence[int], now: datetime) -> list[int]:
-        history, outbox, attempt = self._tables.history, self._tables.notification, self._tables.attempt
-        dead = (
-            select(history.c.id, history.c.method, history.c.params)
-            .where(history.c.id.in_(ids), history.c.outcome == State.DEAD.value)
-            .order_by(history.c.id)
-            .with_for_update()
+    def _believe_delivered(self, connection: Connection, rows: Sequence[Any], now: datetime) -> None:
+        """Let the attempt that was unknown say who says that it was delivered, and when, and what it said before."""
+        history, attempt = self._tables.history, self._tables.attempt
+        told = literal(f"at {now:%Y-%m-%d %H:%M:%S} UTC an operator said that it was delivered; before: ", Text())
+        found = history.c.id.in_([row.id for row in rows])
+        # Where a worker was lost, the attempt stands in the table of its own.
+        lost = exists().where(
+            found,
+            history.c.took.is_(None),
+            attempt.c.notification_id == history.c.id,
+            attempt.c.number == history.c.attempts,
         )
-        rows = connection.execute(dead).all()
+        words = func.coalesce(attempt.c.error, attempt.c.outcome)
+        connection.execute(attempt.update().where(lost).values(outcome=State.DELIVERED.value, error=told.concat(words)))
+        words = func.coalesce(history.c.error, history.c.outcome)
+        connection.execute(
+            history.update().where(found).values(outcome=State.DELIVERED.value, error=told.concat(words))
+        )
+
+    def _send_again(self, connection: Connection, rows: Sequence[Any], now: datetime) -> None:
+        """Move them back to the outbox, due now, with their ids and their attempts."""
+        history, outbox, attempt = self._tables.history, self._tables.notification, self._tables.attempt
         found = history.c.id.in_([row.id for row in rows])
         decided = and_(found, history.c.took.is_not(None))
         same = and_(attempt.c.notification_id == history.c.id, attempt.c.number == history.c.attempts)
@@ -126,7 +163,6 @@ class History:
             heavier = outbox.update().where(outbox.c.id == bindparam("heavy")).values(weight=bindparam("items"))
             connection.execute(heavier, weights)
         connection.execute(history.delete().where(found))
-        return [row.id for row in rows]
 
     async def stats(self, *, bot: str | None = None) -> Stats:
         """See `ports.HistoryStore.stats`. One statement, and so one moment; it counts in indexes."""
@@ -176,10 +212,12 @@ class History:
         return await self._database.run(self._clock.now)
 
     def _waiting(self, connection: Connection, row: Row[Any], attempts: Sequence[Attempt]) -> NotificationRecord:
-        later = row.due_at > self._clock.now(connection)
+        now = self._clock.now(connection)
+        later = row.due_at > now
         leased = row.lease_token is not None and later
         state = State.LEASED if leased else State.SCHEDULED if later else State.DUE
-        return _record(row, state, attempts, due_at=row.due_at)
+        held = what_holds(connection, self._tables, row, attempts, now)
+        return _record(row, state, attempts, due_at=row.due_at, waits_for=held)
 
     def _attempts(self, connection: Connection, ids: Sequence[int]) -> Mapping[int, list[Attempt]]:
         """The rows of `attempt`, each notification's by number."""
@@ -233,6 +271,7 @@ def _record(
     settled_at: datetime | None = None,
     error_code: int | None = None,
     error: str | None = None,
+    waits_for: tuple[Waiting, ...] = (),
 ) -> NotificationRecord:
     return NotificationRecord(
         id=row.id,
@@ -254,6 +293,7 @@ def _record(
         attempts=attempts,
         error_code=error_code,
         error=error,
+        waits_for=waits_for,
     )
 
 

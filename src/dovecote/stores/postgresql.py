@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dovecote.errors import MissingExtra, NotMigrated, StoreUnavailable
 from dovecote.stores.postgresql_cycle import CYCLE, CYCLE_ALONE
-from dovecote.stores.rows import ResultRow, bot_effects, read_cycle, result_row
+from dovecote.stores.rows import Move, ResultRow, Strike, bot_effects, moves, read_cycle, result_row, strikes
 
 try:
     import asyncpg
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
     from dovecote.model import ClaimedNotification, Cycle, Settlement
+
+logger = logging.getLogger(__name__)
 
 CHANNEL = "dovecote"
 # Slots are reserved at most so far ahead, so that an urgent notification waits behind no more than that.
@@ -58,6 +61,18 @@ WISH = """
 INSERT INTO dovecote.idle_worker (id, until) VALUES ($1, dovecote.clock() + make_interval(secs => $2))
 ON CONFLICT (id) DO UPDATE SET until = excluded.until
 """
+# Leased ones are left alone: whoever holds them hears the same of Telegram.
+MOVE = """
+UPDATE dovecote.notification n SET chat = $3
+WHERE n.id IN (
+    SELECT q.id FROM dovecote.notification q
+    WHERE q.bot_id = $1 AND q.chat = $2 AND q.lease_token IS NULL
+    ORDER BY q.id LIMIT $4
+)
+  AND n.chat = $2 AND n.lease_token IS NULL
+RETURNING n.id
+"""
+MOVED_AT_ONCE = 500
 WITHDRAW = "DELETE FROM dovecote.idle_worker WHERE id = $1"
 
 
@@ -101,9 +116,12 @@ class PostgreSQLOutbox:
             token,
             alone,
             HORIZON_SECONDS,
+            *_strike_columns(settlements),
         ]
         async with self._lock:
             cycle = read_cycle(await self._fetch(CYCLE_ALONE if alone else CYCLE, arguments), token)
+            for move in moves(settlements, cycle.lost):
+                await self._move(move)
         self._full_claims = self._full_claims + 1 if claim and len(cycle.claimed) == claim else 0
         if self._full_claims == BUSY_CLAIMS:
             await self._withdraw_wish()
@@ -128,6 +146,17 @@ class PostgreSQLOutbox:
     async def _connected(self) -> asyncpg.Connection[asyncpg.Record]:
         session, statements = (SESSION, PREPARED) if self._listen else (POOLED_SESSION, UNPREPARED)
         return await asyncpg.connect(self._dsn, server_settings=session, command_timeout=60, **statements)
+
+    async def _move(self, move: Move) -> None:
+        """Move what waits for a group to the supergroup that it has become, in bounded batches.
+
+        What is left behind by an outage meets the same answer of Telegram's, and moves then.
+        """
+        try:
+            while await self._fetch(MOVE, [*move, MOVED_AT_ONCE]):
+                continue
+        except StoreUnavailable:
+            logger.warning("what waits for a group that became a supergroup could not be moved yet", exc_info=True)
 
     async def wait(self, timeout: timedelta) -> None:
         """See `ports.OutboxStore.wait`. Returns at once after a new wish, so that the caller looks once more."""
@@ -206,6 +235,11 @@ def _array_literal(ids: tuple[int, ...] | None) -> str | None:
 def _bot_columns(settlements: Sequence[Settlement]) -> list[Sequence[Any]]:
     halts, stops = bot_effects(settlements)
     return [list(halts), list(halts.values()), list(stops), list(stops.values())]
+
+
+def _strike_columns(settlements: Sequence[Settlement]) -> list[Sequence[Any]]:
+    rows = strikes(settlements)
+    return list(zip(*rows, strict=True)) if rows else [()] * len(Strike._fields)
 
 
 def _translated(error: Exception) -> Exception:

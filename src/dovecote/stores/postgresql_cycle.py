@@ -23,64 +23,28 @@ it waited for them, all would wait for ever.
 
 from __future__ import annotations
 
-# $1..$9   settlements: ids, lease tokens, attempt numbers, outcomes, seconds until the retry (null: leaves the outbox),
-#          seconds taken, error codes, errors, message ids (as array literals)
-# $10..$13 bots to halt with seconds, bots to stop with reasons
-# $14, $15 leases to renew: ids, tokens
-# $16..$20 how many to claim, lease in seconds, the new lease token, alone, horizon in seconds
-SETTLE = """
-WITH clock AS MATERIALIZED (
-    SELECT dovecote.clock() AS now
-),
-result AS MATERIALIZED (
-    SELECT *, retry_in IS NULL AND outcome <> 'released' AS leaves
-    FROM unnest(
-        $1::bigint[], $2::bigint[], $3::int[], $4::text[], $5::float8[], $6::float8[], $7::int[], $8::text[],
-        $9::text[]
-    ) AS r (id, lease_token, attempt, outcome, retry_in, took, error_code, error, message_ids)
-),
-settled AS (
-    DELETE FROM dovecote.notification n USING result r
-    WHERE n.id = ANY ($1::bigint[]) AND n.id = r.id AND n.lease_token = r.lease_token AND r.leaves
-    RETURNING n.*, r.outcome, r.took, r.error_code, r.error, r.message_ids
-),
-kept AS (
-    UPDATE dovecote.notification n
-    SET lease_token = NULL,
-        due_at = clock.now + make_interval(secs => r.retry_in),
-        attempts = n.attempts - (r.outcome = 'released')::int,
-        failures = n.failures + (r.outcome IN ('failed', 'unknown'))::int
-    FROM result r, clock
-    WHERE n.id = ANY ($1::bigint[]) AND n.id = r.id AND n.lease_token = r.lease_token AND NOT r.leaves
-    RETURNING n.id, r.lease_token
-),
-lost AS MATERIALIZED (
-    SELECT r.* FROM result r
-    WHERE (r.id, r.lease_token) NOT IN (
-        SELECT id, lease_token FROM settled UNION ALL SELECT id, lease_token FROM kept
-    )
-),
-renewed AS (
-    UPDATE dovecote.notification n
-    SET due_at = clock.now + make_interval(secs => $17)
-    FROM unnest($14::bigint[], $15::bigint[]) AS r (id, lease_token), clock
-    WHERE n.id = ANY ($14::bigint[]) AND n.id = r.id AND n.lease_token = r.lease_token
-),
-"""
+from dovecote.stores.postgresql_settle import SETTLE
+
+# $1..$10  settlements: ids, lease tokens, attempt numbers, outcomes, seconds until the retry (null: leaves the outbox),
+#          seconds taken, error codes, errors, message ids (as array literals), new chats of migrated groups
+# $11..$14 bots to halt with seconds, bots to stop with reasons
+# $15, $16 leases to renew: ids, tokens
+# $17..$21 how many to claim, lease in seconds, the new lease token, alone, horizon in seconds
+# $22..$25 refused recipients: bots, chats (or chat/topic), reasons, strikes
 
 GRANT = """
 halted AS MATERIALIZED (
-    SELECT b.id FROM dovecote.bot b WHERE b.id = ANY ($10::int[] || $12::int[]) ORDER BY b.id FOR UPDATE
+    SELECT b.id FROM dovecote.bot b WHERE b.id = ANY ($11::int[] || $13::int[]) ORDER BY b.id FOR UPDATE
 ),
 eligible AS MATERIALIZED (
     SELECT b.id, b.version
     FROM dovecote.bot b, clock
-    WHERE $16 > 0
+    WHERE $17 > 0
       AND (SELECT count(*) FROM halted) >= 0 -- locks those first
-      AND b.id <> ALL ($10::int[] || $12::int[])
+      AND b.id <> ALL ($11::int[] || $13::int[])
       AND b.stopped_reason IS NULL
       AND (b.halted_until IS NULL OR b.halted_until <= clock.now)
-      AND (b.pace IS NULL OR b.next_slot_at < clock.now + make_interval(secs => $20))
+      AND (b.pace IS NULL OR b.next_slot_at < clock.now + make_interval(secs => $21))
       AND (
           EXISTS (SELECT FROM dovecote.notification n
                   WHERE n.bot_id = b.id AND n.priority = 0 AND n.due_at > '-infinity' AND n.due_at <= clock.now)
@@ -89,13 +53,13 @@ eligible AS MATERIALIZED (
           OR EXISTS (SELECT FROM dovecote.notification n
                      WHERE n.bot_id = b.id AND n.priority = 2 AND n.due_at > '-infinity' AND n.due_at <= clock.now)
       )
-      AND (NOT $19 OR EXISTS (
+      AND (NOT $20 OR EXISTS (
           SELECT FROM dovecote.notification n
           WHERE n.bot_id = b.id AND n.due_at <= clock.now
             AND n.lost_leases >= 1 AND n.lost_leases + (n.lease_token IS NOT NULL)::int >= 2
       ))
     ORDER BY b.next_slot_at, b.id
-    LIMIT least($16, 50)
+    LIMIT least($17, 50)
 ),
 held AS MATERIALIZED (
     SELECT b.* FROM dovecote.bot b
@@ -104,16 +68,17 @@ held AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ),
 granted AS MATERIALIZED (
-    SELECT h.id, h.name, h.pace, h.slots_given,
+    SELECT h.id, h.name, h.slots_given, paced.pace,
         h.private_count, h.private_window, h.group_count, h.group_window,
         greatest(h.next_slot_at, clock.now) AS first_slot_at,
         least(
-            greatest(1, $16 / count(*) OVER ()),
-            CASE WHEN h.pace IS NOT NULL THEN greatest(1, floor(h.pace * extract(
-                epoch FROM clock.now + make_interval(secs => $20) - greatest(h.next_slot_at, clock.now)
+            greatest(1, $17 / count(*) OVER ()),
+            CASE WHEN paced.pace IS NOT NULL THEN greatest(1, floor(paced.pace * extract(
+                epoch FROM clock.now + make_interval(secs => $21) - greatest(h.next_slot_at, clock.now)
             ))) END
         )::int AS slots
-    FROM held h JOIN eligible e USING (id, version), clock
+    FROM held h JOIN eligible e USING (id, version), clock,
+        LATERAL (SELECT dovecote.kept_pace(h.pace, h.pace_held, h.pace_held_at, clock.now) AS pace) AS paced
     WHERE h.stopped_reason IS NULL AND (h.halted_until IS NULL OR h.halted_until <= clock.now)
 ),
 """
@@ -125,21 +90,28 @@ met AS MATERIALIZED (
         CASE WHEN left(n.chat, 1) IN ('-', '@') THEN g.group_window ELSE g.private_window END AS chat_window,
         CASE
             WHEN n.lost THEN
-                CASE WHEN n.at_most_once OR n.expires_at <= clock.now THEN 'unknown'
+                CASE WHEN n.at_most_once OR n.expires_at <= clock.now OR n.suppressed THEN 'unknown'
                      WHEN n.lost_leases >= 3 THEN 'poison' END
             WHEN n.expires_at <= clock.now THEN 'expired'
+            WHEN n.suppressed THEN 'suppressed'
         END AS ending
     FROM clock CROSS JOIN granted g CROSS JOIN (VALUES (0), (1), (2)) AS p (priority)
     CROSS JOIN LATERAL (
         SELECT n.id, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.expires_at, n.at_most_once, n.weight,
             n.attempts, n.lease_token, n.lease_token IS NOT NULL AS lost,
-            n.lost_leases + (n.lease_token IS NOT NULL)::int AS lost_leases
+            n.lost_leases + (n.lease_token IS NOT NULL)::int AS lost_leases,
+            EXISTS (SELECT FROM dovecote.recipient x
+                    WHERE x.bot_id = n.bot_id AND x.chat = n.chat AND x.disabled_at IS NOT NULL)
+            OR left(n.chat, 1) IN ('-', '@') AND EXISTS (
+                SELECT FROM dovecote.recipient x
+                WHERE x.bot_id = n.bot_id AND x.chat = n.chat || '/' || (n.params ->> 'message_thread_id')
+                  AND x.disabled_at IS NOT NULL) AS suppressed
         FROM dovecote.notification n
         WHERE n.bot_id = g.id AND n.priority = p.priority
-          AND ($19 OR n.due_at > '-infinity') AND n.due_at <= (SELECT now FROM clock)
-          AND (n.lost_leases + (n.lease_token IS NOT NULL)::int >= 2) = $19
-          AND (NOT $19 OR n.lost_leases >= 1)
-          AND (n.lease_token IS NULL OR n.id <> ALL ($1::bigint[] || $14::bigint[]))
+          AND ($20 OR n.due_at > '-infinity') AND n.due_at <= (SELECT now FROM clock)
+          AND (n.lost_leases + (n.lease_token IS NOT NULL)::int >= 2) = $20
+          AND (NOT $20 OR n.lost_leases >= 1)
+          AND (n.lease_token IS NULL OR n.id <> ALL ($1::bigint[] || $15::bigint[]))
         ORDER BY n.due_at
         LIMIT greatest(g.slots, 64)
     ) n
@@ -216,7 +188,7 @@ taken AS MATERIALIZED (
 ),
 leased AS (
     UPDATE dovecote.notification n
-    SET lease_token = $18, due_at = clock.now + make_interval(secs => $17), attempts = n.attempts + 1,
+    SET lease_token = $19, due_at = clock.now + make_interval(secs => $18), attempts = n.attempts + 1,
         lost_leases = t.lost_leases
     FROM taken t, clock
     WHERE n.id = t.id AND n.due_at = t.due_at AND n.lease_token IS NOT DISTINCT FROM t.lease_token
@@ -233,7 +205,7 @@ postponement AS MATERIALIZED (
         SELECT v.*,
             first_value(v.paced_until) OVER of_chat AS head_paced_until,
             -- Wait as long again as the one in flight has been there already, so that a slow one is asked about seldom.
-            coalesce(least(1, greatest(0.02, $17 - extract(
+            coalesce(least(1, greatest(0.02, $18 - extract(
                 epoch FROM first_value(v.mate_lease_ends_at) OVER of_chat - clock.now
             ))), 0) AS patience,
             first_value(v.own_tail_due_at) OVER of_class AS tail_due_at
@@ -286,6 +258,10 @@ recorded AS (
         clock.now, NULL, NULL,
         CASE ending
             WHEN 'expired' THEN 'it expired before it could be sent'
+            WHEN 'suppressed' THEN 'the recipient is disabled: ' || coalesce((
+                SELECT x.disabled_reason FROM dovecote.recipient x
+                WHERE x.bot_id = ended.bot_id AND x.chat = ended.chat AND x.disabled_at IS NOT NULL
+            ), 'topic_closed')
             WHEN 'unknown' THEN 'its worker was lost while it was being sent'
             ELSE leases_lost || ' workers were lost while sending it'
         END,
@@ -305,7 +281,7 @@ attempted AS (
     FROM (
         SELECT id, attempts - 1 AS number FROM leased WHERE lost
         UNION ALL
-        SELECT id, attempts FROM ended WHERE ending <> 'expired'
+        SELECT id, attempts FROM ended WHERE ending NOT IN ('expired', 'suppressed')
     ) l, clock
     ON CONFLICT (notification_id, number) DO UPDATE
     SET outcome = excluded.outcome, ended_at = excluded.ended_at, took = excluded.took,
@@ -316,12 +292,17 @@ advanced AS (
     SET version = b.version + c.claims,
         slots_given = b.slots_given + c.used,
         next_slot_at = CASE WHEN c.claims = 0 THEN b.next_slot_at
-            ELSE c.first_slot_at + make_interval(secs => coalesce(c.used / b.pace, 0)) END,
+            ELSE c.first_slot_at + make_interval(secs => coalesce(c.used / c.pace, 0)) END,
+        -- What is on its way when a wait begins is refused as well: only the first refusal says something of the pace.
+        pace_held = CASE WHEN c.halt IS NULL OR b.halted_until > clock.now THEN b.pace_held
+            ELSE 0.93 * dovecote.kept_pace(b.pace, b.pace_held, b.pace_held_at, clock.now) END,
+        pace_held_at = CASE WHEN c.halt IS NULL OR b.halted_until > clock.now THEN b.pace_held_at
+            ELSE clock.now + make_interval(secs => c.halt) END,
         halted_until = CASE WHEN c.halt IS NULL THEN b.halted_until
             ELSE greatest(b.halted_until, clock.now + make_interval(secs => c.halt)) END,
         stopped_reason = coalesce(c.stop, b.stopped_reason)
     FROM (
-        SELECT g.id, 1 AS claims, g.first_slot_at, coalesce(t.used, 0) AS used,
+        SELECT g.id, g.pace, 1 AS claims, g.first_slot_at, coalesce(t.used, 0) AS used,
             m.count >= g.slots OR m.free > t.count AS left_over, NULL::float8 AS halt, NULL::text AS stop
         FROM granted g
         LEFT JOIN (SELECT bot_id, count(*), sum(weight) AS used FROM taken GROUP BY bot_id) t ON t.bot_id = g.id
@@ -329,9 +310,9 @@ advanced AS (
             SELECT bot_id, count(*), count(*) FILTER (WHERE NOT blocked) AS free FROM verdict GROUP BY bot_id
         ) m ON m.bot_id = g.id
         UNION ALL
-        SELECT h.id, 0, NULL, 0, false,
-            (SELECT max(seconds) FROM unnest($10::int[], $11::float8[]) AS x (id, seconds) WHERE x.id = h.id),
-            (SELECT max(reason) FROM unnest($12::int[], $13::text[]) AS x (id, reason) WHERE x.id = h.id)
+        SELECT h.id, NULL, 0, NULL, 0, false,
+            (SELECT max(seconds) FROM unnest($11::int[], $12::float8[]) AS x (id, seconds) WHERE x.id = h.id),
+            (SELECT max(reason) FROM unnest($13::int[], $14::text[]) AS x (id, reason) WHERE x.id = h.id)
         FROM halted h
     ) c, clock
     WHERE b.id = c.id
@@ -347,20 +328,20 @@ SELECT NULL::bigint AS id, NULL::int AS bot_id, NULL::text AS bot, NULL::text AS
         'ended', (SELECT coalesce(json_object_agg(ending, count), '{}')
                   FROM (SELECT ending, count(*) FROM ended GROUP BY ending) e),
         'postponed', (SELECT count(*) FROM postponed),
-        'suspects', NOT $19 AND EXISTS (
+        'suspects', NOT $20 AND EXISTS (
             SELECT FROM dovecote.notification n JOIN dovecote.bot b ON b.id = n.bot_id, clock
             WHERE n.lost_leases >= 1 AND n.lost_leases + (n.lease_token IS NOT NULL)::int >= 2
-              AND n.due_at <= clock.now AND n.id <> ALL ($1::bigint[] || $14::bigint[])
+              AND n.due_at <= clock.now AND n.id <> ALL ($1::bigint[] || $15::bigint[])
               AND b.stopped_reason IS NULL AND (b.halted_until IS NULL OR b.halted_until <= clock.now)
         ),
         'next_due_in', CASE
-            WHEN $16 = 0 THEN NULL
+            WHEN $17 = 0 THEN NULL
             WHEN EXISTS (SELECT FROM eligible e WHERE e.id NOT IN (SELECT id FROM granted)) THEN 0.01
             WHEN EXISTS (SELECT FROM taken) THEN (
                 SELECT CASE
                     WHEN count(*) = 50 OR bool_or(a.pace IS NULL AND a.left_over) THEN 0
                     ELSE coalesce(
-                        min(extract(epoch FROM a.next_slot_at - clock.now) - $20 / 2) FILTER (WHERE a.left_over),
+                        min(extract(epoch FROM a.next_slot_at - clock.now) - $21 / 2) FILTER (WHERE a.left_over),
                         0.05)
                 END
                 FROM advanced a, clock
@@ -371,7 +352,7 @@ SELECT NULL::bigint AS id, NULL::int AS bot_id, NULL::text AS bot, NULL::text AS
                 (
                     SELECT extract(epoch FROM min(greatest(
                         d.due_at, b.halted_until, CASE WHEN b.pace IS NOT NULL
-                        THEN b.next_slot_at - make_interval(secs => $20 / 2) END)) - max(clock.now))
+                        THEN b.next_slot_at - make_interval(secs => $21 / 2) END)) - max(clock.now))
                     FROM clock CROSS JOIN dovecote.bot b CROSS JOIN (VALUES (0), (1), (2)) AS p (priority)
                     CROSS JOIN LATERAL (
                         SELECT n.due_at FROM dovecote.notification n
@@ -390,5 +371,5 @@ SELECT id, bot_id, bot, chat, method, params::text, at_most_once, attempts, fail
 FROM leased
 """
 
-CYCLE = SETTLE + (GRANT + MEET).replace("$19", "false") + TAKE + RECORD + ANSWER
-CYCLE_ALONE = SETTLE + (GRANT + MEET).replace("$19", "true") + TAKE + RECORD + ANSWER
+CYCLE = SETTLE + (GRANT + MEET).replace("$20", "false") + TAKE + RECORD + ANSWER
+CYCLE_ALONE = SETTLE + (GRANT + MEET).replace("$20", "true") + TAKE + RECORD + ANSWER

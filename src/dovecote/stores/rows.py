@@ -13,6 +13,8 @@ from dovecote.model import (
     Delivered,
     DeliveryPolicy,
     Failed,
+    Migrated,
+    Refusal,
     Released,
     Scope,
     Snoozed,
@@ -20,7 +22,7 @@ from dovecote.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from dovecote.model import Settlement
 
@@ -37,6 +39,7 @@ class ResultRow(NamedTuple):
     error_code: int | None
     error: str | None
     message_ids: tuple[int, ...] | None
+    new_chat: str | None
 
 
 def result_row(settlement: Settlement) -> ResultRow:
@@ -46,6 +49,7 @@ def result_row(settlement: Settlement) -> ResultRow:
     code: int | None = None
     error: str | None = None
     message_ids: tuple[int, ...] | None = None
+    new_chat: str | None = None
     match settlement.outcome:
         case Delivered(message_ids):
             name, retry_in = "delivered", None
@@ -57,11 +61,15 @@ def result_row(settlement: Settlement) -> ResultRow:
             name = "unknown"
         case Dead(error, code):
             name, retry_in = "dead", None
+        case Migrated(new_chat, error):
+            name, retry_in, code = "migrated", 0.0, 400
         case BotStopped(error, code):
             name, retry_in = "stopped", 0.0
         case Released():
             name, retry_in = "released", 0.0
-    return ResultRow(claimed.id, claimed.lease_token, claimed.attempt, name, retry_in, took, code, error, message_ids)
+    return ResultRow(
+        claimed.id, claimed.lease_token, claimed.attempt, name, retry_in, took, code, error, message_ids, new_chat
+    )
 
 
 class BotEffects(NamedTuple):
@@ -72,18 +80,86 @@ class BotEffects(NamedTuple):
 
 
 def bot_effects(settlements: Sequence[Settlement]) -> BotEffects:
-    """Find the longest halt and the first reason to stop of each bot."""
+    """Find the longest halt and the first reason to stop of each bot.
+
+    When two chats of a bot are told to wait at a time, it is the bot that Telegram means.
+    """
     effects = BotEffects({}, {})
+    waiting_chats: dict[int, set[str | None]] = {}
     for settlement in settlements:
         bot_id = settlement.claimed.bot_id
         match settlement.outcome:
-            case Snoozed(retry_after, Scope.BOT, _):
-                effects.halts[bot_id] = max(effects.halts.get(bot_id, 0.0), retry_after.total_seconds())
+            case Snoozed(retry_after, scope, _):
+                chats = waiting_chats.setdefault(bot_id, set())
+                chats.add(settlement.claimed.chat)
+                if scope is Scope.BOT or len(chats) > 1:
+                    effects.halts[bot_id] = max(effects.halts.get(bot_id, 0.0), retry_after.total_seconds())
             case BotStopped(error, _):
                 effects.stops.setdefault(bot_id, error)
             case _:
                 continue
     return effects
+
+
+# So many refusals in a row disable a recipient; all but one kind counts as all of them at once.
+DISABLING_STRIKES = 3
+
+
+class Strike(NamedTuple):
+    """A refusal of a recipient: a chat, or a topic of one as chat/thread."""
+
+    bot_id: int
+    chat: str
+    reason: str
+    strikes: int
+
+
+def strikes(settlements: Sequence[Settlement]) -> list[Strike]:
+    """Find the refusals of recipients, the gravest of each, sorted so that two batches never wait for each other."""
+    found: dict[tuple[int, str], Strike] = {}
+    for settlement in settlements:
+        claimed, outcome = settlement.claimed, settlement.outcome
+        if not isinstance(outcome, Dead) or outcome.refusal is None or claimed.chat is None:
+            continue
+        chat = claimed.chat
+        if outcome.refusal is Refusal.TOPIC_CLOSED:
+            thread = json.loads(claimed.params).get("message_thread_id")
+            if thread is None:
+                continue
+            chat = f"{chat}/{thread}"
+        before = found.get((claimed.bot_id, chat))
+        count = 1 if outcome.refusal is Refusal.NOT_FOUND else DISABLING_STRIKES
+        reason = outcome.refusal.value
+        if before is not None:
+            reason = before.reason if before.strikes > count else reason
+            count = min(DISABLING_STRIKES, before.strikes + count)
+        found[claimed.bot_id, chat] = Strike(claimed.bot_id, chat, reason, count)
+    return sorted(found.values())
+
+
+class Move(NamedTuple):
+    """A group that has become a supergroup: what waits for the old chat moves to the new one."""
+
+    bot_id: int
+    old: str
+    new: str
+
+
+def moves(settlements: Sequence[Settlement], lost: Collection[int]) -> list[Move]:
+    """Find the groups that have become supergroups.
+
+    The settlements whose ids are `lost` move nothing: what is in another's hands by now would be overtaken.
+    """
+    return sorted(
+        {
+            Move(s.claimed.bot_id, s.claimed.chat, s.outcome.chat)
+            for s in settlements
+            if isinstance(s.outcome, Migrated)
+            and s.claimed.id not in lost
+            and s.claimed.chat is not None
+            and s.claimed.chat != s.outcome.chat
+        }
+    )
 
 
 def read_cycle(rows: Iterable[Sequence[Any]], token: int) -> Cycle:

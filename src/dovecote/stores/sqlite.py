@@ -7,6 +7,7 @@ it polls on their connection. Whoever has committed an enqueue in the worker's p
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 import sqlite3
@@ -23,7 +24,8 @@ from dovecote.errors import InvalidConfiguration, NotMigrated, StoreUnavailable
 from dovecote.stores import sqlite_cycle as statements
 from dovecote.stores.clock import real_microseconds
 from dovecote.stores.database import prepare_sqlite
-from dovecote.stores.sqlite_transaction import Transaction
+from dovecote.stores.rows import Move, moves
+from dovecote.stores.sqlite_transaction import MOVED_AT_ONCE, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from dovecote.model import ClaimedNotification, Cycle, Settlement
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 # UPDATE ... FROM came with 3.33, RETURNING with 3.35.
 OLDEST_VERSION = (3, 35)
@@ -118,6 +122,7 @@ class SQLiteOutbox:
             transaction = Transaction(self._execute, self._clock(), lease)
             transaction.halt_bots(settlements)
             lost = transaction.settle(settlements)
+            transaction.move(settlements, lost)
             transaction.renew(renew)
             cycle = transaction.claim(claim, alone=alone, lost=lost)
             self._execute(statements.COMMIT)
@@ -125,9 +130,23 @@ class SQLiteOutbox:
             return cycle
 
         cycle = await self._in_thread(run)
+        for move in moves(settlements, cycle.lost):
+            await self._move(move)
         if settlements or cycle.claimed:
             self._active_at = asyncio.get_running_loop().time()
         return cycle
+
+    async def _move(self, move: Move) -> None:
+        """Move what waits for a group to the supergroup that it has become, in bounded batches.
+
+        What is left behind by an outage meets the same answer of Telegram's, and moves then.
+        """
+        values = {"bot": move.bot_id, "old": move.old, "new": move.new, "limit": MOVED_AT_ONCE}
+        try:
+            while await self._in_thread(lambda: self._execute(statements.MOVE, **values)):
+                continue
+        except StoreUnavailable:
+            logger.warning("what waits for a group that became a supergroup could not be moved yet", exc_info=True)
 
     async def wait(self, timeout: timedelta) -> None:
         """See `ports.OutboxStore.wait`. What wakes it once does not wake it again."""

@@ -56,16 +56,18 @@ FROM json_each(:rows) r CROSS JOIN dovecote_notification n ON n.id = json_extrac
 # :ids
 OUT_OF_OUTBOX = "DELETE FROM dovecote_notification WHERE id IN (SELECT value FROM json_each(:ids))"
 
-# :rows [id, retry in, attempts to add, failures to add], :now
+# :rows [id, retry in, attempts to add, failures to add, new chat (or null)], :now
 KEEP = """
 UPDATE dovecote_notification
 SET lease_token = NULL,
     due_at = :now + r.retry_in,
     attempts = attempts + r.attempts_added,
-    failures = failures + r.failures_added
+    failures = failures + r.failures_added,
+    chat = coalesce(r.new_chat, chat)
 FROM (
     SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS retry_in,
-        json_extract(value, '$[2]') AS attempts_added, json_extract(value, '$[3]') AS failures_added
+        json_extract(value, '$[2]') AS attempts_added, json_extract(value, '$[3]') AS failures_added,
+        json_extract(value, '$[4]') AS new_chat
     FROM json_each(:rows)
 ) r
 WHERE dovecote_notification.id = r.id
@@ -85,7 +87,13 @@ WHERE dovecote_notification.id = r.id AND dovecote_notification.lease_token = r.
 HALT = """
 UPDATE dovecote_bot
 SET halted_until = CASE WHEN r.halt IS NULL THEN halted_until ELSE max(coalesce(halted_until, 0), :now + r.halt) END,
-    stopped_reason = coalesce(r.stop, stopped_reason)
+    stopped_reason = coalesce(r.stop, stopped_reason),
+    -- What is on its way when a wait begins is refused as well: only the first refusal says something of the pace.
+    pace_held = CASE WHEN r.halt IS NULL OR coalesce(halted_until, 0) > :now THEN pace_held
+        ELSE 0.93 * CASE WHEN pace_held IS NULL THEN pace
+            ELSE min(pace, pace_held + pace * 0.001 * max(0, :now - pace_held_at) / 1000000) END END,
+    pace_held_at = CASE WHEN r.halt IS NULL OR coalesce(halted_until, 0) > :now THEN pace_held_at
+        ELSE :now + r.halt END
 FROM (
     SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS halt, json_extract(value, '$[2]') AS stop
     FROM json_each(:rows)
@@ -93,10 +101,53 @@ FROM (
 WHERE dovecote_bot.id = r.id
 """
 
+# :rows [bot, chat (or chat/topic), reason, strikes], :now
+STRIKE = """
+INSERT INTO dovecote_recipient (bot_id, chat, disabled_at, disabled_reason, strikes)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
+    CASE WHEN json_extract(value, '$[3]') >= 3 THEN :now END,
+    json_extract(value, '$[2]'), json_extract(value, '$[3]')
+FROM json_each(:rows) WHERE true
+ON CONFLICT (bot_id, chat) DO UPDATE
+SET strikes = min(3, strikes + excluded.strikes),
+    disabled_reason = CASE WHEN disabled_at IS NULL THEN excluded.disabled_reason ELSE disabled_reason END,
+    disabled_at = coalesce(disabled_at, CASE WHEN strikes + excluded.strikes >= 3 THEN :now END)
+"""
+
+# :rows [bot, chat]
+FORGIVE = """
+UPDATE dovecote_recipient SET strikes = 0
+FROM (SELECT json_extract(value, '$[0]') AS bot_id, json_extract(value, '$[1]') AS chat FROM json_each(:rows)) r
+WHERE dovecote_recipient.bot_id = r.bot_id AND dovecote_recipient.chat = r.chat
+  AND dovecote_recipient.strikes > 0 AND dovecote_recipient.disabled_at IS NULL
+"""
+# Hardly any recipient has strikes without being disabled, so most cycles forgive nobody.
+HAS_STRIKES = """
+SELECT EXISTS (
+    SELECT 1 FROM dovecote_recipient INDEXED BY dovecote_recipient_struck WHERE strikes > 0 AND disabled_at IS NULL
+)
+"""
+
+# What waits for a group moves to the supergroup that it has become, in bounded batches. Leased ones are left alone:
+# whoever holds them hears the same of Telegram.
+# :bot, :old, :new, :limit
+MOVE = """
+UPDATE dovecote_notification SET chat = :new
+WHERE id IN (
+    SELECT q.id FROM dovecote_notification q INDEXED BY dovecote_notification_chat_order
+    WHERE q.bot_id = :bot AND q.chat = :old AND q.chat IS NOT NULL AND q.lease_token IS NULL
+    LIMIT :limit
+)
+RETURNING id
+"""
+
 # A suspect has lost two workers: the leases lost before, and the one that it is found under now.
 # :now, :horizon, :alone, :bots
 GRANT = """
-SELECT b.id, b.name, b.pace, b.slots_given, b.next_slot_at,
+SELECT b.id, b.name,
+    CASE WHEN b.pace_held IS NULL THEN b.pace
+        ELSE min(b.pace, b.pace_held + b.pace * 0.001 * max(0, :now - b.pace_held_at) / 1000000) END AS pace,
+    b.slots_given, b.next_slot_at,
     b.private_count, b.private_window, b.group_count, b.group_window
 FROM dovecote_bot b
 WHERE b.stopped_reason IS NULL
@@ -123,7 +174,15 @@ LIMIT :bots
 MEET = """
 WITH priorities (priority) AS (VALUES (0), (1), (2))
 SELECT n.id, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.expires_at, n.at_most_once, n.weight, n.attempts,
-    n.lease_token IS NOT NULL AS lost, n.lost_leases + (n.lease_token IS NOT NULL) AS lost_leases
+    n.lease_token IS NOT NULL AS lost, n.lost_leases + (n.lease_token IS NOT NULL) AS lost_leases,
+    coalesce((
+        SELECT x.disabled_reason FROM dovecote_recipient x INDEXED BY dovecote_recipient_disabled
+        WHERE x.bot_id = n.bot_id AND x.chat = n.chat AND x.disabled_at IS NOT NULL
+    ), (
+        SELECT x.disabled_reason FROM dovecote_recipient x INDEXED BY dovecote_recipient_disabled
+        WHERE x.bot_id = n.bot_id AND x.disabled_at IS NOT NULL AND substr(n.chat, 1, 1) IN ('-', '@')
+          AND x.chat = n.chat || '/' || json_extract(n.params, '$.message_thread_id')
+    )) AS refusal
 FROM json_each(:bots) g CROSS JOIN priorities p CROSS JOIN dovecote_notification n
 WHERE n.id IN (
     SELECT q.id FROM dovecote_notification q INDEXED BY dovecote_notification_due
@@ -137,7 +196,15 @@ WHERE n.id IN (
 # :bots, :now, :limit
 MEET_SUSPECTS = """
 SELECT n.id, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.expires_at, n.at_most_once, n.weight, n.attempts,
-    n.lease_token IS NOT NULL AS lost, n.lost_leases + (n.lease_token IS NOT NULL) AS lost_leases
+    n.lease_token IS NOT NULL AS lost, n.lost_leases + (n.lease_token IS NOT NULL) AS lost_leases,
+    coalesce((
+        SELECT x.disabled_reason FROM dovecote_recipient x INDEXED BY dovecote_recipient_disabled
+        WHERE x.bot_id = n.bot_id AND x.chat = n.chat AND x.disabled_at IS NOT NULL
+    ), (
+        SELECT x.disabled_reason FROM dovecote_recipient x INDEXED BY dovecote_recipient_disabled
+        WHERE x.bot_id = n.bot_id AND x.disabled_at IS NOT NULL AND substr(n.chat, 1, 1) IN ('-', '@')
+          AND x.chat = n.chat || '/' || json_extract(n.params, '$.message_thread_id')
+    )) AS refusal
 FROM dovecote_notification n INDEXED BY dovecote_notification_suspect
 WHERE n.lost_leases >= 1 AND n.due_at <= :now AND n.lost_leases + (n.lease_token IS NOT NULL) >= 2
   AND n.bot_id IN (SELECT value FROM json_each(:bots))

@@ -67,6 +67,7 @@ class Met(NamedTuple):
     attempts: int
     lost: int
     lost_leases: int
+    refusal: str | None
 
 
 class Ending(NamedTuple):
@@ -80,12 +81,14 @@ class Ending(NamedTuple):
 def ending(met: Met, now: int) -> Ending | None:
     """Say whether this is its end."""
     expired = met.expires_at is not None and met.expires_at <= now
-    if met.lost and (met.at_most_once or expired):
+    if met.lost and (met.at_most_once or expired or met.refusal):
         return Ending("unknown", "unknown", "its worker was lost while it was being sent")
     if met.lost and met.lost_leases >= POISON_LEASES:
         return Ending("poison", "dead", f"{met.lost_leases} workers were lost while sending it")
     if expired and not met.lost:
         return Ending("expired", "dead", "it expired before it could be sent")
+    if met.refusal and not met.lost:
+        return Ending("suppressed", "dead", f"the recipient is disabled: {met.refusal}")
     return None
 
 

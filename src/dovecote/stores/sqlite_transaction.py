@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from dovecote.model import ClaimedNotification, Cycle, DeliveryPolicy
+from dovecote.model import ClaimedNotification, Cycle, Delivered, DeliveryPolicy
 from dovecote.stores import sqlite_cycle as statements
-from dovecote.stores.rows import bot_effects, result_row
+from dovecote.stores.rows import bot_effects, moves, result_row, strikes
 from dovecote.stores.sqlite_judgement import (
     SECOND,
     GrantedBot,
@@ -36,6 +36,8 @@ HORIZON = SECOND // 2
 # At most so many bots are served by one claim, and at least so many of each priority are looked at.
 MOST_BOTS = 50
 FEWEST_MET = 64
+# So many are moved to another chat in one transaction.
+MOVED_AT_ONCE = 500
 # An instant that is earlier than all others.
 EVER = -(2**63)
 
@@ -83,11 +85,28 @@ class Transaction:
             else:
                 kept.append(result)
         self._to_history([_settled_row(result) for result in leaving])
+        self._judge_recipients(settlements)
         if kept:
             self._execute(statements.KEEP, rows=_json([_kept_row(result) for result in kept]), now=self._now)
         self._attempts += [_attempt_row(result) for result in kept if result.outcome != "released"]
         self._attempts += [_attempt_row(result) for result in lost if result.outcome == "delivered"]
         return [result.id for result in lost]
+
+    def move(self, settlements: Sequence[Settlement], lost: Sequence[int]) -> None:
+        """Begin to move what waits for a group that has become a supergroup, or this claim would meet it at the old."""
+        for move in moves(settlements, lost):
+            self._execute(statements.MOVE, bot=move.bot_id, old=move.old, new=move.new, limit=MOVED_AT_ONCE)
+
+    def _judge_recipients(self, settlements: Sequence[Settlement]) -> None:
+        if self._execute(statements.HAS_STRIKES)[0][0]:
+            delivered = [
+                (settlement.claimed.bot_id, settlement.claimed.chat)
+                for settlement in settlements
+                if isinstance(settlement.outcome, Delivered)
+            ]
+            self._execute(statements.FORGIVE, rows=_json(delivered))
+        if struck := strikes(settlements):
+            self._execute(statements.STRIKE, rows=_json([tuple(strike) for strike in struck]), now=self._now)
 
     def renew(self, claims: Sequence[ClaimedNotification]) -> None:
         """Let leases that are still held end later."""
@@ -228,7 +247,7 @@ def _settled_row(result: ResultRow) -> tuple[Any, ...]:
 def _kept_row(result: ResultRow) -> tuple[Any, ...]:
     attempts_added = -1 if result.outcome == "released" else 0
     failures_added = int(result.outcome in {"failed", "unknown"})
-    return (result.id, _microseconds(result.retry_in or 0.0), attempts_added, failures_added)
+    return (result.id, _microseconds(result.retry_in or 0.0), attempts_added, failures_added, result.new_chat)
 
 
 def _attempt_row(result: ResultRow) -> tuple[Any, ...]:

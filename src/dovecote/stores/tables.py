@@ -118,6 +118,9 @@ def _bot(metadata: MetaData, prefix: str) -> Table:
         Column("version", BigInteger, nullable=False, server_default=text("0")),
         Column("halted_until", Instant()),
         Column("stopped_reason", Text),
+        # What a 429 has taught: the pace that was kept from that instant on, climbing back to `pace` since.
+        Column("pace_held", Double),
+        Column("pace_held_at", Instant()),
         UniqueConstraint("name"),
         CheckConstraint("(token_sealed IS NULL) <> (token_variable IS NULL)", name="one_token"),
         CheckConstraint("pace > 0", name="pace"),
@@ -216,6 +219,30 @@ def _attempt(metadata: MetaData, prefix: str) -> Table:
     )
 
 
+def _recipient(metadata: MetaData, prefix: str) -> Table:
+    table = Table(
+        f"{prefix}recipient",
+        metadata,
+        Column("bot_id", Integer, primary_key=True, autoincrement=False),
+        # A chat, or a topic of one as chat/thread.
+        Column("chat", Chat, primary_key=True),
+        Column("disabled_at", Instant()),
+        Column("disabled_reason", Text),
+        # Refusals in a row that are known to be false at times, so that only the third disables.
+        Column("strikes", SmallInteger, nullable=False, server_default=text("0")),
+    )
+    disabled, struck = text("disabled_at IS NOT NULL"), text("strikes > 0 AND disabled_at IS NULL")
+    for name, condition in (("disabled", disabled), ("struck", struck)):
+        Index(
+            f"{prefix}recipient_{name}",
+            table.c.bot_id,
+            table.c.chat,
+            postgresql_where=condition,
+            sqlite_where=condition,
+        )
+    return table
+
+
 def _notification_key(metadata: MetaData, prefix: str) -> Table:
     # Apart from the outbox, because a key must outlive the row that it was written with.
     table = Table(
@@ -241,6 +268,7 @@ class Tables:
     history: Table
     attempt: Table
     notification_key: Table
+    recipient: Table
     idle_worker: Table
     installation: Table
 
@@ -254,6 +282,7 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         history=_history(metadata, prefix),
         attempt=_attempt(metadata, prefix),
         notification_key=_notification_key(metadata, prefix),
+        recipient=_recipient(metadata, prefix),
         # Workers that have said that they are idle and want to be woken.
         idle_worker=Table(
             f"{prefix}idle_worker",

@@ -1,0 +1,88 @@
+"""What the commands over settled notifications share: a page of them, all ids, changes in bounded transactions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dovecote.cli.lives import error_text
+from dovecote.cli.output import NONE, moment, note, say, say_json, say_table
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from dovecote.model import NotificationRecord
+
+LONGEST_PAGE = 1000
+BATCH = 500
+"""Notifications in one transaction, so that no change holds rows for long."""
+
+ForBot = Annotated[str | None, typer.Option("--bot", metavar="NAME", help="This bot's alone.")]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=LONGEST_PAGE, help="How many at most.")]
+BeforeId = Annotated[
+    int | None, typer.Option("--before", metavar="ID", help="Only older than this one: the last id of the page before.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def say_page(found: Sequence[NotificationRecord], limit: int, *, settled: str, none: str, as_json: bool) -> None:
+    """Print the first `limit` of `found`, which has one more where there is another page.
+
+    `settled` is the heading of the time at which they were settled, `none` the sentence for an empty page.
+    """
+    page = found[:limit]
+    if as_json:
+        say_json(page)
+    elif page:
+        say_table(
+            ["id", "bot", "chat", "method", settled, "error"],
+            [
+                [
+                    str(record.id),
+                    record.bot,
+                    record.chat or NONE,
+                    record.method,
+                    moment(record.settled_at),
+                    error_text(record.error_code, record.error),
+                ]
+                for record in page
+            ],
+        )
+    else:
+        say(none)
+    if len(found) > limit:
+        note(f"There are older ones: --before {page[-1].id}")
+
+
+async def all_ids(page_before: Callable[[int | None, int], Awaitable[Sequence[NotificationRecord]]]) -> list[int]:
+    """All ids of this moment, oldest first. One that comes back later is not among them twice.
+
+    `page_before` answers a page that is older than an id, of as many as asked for.
+    """
+    ids: list[int] = []
+    before: int | None = None
+    while page := await page_before(before, LONGEST_PAGE):
+        ids += [record.id for record in page]
+        before = ids[-1]
+    return ids[::-1]
+
+
+async def in_batches(ids: Sequence[int], change: Callable[[Sequence[int]], Awaitable[Sequence[int]]]) -> list[int]:
+    """Change the oldest first, so that the order within a chat is kept from one transaction to the next."""
+    changed: list[int] = []
+    for start in range(0, len(ids), BATCH):
+        changed += await change(ids[start : start + BATCH])
+        if len(ids) > BATCH:
+            note(f"{min(start + BATCH, len(ids)):,} of {len(ids):,}")
+    return changed
+
+
+def chosen_ids(notifications: Sequence[int] | None, bot: str | None, *, everything: bool, what: str) -> list[int]:
+    """The ids that were named, sorted, or none with --all. Raises BadParameter unless it is one or the other."""
+    if everything == bool(notifications):
+        raise typer.BadParameter(f"name the ids of {what}, or --all.")
+    if bot is not None and not everything:
+        raise typer.BadParameter("it goes with --all only.", param_hint="--bot")
+    return sorted(set(notifications or []))

@@ -1,0 +1,90 @@
+"""`unknown`: what may have been delivered and nobody can tell, and the decision about it."""
+
+from typing import Annotated
+
+import typer
+
+from dovecote.cli.context import Refused, confirm, on_outbox
+from dovecote.cli.output import say, say_json
+from dovecote.cli.pages import AsJson, BeforeId, ForBot, Limit, Yes, all_ids, chosen_ids, in_batches, say_page
+
+unknown_app = typer.Typer(
+    help="Unknown outcomes: it may have been delivered and nobody can tell.", no_args_is_help=True
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    unknown_app.command("list", epilog="Example: dovecote unknown list --bot shop")(list_page)
+    unknown_app.command(
+        "resolve",
+        epilog="Example: dovecote unknown resolve 17 18 --delivered\n\n"
+        "Example: dovecote unknown resolve --all --bot shop --again",
+    )(resolve)
+    app.add_typer(unknown_app, name="unknown")
+
+
+def list_page(
+    context: typer.Context,
+    *,
+    bot: ForBot = None,
+    limit: Limit = 50,
+    before: BeforeId = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what is unknown, the newest first."""
+    # One more than asked for tells whether there is another page.
+    found = on_outbox(context, lambda dovecote: dovecote.unknowns(bot=bot, before_id=before, limit=limit + 1))
+    say_page(found, limit, settled="since", none="No outcome is unknown.", as_json=as_json)
+
+
+def resolve(
+    context: typer.Context,
+    notifications: Annotated[
+        list[int] | None, typer.Argument(metavar="ID", help="The notifications' ids.", show_default=False)
+    ] = None,
+    *,
+    delivered: Annotated[bool, typer.Option("--delivered", help="They have arrived: record that.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Send them again, maybe as a second copy.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All that are unknown, of all bots or of --bot.")] = False,
+    bot: ForBot = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Decide what is unknown: it was delivered, or it is sent again. It says how many and asks."""
+    if delivered == again:
+        raise typer.BadParameter("say what is to become of them: --delivered or --again.")
+    ids = chosen_ids(notifications, bot, everything=everything, what="unknown ones")
+    if everything:
+        ids = on_outbox(
+            context,
+            lambda dovecote: all_ids(lambda before, limit: dovecote.unknowns(bot=bot, before_id=before, limit=limit)),
+        )
+    if ids:
+        confirm(_question(len(ids), bot, everything=everything, delivered=delivered), yes=yes)
+    resolved = (
+        on_outbox(
+            context,
+            lambda dovecote: in_batches(ids, lambda batch: dovecote.resolve_unknown(batch, delivered=delivered)),
+        )
+        if ids
+        else []
+    )
+    # With --all, one that is not unknown any more was resolved by somebody else meanwhile.
+    others = [] if everything else sorted(set(ids) - set(resolved))
+    if as_json:
+        say_json({"delivered" if delivered else "again": resolved, "not_unknown": others})
+    else:
+        verb = "is" if len(resolved) == 1 else "are"
+        became = "recorded as delivered" if delivered else "due again"
+        say(f"{len(resolved):,} notification{'' if len(resolved) == 1 else 's'} {verb} {became}.")
+    if others:
+        raise Refused(f"not unknown: {', '.join(map(str, others))}. `dovecote notification show ID` tells of each.")
+
+
+def _question(count: int, bot: str | None, *, everything: bool, delivered: bool) -> str:
+    which = f' of the bot "{bot}"' if bot else " of all bots" if everything else ""
+    them = f"{count:,} notification{'' if count == 1 else 's'}{which}"
+    if delivered:
+        return f"This records {them} as delivered, on your word. Go on?"
+    return f"This sends {them} again: whoever got the first copy gets a second one. Go on?"
