@@ -149,9 +149,9 @@ async def cycles(worker: asyncpg.Connection[Any], count: int, *, alone: bool = F
         held = await worker.fetch("SELECT id, attempts FROM dovecote.notification WHERE lease_token = $1", token)
         ids, total = [row["id"] for row in held], len(held)
         settlements: list[Any] = [ids, [token] * total, [row["attempts"] for row in held], ["delivered"] * total]
-        settlements += [[None] * total, [0.1] * total, [None] * total, [None] * total, ["{5}"] * total]
+        settlements += [[None] * total, [0.1] * total, [None] * total, [None] * total, ["{5}"] * total, [None] * total]
         token = secrets.randbits(60)
-        arguments = [*settlements, [], [], [], [], [], [], BATCH, 60.0, token, alone, 0.5]
+        arguments = [*settlements, [], [], [], [], [], [], BATCH, 60.0, token, alone, 0.5, [], [], [], []]
         (row,) = await worker.fetch(EXPLAIN + (CYCLE_ALONE if alone else CYCLE), *arguments)
         works.append(Work(json.loads(row[0])[0]["Plan"]))
     return works
