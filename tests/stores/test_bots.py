@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from datetime import timedelta
 
 import pytest
@@ -79,15 +81,15 @@ async def test_exactly_one_kind_of_token_is_taken(outbox: Outbox, sealed: str | 
         await outbox.bots.set_token("shop", token_sealed=sealed, token_variable=variable)
 
 
-@pytest.mark.parametrize("pace", [0.0, -1.0, float("inf"), float("nan")])
+@pytest.mark.parametrize("pace", [0.0, -1.0, 5e-324, 1e-12, 1e308, float("inf"), float("nan")])
 async def test_a_pace_that_cannot_be_is_refused(outbox: Outbox, pace: float) -> None:
-    with pytest.raises(ValueError, match=f"a pace of {pace} cannot be"):
+    with pytest.raises(ValueError, match=re.escape(f"a pace of {pace} cannot be")):
         await outbox.bots.add_bot("desk", token_variable="T", pace=pace)
 
 
-@pytest.mark.parametrize("limit", [(0, 3.0), (3, 0.0), (-1, 3.0)])
+@pytest.mark.parametrize("limit", [(0, 3.0), (3, 0.0), (-1, 3.0), (10_001, 3.0), (3, 1e308), (3, float("nan"))])
 async def test_a_limit_that_cannot_be_is_refused(outbox: Outbox, limit: tuple[int, float]) -> None:
-    with pytest.raises(ValueError, match="both must be above 0"):
+    with pytest.raises(ValueError, match="give 1 to 10000 messages in 0.001 to 86400 s"):
         await outbox.bots.set_limits("shop", pace=None, private_limit=limit, group_limit=None)
 
 
@@ -146,3 +148,14 @@ async def test_a_halt_and_the_slots_given_are_shown(outbox: Outbox) -> None:
     (bot,) = await outbox.bots.bots()
 
     assert (bot.slots_given, bot.halted_until) == (1, at(30))
+
+
+async def test_threads_with_an_event_loop_each_share_one_database(outbox: Outbox) -> None:
+    names: list[str] = []
+
+    def read() -> None:
+        names.extend(bot.name for bot in asyncio.run(outbox.bots.bots()))
+
+    await asyncio.gather(*(asyncio.to_thread(read) for _ in range(8)))
+
+    assert names == ["shop"] * 8

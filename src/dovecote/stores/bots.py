@@ -29,6 +29,14 @@ HORIZON = timedelta(seconds=0.5)
 Limit = tuple[int, float] | None
 
 
+# What Telegram could ever allow, and a slot that is never so far ahead that a date could not hold it.
+SLOWEST_PACE = 0.001
+FASTEST_PACE = 100_000.0
+MOST_IN_A_WINDOW = 10_000
+SHORTEST_WINDOW = 0.001
+LONGEST_WINDOW = 86_400.0
+
+
 class Bots:
     """`ports.BotStore` on either database. `clock` answers microseconds since the epoch; PostgreSQL has its own."""
 
@@ -142,11 +150,17 @@ def _token(name: str, sealed: str | None, variable: str | None) -> dict[str, str
 
 
 def _limits(pace: float | None, private: Limit, group: Limit) -> dict[str, float | None]:
-    if pace is not None and not 0 < pace < float("inf"):
-        raise ValueError(f"a pace of {pace} cannot be: give messages per second above 0, or no pace for no limit.")
+    if pace is not None and not SLOWEST_PACE <= pace <= FASTEST_PACE:
+        raise ValueError(
+            f"a pace of {pace} cannot be: give messages per second from {SLOWEST_PACE} to {FASTEST_PACE:.0f}, or no"
+            " pace for no limit."
+        )
     for limit in filter(None, (private, group)):
-        if limit[0] < 1 or not limit[1] > 0:
-            raise ValueError(f"a limit of {limit[0]} messages in {limit[1]} s cannot be: both must be above 0.")
+        if not (1 <= limit[0] <= MOST_IN_A_WINDOW and SHORTEST_WINDOW <= limit[1] <= LONGEST_WINDOW):
+            raise ValueError(
+                f"a limit of {limit[0]} messages in {limit[1]} s cannot be: give 1 to {MOST_IN_A_WINDOW} messages in"
+                f" {SHORTEST_WINDOW} to {LONGEST_WINDOW:.0f} s."
+            )
     private_count, private_window = private or (None, None)
     group_count, group_window = group or (None, None)
     return {

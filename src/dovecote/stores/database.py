@@ -7,8 +7,11 @@ as SQLAlchemy Core for both dialects. SQLite runs in a thread, so that the loop 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, create_engine, event, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
@@ -19,6 +22,7 @@ from dovecote.errors import InvalidConfiguration, MissingExtra, NotMigrated, Sto
 from dovecote.stores.tables import POSTGRESQL, SQLITE, Tables
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Callable
 
     from alembic.config import Config
@@ -53,22 +57,32 @@ class Database:
         self.url = url
         self.is_postgresql = url.get_backend_name() == "postgresql"
         self.tables: Tables = POSTGRESQL if self.is_postgresql else SQLITE
-        # Of PostgreSQL; SQLite runs in threads instead.
-        self.async_engine: AsyncEngine | None = None
+        # Of PostgreSQL, one for each event loop: an application may enqueue from many threads with a loop in each, and
+        # an engine's first connection waits on a lock of the loop that it was first used in.
+        self._async_engines: WeakKeyDictionary[AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
+        self._engines_lock = threading.Lock()
         self._engine: Engine | None = None
         if self.is_postgresql:
-            try:
-                self.async_engine = create_async_engine(
-                    # No pool: a connection belongs to the event loop that made it, and an application may use several.
-                    url.set(drivername="postgresql+asyncpg"),
-                    poolclass=NullPool,
-                )
-            except ModuleNotFoundError as error:
-                raise MissingExtra("postgres", "An outbox on PostgreSQL") from error
+            if importlib.util.find_spec("asyncpg") is None:
+                raise MissingExtra("postgres", "An outbox on PostgreSQL")
         else:
             self._engine = create_engine(url, poolclass=NullPool)
             event.listen(self._engine, "connect", _prepare_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
+
+    @property
+    def async_engine(self) -> AsyncEngine | None:
+        """The engine for the running event loop; None on SQLite, which runs in threads instead."""
+        if not self.is_postgresql:
+            return None
+        loop = asyncio.get_running_loop()
+        with self._engines_lock:
+            engine = self._async_engines.get(loop)
+            if engine is None:
+                # No pool: there is nothing to give back when the loop ends.
+                engine = create_async_engine(self.url.set(drivername="postgresql+asyncpg"), poolclass=NullPool)
+                self._async_engines[loop] = engine
+            return engine
 
     async def run(self, function: Callable[[Connection], T], *, write: bool = False) -> T:
         """Run `function` in a transaction of its own and commit it; say `write` when it changes anything.
@@ -76,8 +90,9 @@ class Database:
         Raises StoreUnavailable when the database cannot be reached, NotMigrated when tables are missing.
         """
         try:
-            if self.async_engine is not None:
-                async with self.async_engine.begin() as connection:
+            engine = self.async_engine
+            if engine is not None:
+                async with engine.begin() as connection:
                     return await connection.run_sync(function)
             return await asyncio.to_thread(self._run_in_thread, function, write=write)
         except (OperationalError, InterfaceError, ProgrammingError, DBAPIError, OSError, TimeoutError) as error:
@@ -131,8 +146,8 @@ class Database:
 
     async def close(self) -> None:
         """Give back every connection."""
-        if self.async_engine is not None:
-            await self.async_engine.dispose()
+        with self._engines_lock:
+            self._async_engines.clear()
         if self._engine is not None:
             self._engine.dispose()
 
