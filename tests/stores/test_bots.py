@@ -89,7 +89,7 @@ async def test_a_pace_that_cannot_be_is_refused(outbox: Outbox, pace: float) -> 
 
 @pytest.mark.parametrize("limit", [(0, 3.0), (3, 0.0), (-1, 3.0), (10_001, 3.0), (3, 1e308), (3, float("nan"))])
 async def test_a_limit_that_cannot_be_is_refused(outbox: Outbox, limit: tuple[int, float]) -> None:
-    with pytest.raises(ValueError, match="give 1 to 10000 messages in 0.001 to 86400 s"):
+    with pytest.raises(ValueError, match=r"give 1 to 10000 messages in 0\.001 to 86400 s"):
         await outbox.bots.set_limits("shop", pace=None, private_limit=limit, group_limit=None)
 
 
