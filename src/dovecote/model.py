@@ -75,10 +75,12 @@ class ClaimedNotification:
 
 
 class Scope(StrEnum):
-    """Whom a 429 makes wait."""
+    """Who waits."""
 
     BOT = "bot"
     CHAT = "chat"
+    NOTIFICATION = "notification"
+    """No 429 at all: this worker cannot send it just now, and perhaps another can."""
 
 
 class Refusal(StrEnum):

@@ -78,4 +78,4 @@ class Sender:
         if now >= self._told_again_at.get(claimed.bot_id, now):
             self._told_again_at[claimed.bot_id] = now + self._unreadable_pause.total_seconds()
             logger.error("%s", error, extra={"bot": claimed.bot})
-        return Snoozed(self._unreadable_pause, Scope.CHAT, error)
+        return Snoozed(self._unreadable_pause, Scope.NOTIFICATION, error)

@@ -218,6 +218,11 @@ class Worker:
 
     def _recorded(self, settlements: Sequence[Settlement]) -> None:
         self._observer.settled(settlements)
+        stopped = {s.claimed.bot: s.outcome.error for s in settlements if isinstance(s.outcome, BotStopped)}
+        for bot, error in stopped.items():
+            logger.error(
+                "Telegram refuses the bot; it is stopped until it is given a token: %s", error, extra={"bot": bot}
+            )
         # The claim of the same statement has seen them still under their leases.
         due_again_in = min(map(_due_again_in, settlements), default=math.inf)
         self._retry_at = min(self._retry_at, self._now() + due_again_in)

@@ -106,12 +106,13 @@ class TestOutcomes:
     def test_answers_429_are_counted_by_scope(self) -> None:
         metrics = Metrics()
 
-        metrics.settled(
-            [settlement(Snoozed(timedelta(seconds=3), scope)) for scope in (Scope.BOT, Scope.BOT, Scope.CHAT)]
-        )
+        scopes = (Scope.BOT, Scope.BOT, Scope.CHAT, Scope.NOTIFICATION)
+        metrics.settled([settlement(Snoozed(timedelta(seconds=3), scope)) for scope in scopes])
 
         assert value(metrics, "dovecote_rate_limited_total", bot="shop", scope="bot") == 2
         assert value(metrics, "dovecote_rate_limited_total", bot="shop", scope="chat") == 1
+        # A worker that cannot read a token is no answer of Telegram's.
+        assert value(metrics, "dovecote_rate_limited_total", bot="shop", scope="notification") is None
 
     def test_every_outcome_of_the_model_has_a_name(self) -> None:
         assert set(OUTCOMES) == set(Outcome.__args__)

@@ -147,6 +147,16 @@ async def test_one_group_that_is_told_to_wait_is_only_that_group(outbox: Outbox)
     assert (await outbox.waiting(1)).due_at == at(2)
 
 
+async def test_two_that_a_worker_cannot_send_just_now_halt_nobody(outbox: Outbox) -> None:
+    one, two = await groups(outbox)
+
+    await outbox.settle(*(told_to_wait(each, 30, Scope.NOTIFICATION) for each in (one, two)))
+
+    assert await halted_until(outbox) is None
+    assert (await outbox.waiting(1)).due_at == at(30)
+    assert [row.error_code for row in await outbox.rows("attempt")] == [None, None]
+
+
 async def test_two_groups_that_are_told_to_wait_at_a_time_are_the_bot(outbox: Outbox) -> None:
     one, two = await groups(outbox)
 

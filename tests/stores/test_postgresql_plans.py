@@ -24,15 +24,17 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.parametrize("outbox_database", ["postgresql-18", "postgresql-17"], indirect=True)
 
 BATCH = 500
-LARGE = {"notification", "history", "attempt"}
+LARGE = {"notification", "history", "attempt", "recipient"}
 EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
 
-# 20,000 waiting and as many settled. Autovacuum stays away, so that the statistics are those which a test chose.
+# 20,000 waiting and as many settled, and as many disabled recipients, for whom nothing waits. Autovacuum stays away, so
+# that the statistics are those which a test chose.
 QUIET = """
 ALTER TABLE dovecote.notification SET (autovacuum_enabled = off);
 ALTER TABLE dovecote.history SET (autovacuum_enabled = off);
 ALTER TABLE dovecote.attempt SET (autovacuum_enabled = off);
 ALTER TABLE dovecote.bot SET (autovacuum_enabled = off);
+ALTER TABLE dovecote.recipient SET (autovacuum_enabled = off);
 INSERT INTO dovecote.bot (name, token_variable, created_at, next_slot_at, private_count, private_window)
 VALUES ('shop', 'TOKEN', now(), now(), 3, 3.0);
 """
@@ -43,6 +45,8 @@ INSERT INTO dovecote.history (
 SELECT 1000000 + i, 1, (i % 5000)::text, 'sendMessage', '{}', 1, false, now(), now(), 'delivered',
     now() - interval '1 day' + i * interval '1 ms', 0.1
 FROM generate_series(1, 20000) i;
+INSERT INTO dovecote.recipient (bot_id, chat, disabled_at, disabled_reason, strikes)
+SELECT 1, (1000000 + i)::text, now(), 'blocked', 3 FROM generate_series(1, 20000) i;
 """
 WAITING = """
 INSERT INTO dovecote.notification (
@@ -182,7 +186,8 @@ async def test_a_chat_with_many_waiting_reads_at_most_twice_what_an_even_spread_
     fill(outbox_database, "an even spread", statistics)
     even = await cycles(worker, 3)
     with connect(outbox_database) as connection:
-        connection.execute("TRUNCATE dovecote.bot, dovecote.notification, dovecote.history RESTART IDENTITY")
+        tables = "dovecote.bot, dovecote.notification, dovecote.history, dovecote.recipient"
+        connection.execute(f"TRUNCATE {tables} RESTART IDENTITY".encode())
     fill(outbox_database, shape, statistics)
 
     # 20 cycles meet the 10,000, 4 more claim others.

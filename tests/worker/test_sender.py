@@ -78,7 +78,8 @@ class TestTheSender:
     async def test_a_token_that_cannot_be_read_is_told_once_in_a_pause(self, caplog: pytest.LogCaptureFixture) -> None:
         parts = ScriptedWorker()
         parts.tokens.raises = TokenUnreadable('bot "shop": the variable SHOP_TOKEN is not set: set it.')
-        expected = Snoozed(timedelta(seconds=30), Scope.CHAT, 'bot "shop": the variable SHOP_TOKEN is not set: set it.')
+        error = 'bot "shop": the variable SHOP_TOKEN is not set: set it.'
+        expected = Snoozed(timedelta(seconds=30), Scope.NOTIFICATION, error)
         for pause in (0, 0, 29, 2):
             await asyncio.sleep(pause)
             assert await parts.sender.send(claimed(1), LATER) == (expected, 0.0)

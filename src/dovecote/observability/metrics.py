@@ -16,7 +16,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from dovecote.model import BotStopped, Dead, Delivered, Failed, Migrated, Released, Snoozed, Unknown
+from dovecote.model import BotStopped, Dead, Delivered, Failed, Migrated, Released, Scope, Snoozed, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,7 +94,7 @@ class Metrics:
                 row = requests.rows.get(bot) or requests.row(bot)
                 row[bisect_left(_REQUEST_BUCKETS, took)] += 1
                 row[-1] += took
-            if isinstance(outcome, Snoozed):
+            if isinstance(outcome, Snoozed) and outcome.scope is not Scope.NOTIFICATION:
                 whom = (bot, outcome.scope.value)
                 limited[whom] = limited.get(whom, 0) + 1
         for (bot, kind), count in outcomes.items():

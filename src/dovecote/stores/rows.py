@@ -53,8 +53,9 @@ def result_row(settlement: Settlement) -> ResultRow:
     match settlement.outcome:
         case Delivered(message_ids):
             name, retry_in = "delivered", None
-        case Snoozed(retry_after, _, error):
-            name, retry_in, code = "snoozed", retry_after.total_seconds(), 429
+        case Snoozed(retry_after, scope, error):
+            name, retry_in = "snoozed", retry_after.total_seconds()
+            code = None if scope is Scope.NOTIFICATION else 429
         case Failed(error, code):
             name = "failed"
         case Unknown(error, code):
@@ -89,7 +90,7 @@ def bot_effects(settlements: Sequence[Settlement]) -> BotEffects:
     for settlement in settlements:
         bot_id = settlement.claimed.bot_id
         match settlement.outcome:
-            case Snoozed(retry_after, scope, _):
+            case Snoozed(retry_after, Scope.BOT | Scope.CHAT as scope, _):
                 chats = waiting_chats.setdefault(bot_id, set())
                 chats.add(settlement.claimed.chat)
                 if scope is Scope.BOT or len(chats) > 1:
