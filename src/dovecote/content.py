@@ -1,7 +1,7 @@
 """What a notification says: its parameters as JSON, and what Telegram would certainly refuse in them. Pure.
 
 The Bot API is open and grows, so nothing is refused here that a server might take: lengths are lower bounds wherever
-markup makes the exact one uncertain.
+markup makes the exact one uncertain. The one exception is MARKUP_LIMIT, far beyond what a message of 4096 needs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import orjson
 TEXT_LIMIT: Final = 4096
 CAPTION_LIMIT: Final = 1024
 PARAMS_LIMIT: Final = 1024 * 1024
+# Characters of a text together with its markup. Without a bound, a megabyte of signs is work for what shows nothing.
+MARKUP_LIMIT: Final = 16 * TEXT_LIMIT
 ALBUM: Final = range(2, 11)
 DEEPEST: Final = 64
 INTEGERS: Final = range(-(2**63), 2**64)
@@ -41,8 +43,11 @@ CAPTIONED: Final = frozenset(
 
 _TAG = re.compile(r"<[^>]*>")
 _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});?")
-# What certainly shows nothing: addresses of links, languages of code blocks, and the signs themselves.
-_HIDDEN_BY_MARKDOWN = re.compile(r"\]\((?:\\.|[^)\\])*\)|```[^\n`]*\n|[\\*_~|`\[\]()>!]", re.DOTALL)
+# What certainly shows nothing: addresses of links, languages of code blocks, and the signs themselves. Nothing is
+# given back once it is taken (`*+`), and an address that does not end runs to the end of the text, where it is told
+# from one that does by its group: each character is looked at a bounded number of times, whatever the text.
+_HIDDEN_BY_MARKDOWN = re.compile(r"\]\((?:[^)\\]++|\\.)*+(?P<end>\)?)|```[^\n`]*+\n|[\\*_~|`\[\]()>!]", re.DOTALL)
+_HIDDEN_WITHOUT_ADDRESSES = re.compile(r"```[^\n`]*+\n|[\\*_~|`\[\]()>!]")
 
 
 class Fault(Exception):
@@ -184,7 +189,7 @@ def weigh(method: str, params: dict[str, Any], text_field: str) -> int:
         if not isinstance(text, str):
             raise Fault("text", f"{shown(text)} is no text, and {method} is nothing without it: give text=...")
         _check_length(text, params.get("parse_mode"), text_field, TEXT_LIMIT)
-        if not _rendered(text, params.get("parse_mode")).strip():
+        if not rendered(text, params.get("parse_mode")).strip():
             raise Fault(
                 text_field, f"{shown(text)} shows nothing, and Telegram refuses an empty message: write a text."
             )
@@ -219,7 +224,13 @@ def _check_caption(params: dict[str, Any], field: str) -> None:
 def _check_length(text: str, parse_mode: object, field: str, limit: int) -> None:
     if len(text) * 2 <= limit:
         return
-    length = len(_rendered(text, parse_mode).strip().encode("utf-16-le")) // 2
+    if parse_mode and len(text) > MARKUP_LIMIT:
+        raise Fault(
+            field,
+            f"{shown(text)} has {len(text)} characters with its markup, and at most {MARKUP_LIMIT} are looked at:"
+            " shorten it or send it in parts.",
+        )
+    length = len(rendered(text, parse_mode).strip().encode("utf-16-le")) // 2
     if length > limit:
         raise Fault(
             field,
@@ -228,17 +239,27 @@ def _check_length(text: str, parse_mode: object, field: str, limit: int) -> None
         )
 
 
-def _rendered(text: str, parse_mode: object) -> str:
+def rendered(text: str, parse_mode: object) -> str:
     """The text that is shown, or less of it where markup leaves that uncertain."""
     match parse_mode.lower() if isinstance(parse_mode, str) else None:
         case None | "":
             return text
         case "html":
-            return _ENTITY.sub(_character, _TAG.sub("", text))
+            # After the last > no tag ends, and looking for one from each < would take the square of the length.
+            tagged, end, rest = text.rpartition(">")
+            return _ENTITY.sub(_character, _TAG.sub("", tagged + end) + rest)
         case "markdown" | "markdownv2":
-            return _HIDDEN_BY_MARKDOWN.sub("", text)
+            return _HIDDEN_BY_MARKDOWN.sub(_shown_by_markdown, text)
         case _:  # A mode of a newer API: it alone knows.
             return text[:1]
+
+
+def _shown_by_markdown(hidden: re.Match[str]) -> str:
+    """Nothing, but for an address without an end, which is none: what is behind it is shown, its signs apart.
+
+    Where one does not end, no later one does, so that rest need not be searched for addresses again.
+    """
+    return _HIDDEN_WITHOUT_ADDRESSES.sub("", hidden[0]) if hidden["end"] == "" else ""
 
 
 def _character(entity: re.Match[str]) -> str:

@@ -56,6 +56,11 @@ class TestDelivered:
     def test_the_message_ids_of_a_result(self, result: str, message_ids: tuple[int, ...]) -> None:
         assert classify(200, f'{{"ok": true, "result": {result}}}'.encode()) == Delivered(message_ids)
 
+    def test_no_more_message_ids_than_one_call_can_make(self) -> None:
+        result = [{"message_id": number} for number in range(1, 103)]
+
+        assert classify(200, json.dumps({"ok": True, "result": result}).encode()) == Delivered(tuple(range(1, 101)))
+
     def test_a_result_may_be_missing(self) -> None:
         assert classify(200, b'{"ok":true}') == Delivered()
 
@@ -134,6 +139,52 @@ class TestRefused:
     def test_a_url_that_could_not_be_fetched_is_worth_one_more_try(self, words: str) -> None:
         assert classify(400, refusal(400, f"Bad Request: {words}")) == Failed(f"Bad Request: {words}", 400, retries=1)
 
+    @pytest.mark.parametrize(
+        "phrase",
+        [
+            "FROZEN_METHOD_INVALID",
+            "Logged out",
+            "message is not modified",
+            "message to delete not found",
+            "chat not found",
+            "PEER_ID_INVALID",
+            "not enough rights",
+            "CHAT_WRITE_FORBIDDEN",
+            "TOPIC_CLOSED",
+            "failed to get HTTP URL content",
+            "Bad Request: chat not found",
+            "group chat was upgraded to a supergroup chat",
+        ],
+    )
+    @pytest.mark.parametrize(
+        "quoting",
+        [
+            'Bad Request: can\'t parse entities: Unsupported start tag "{}" at byte offset 0',
+            'Bad Request: field "{}" must be of type String',
+            "{} is what the caller wrote: Bad Request",
+            "Bad Request: {}_BY_ANOTHER_CODE",
+        ],
+    )
+    def test_the_callers_own_text_in_a_refusal_means_nothing(self, quoting: str, phrase: str) -> None:
+        if quoting.startswith("{}"):
+            phrase = f"x {phrase}"
+        words = quoting.format(phrase)
+
+        assert classify(400, refusal(400, words, migrate_to_chat_id=-100123)) == Dead(words, 400)
+
+    def test_the_callers_own_text_in_a_403_disables_nobody(self) -> None:
+        words = 'Forbidden: "bot was blocked by the user" is no name'
+
+        assert classify(403, refusal(403, words)) == Dead(words, 403)
+
+    @pytest.mark.parametrize(
+        ("reason", "refused"), [("CHAT_WRITE_FORBIDDEN", Refusal.RESTRICTED), ("WEBPAGE_CURL_FAILED", None)]
+    )
+    def test_the_reason_that_one_message_of_an_album_failed(self, reason: str, refused: Refusal | None) -> None:
+        words = f'Bad Request: failed to send message #2 with the error message "{reason}"'
+
+        assert classify(400, refusal(400, words)) == Dead(words, 400, refused)
+
     def test_the_code_in_the_body_counts_before_the_status(self) -> None:
         words = "Forbidden: bot was kicked"
 
@@ -162,6 +213,10 @@ class TestRefused:
 
     def test_control_characters_are_one_space(self) -> None:
         assert classify(400, refusal(400, "Bad\x00\r\nRequest\x7f")) == Dead("Bad Request ", 400)
+
+    @pytest.mark.parametrize("code_point", [0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+    def test_what_breaks_or_turns_a_line_is_a_space(self, code_point: int) -> None:
+        assert classify(400, refusal(400, f"Bad{chr(code_point)}Request")) == Dead("Bad Request", 400)
 
     def test_the_secret_is_taken_out_before_the_cut(self) -> None:
         secret = "7000001:AAverySecretPartOfAToken"
@@ -249,6 +304,20 @@ class TestUnreadable:
 
     def test_413_is_a_refusal_whoever_gave_it(self) -> None:
         assert classify(413, b"<html>") == Dead("HTTP 413 without a readable answer: the request is too large", 413)
+
+    @pytest.mark.parametrize(
+        ("status", "outcome"),
+        [
+            (200, Unknown("HTTP 200 with more than 1048576 bytes that are no answer of the Bot API", 200)),
+            (400, Unknown("HTTP 400 with more than 1048576 bytes that are no answer of the Bot API", 400)),
+            (429, Snoozed(timedelta(seconds=3), error="HTTP 429 without a readable answer")),
+        ],
+    )
+    def test_more_than_any_answer_has(self, status: int, outcome: Outcome) -> None:
+        body = b'{"ok":true,"result":{"message_id":5}}'.ljust(2**20)
+
+        assert classify(200, body) == Delivered((5,))
+        assert classify(status, body + b" ", retry_after="3") == outcome
 
     def test_nesting_without_end(self) -> None:
         assert type(classify(200, b'{"ok":' + b"[" * 200_000)) is Unknown

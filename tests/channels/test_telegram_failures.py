@@ -287,6 +287,56 @@ class TestMaybeSent:
         assert other.requests == []
 
 
+class TestAnswersWithoutEnd:
+    @pytest.mark.parametrize("head", ["Content-Length: 1000000000000", "Transfer-Encoding: chunked", ""])
+    async def test_no_more_than_a_bound_is_read_and_the_connection_is_given_up(self, head: str) -> None:
+        written = 0
+
+        async def pour(connection: Connection) -> None:
+            nonlocal written
+            if await connection.request() is None:
+                return
+            connection.raw(f"HTTP/1.1 200 OK\r\n{head}{head and chr(13) + chr(10)}\r\n".encode())
+            block = b" " * 2**16
+            if "chunked" in head:
+                block = b"10000\r\n" + block + b"\r\n"
+            try:
+                while True:
+                    connection.raw(block)
+                    await connection.writer.drain()
+                    written += len(block)
+            except ConnectionError:
+                connection.gone.set()
+
+        async with ScriptedServer(pour) as server:
+            channel = TelegramChannel(server.base_url, max_connections=1, pool_timeout=SHORT)
+            # With one connection in the pool, the second shows that its place was given back.
+            outcomes = [await send(channel), await send(channel)]
+            for connection in server.connections:
+                await soon(connection.gone.wait())
+            await channel.close()
+
+        for outcome in outcomes:
+            assert outcome == Unknown("HTTP 200 with more than 1048576 bytes that are no answer of the Bot API", 200)
+        assert len(server.requests) == 2
+        # What was read and what the buffers of two sockets hold.
+        assert written < 64 * 2**20
+
+    async def test_an_answer_as_long_as_the_bound_in_pieces_is_read_whole(self) -> None:
+        async def answer_in_pieces(connection: Connection) -> None:
+            await connection.request()
+            body = b'{"ok":true,"result":{"message_id":7}}'.ljust(2**20)
+            connection.raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for start in range(0, len(body), 2**18):
+                connection.raw(b"40000\r\n" + body[start : start + 2**18] + b"\r\n")
+                await connection.writer.drain()
+            connection.raw(b"0\r\n\r\n")
+            await connection.reader.read()
+
+        async with ScriptedServer(answer_in_pieces) as server:
+            assert await send_once(server.base_url) == Delivered((7,))
+
+
 class TestSecrecy:
     async def test_a_cancelled_send_raises_without_the_token(self) -> None:
         release = asyncio.Event()

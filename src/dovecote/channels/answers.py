@@ -5,6 +5,8 @@ Telegram says that its codes may change, so code and description are read togeth
 - nothing here raises, whatever the body holds: a proxy's HTML, half a JSON, numbers that fit nowhere;
 - only an answer that is Telegram's own may kill a notification or stop a bot. What another box on the way may have
   written (a body that is no JSON, a 5xx) proves nothing about delivery, and is unknown;
+- a description may quote the caller's text (`can't parse entities: Unsupported start tag "..."`), so it means
+  something only by how it begins: what a customer wrote must not stop a bot or disable a recipient;
 - what comes out can be stored: bounded text without control characters, numbers that fit 64 bits, a wait that can
   be added to a date. One hostile answer would otherwise spoil the settlement of its whole batch.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from itertools import islice
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
@@ -22,6 +25,12 @@ from dovecote.model import BotStopped, Dead, Delivered, Failed, Migrated, Refusa
 
 if TYPE_CHECKING:
     from dovecote.model import Outcome
+
+LARGEST_ANSWER: Final = 2**20
+"""Bytes of an answer that are read. Telegram's own are a few hundred, an album's a few ten thousand."""
+
+MOST_MESSAGES: Final = 100
+"""Message ids of one answer: no method makes more messages in one call."""
 
 LONGEST_ERROR: Final = 500
 """Characters of an outcome's error."""
@@ -36,15 +45,21 @@ _OK, _CLIENT_ERROR, _TIMED_OUT, _SERVER_ERROR, _LARGEST_CODE = 200, 400, 408, 50
 _LARGEST_ID = 2**63 - 1
 # The secret half of a token is told apart from a word by its length; a real one has 35 characters.
 _SHORTEST_SECRET = 8
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+# What ends a line or reorders it on a terminal or a page, and what no database holds.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
+# What the Bot API server writes before the reason, and before that of one message of an album.
+_BEFORE_THE_REASON = re.compile(
+    r"\s*(?:(?:bad request|unauthorized|forbidden|not found|method not allowed|conflict|too many requests"
+    r"|internal server error): )?(?:failed to send message #[0-9]+ with the error message \")?"
+)
 _SECONDS = re.compile(r"[0-9]{1,18}")
 
-# Whom a refusal means besides the notification: code, words, and why the recipient takes nothing more. Read in order.
+# Whom a refusal means besides the notification: code, how the reason begins, and why the recipient takes nothing more.
 _REFUSALS: Final = (
     (403, "bot was blocked by the user", Refusal.BLOCKED),
     (403, "user is deactivated", Refusal.DEACTIVATED),
     (403, "bot can't initiate conversation with a user", Refusal.NOT_STARTED),
-    (403, "can't send messages to bots", Refusal.NOT_STARTED),
+    (403, "bot can't send messages to bots", Refusal.NOT_STARTED),
     (403, "bot was kicked", Refusal.REMOVED),
     (403, "bot is not a member", Refusal.REMOVED),
     (403, "the group chat was deleted", Refusal.REMOVED),
@@ -74,21 +89,29 @@ def classify(
     """Say what an answer with HTTP `status` and `body` means.
 
     `retry_after` is the answer's Retry-After header (seconds), used when a 429's body names no wait. `secret` is
-    a bot token that no error may repeat, even when the answer does. Never raises; answers `Failed` only where
-    Telegram says what it could not do, since whoever answered had the request.
+    a bot token that no error may repeat, even when the answer does. Of a body longer than LARGEST_ANSWER a caller
+    may give one byte more than that. Never raises; answers `Failed` only where Telegram says what it could not do,
+    since whoever answered had the request.
     """
+    if len(body) > LARGEST_ANSWER:
+        return too_large(status, retry_after=retry_after)
     try:
         answer = orjson.loads(body)
     except ValueError:
-        return _unreadable(status, len(body), retry_after)
+        return _unreadable(status, f"{len(body)} bytes", retry_after)
     if not isinstance(answer, dict):
-        return _unreadable(status, len(body), retry_after)
+        return _unreadable(status, f"{len(body)} bytes", retry_after)
     ok = answer.get("ok")
     if ok is True and status == _OK:
         return Delivered(_message_ids(answer.get("result")))
     if ok is not False:
-        return _unreadable(status, len(body), retry_after)
+        return _unreadable(status, f"{len(body)} bytes", retry_after)
     return _refused(status, answer, retry_after, secret)
+
+
+def too_large(status: int, *, retry_after: str | None = None) -> Outcome:
+    """Say what an answer of more than LARGEST_ANSWER bytes means, of which only the head was read."""
+    return _unreadable(status, f"more than {LARGEST_ANSWER} bytes", retry_after)
 
 
 def bounded(text: str, *, secret: str | None = None) -> str:
@@ -105,40 +128,55 @@ def bounded(text: str, *, secret: str | None = None) -> str:
     return line if len(line) <= LONGEST_ERROR else line[: LONGEST_ERROR - 1] + "…"
 
 
+def says(error: str, *phrases: str) -> bool:
+    """Whether the reason in `error`, a description of the Bot API, is one of `phrases` (lower case), or begins with it.
+
+    Nothing later in it counts, since that may be the caller's own text.
+    """
+    words = error.lower()
+    before = _BEFORE_THE_REASON.match(words)
+    start = before.end() if before else 0
+    for phrase in phrases:
+        end = start + len(phrase)
+        # A whole word: TOPIC_CLOSED is not the beginning of another code.
+        if words.startswith(phrase, start) and not (words[end : end + 1].isalnum() or words[end : end + 1] == "_"):
+            return True
+    return False
+
+
 def _refused(status: int, answer: dict[str, Any], retry_after: str | None, secret: str | None) -> Outcome:
     """`ok` is false: Telegram's own words, or those of a server that speaks like it."""
     code = _code(answer.get("error_code"), status)
     description = answer.get("description")
     error = bounded(description, secret=secret) if isinstance(description, str) else ""
     error = error or f"HTTP {status} without a description"
-    words = error.lower()
     outcome: Outcome
     match code:
         # A gateway that fails may pass on a body, so the status counts as well. A request that timed out on its way
         # in (408) may have been read all the same, and a redirect is no word of Telegram's.
         case _ if status >= _SERVER_ERROR or code >= _SERVER_ERROR or code == _TIMED_OUT or code < _CLIENT_ERROR:
-            outcome = Unknown(error, code, again=_TAKEN_AWAY not in words)
+            outcome = Unknown(error, code, again=not says(error, _TAKEN_AWAY))
         case 429:
             outcome = Snoozed(_wait(answer.get("parameters"), retry_after), error=error)
         case 401 | 421:
             outcome = BotStopped(error, code)
-        case 404 if words == "not found":
+        case 404 if error.strip().lower() == "not found":
             outcome = BotStopped(error, code)
-        case _ if any(phrase in words for phrase in _BOT_REFUSED):
+        case _ if says(error, *_BOT_REFUSED):
             outcome = BotStopped(error, code)
-        case 400 if any(phrase in words for phrase in _ALREADY_SO):
+        case 400 if says(error, *_ALREADY_SO):
             outcome = Delivered()
-        case 400 if _MIGRATED in words and (chat := _new_chat(answer.get("parameters"))) is not None:
+        case 400 if says(error, _MIGRATED) and (chat := _new_chat(answer.get("parameters"))) is not None:
             outcome = Migrated(chat, error)
-        case 400 if any(phrase in words for phrase in _NOT_FETCHED):
+        case 400 if says(error, *_NOT_FETCHED):
             outcome = Failed(error, code, retries=1)
         case _:
-            outcome = Dead(error, code, _refusal(code, words))
+            outcome = Dead(error, code, _refusal(code, error))
     return outcome
 
 
-def _refusal(code: int, words: str) -> Refusal | None:
-    return next((refusal for known, phrase, refusal in _REFUSALS if known == code and phrase in words), None)
+def _refusal(code: int, error: str) -> Refusal | None:
+    return next((refusal for known, phrase, refusal in _REFUSALS if known == code and says(error, phrase)), None)
 
 
 def _new_chat(parameters: object) -> str | None:
@@ -146,7 +184,7 @@ def _new_chat(parameters: object) -> str | None:
     return str(chat) if type(chat) is int and 0 < abs(chat) <= _LARGEST_ID else None
 
 
-def _unreadable(status: int, size: int, retry_after: str | None) -> Outcome:
+def _unreadable(status: int, size: str, retry_after: str | None) -> Outcome:
     """No answer of the Bot API's shape. Its text is not kept: error pages of proxies repeat the URL."""
     match status:
         # These two are refusals by their status alone: nginx in front of the API gives them without JSON.
@@ -155,7 +193,7 @@ def _unreadable(status: int, size: int, retry_after: str | None) -> Outcome:
         case 413:
             return Dead("HTTP 413 without a readable answer: the request is too large", 413)
         case _:
-            return Unknown(f"HTTP {status} with {size} bytes that are no answer of the Bot API", status)
+            return Unknown(f"HTTP {status} with {size} that are no answer of the Bot API", status)
 
 
 def _code(error_code: object, status: int) -> int:
@@ -183,7 +221,7 @@ def _message_ids(result: object) -> tuple[int, ...]:
         return (message_id,) if _is_id(message_id) else ()
     if isinstance(result, list):
         found = (item.get("message_id") for item in result if isinstance(item, dict))
-        return tuple(message_id for message_id in found if _is_id(message_id))
+        return tuple(islice((message_id for message_id in found if _is_id(message_id)), MOST_MESSAGES))
     return ()
 
 

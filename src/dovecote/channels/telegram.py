@@ -37,7 +37,7 @@ from pyreqwest.exceptions import PoolTimeoutError
 from pyreqwest.http import Url
 from pyreqwest.proxy import ProxyBuilder
 
-from dovecote.channels.answers import bounded, classify
+from dovecote.channels.answers import LARGEST_ANSWER, bounded, classify, says, too_large
 from dovecote.errors import InvalidConfiguration
 from dovecote.model import BotStopped, Dead, Failed, Migrated, Released, Scope, Snoozed, Unknown
 from dovecote.version import __version__
@@ -120,7 +120,7 @@ class TelegramChannel:
             raise ValueError(f"the timeout of a request must be positive, not {timeout}")
         started_at = self._clock()
         outcome = await self._request(claimed, claimed.params, token, timeout)
-        if type(outcome) is Dead and any(words in outcome.error.lower() for words in _NO_SUCH_REPLY):
+        if type(outcome) is Dead and says(outcome.error, *_NO_SUCH_REPLY):
             # Refused for certain, so sending again makes no second copy.
             params = without_reply(claimed.params)
             left = timeout - timedelta(seconds=self._clock() - started_at)
@@ -149,10 +149,15 @@ class TelegramChannel:
             generation = self._recycle(generation)
         generation.in_flight += 1
         try:
-            response = await generation.client.post(url).body_bytes(body).timeout(timeout).build().send()
-            answer = memoryview(await response.bytes())
-            status = response.status
-            retry_after = response.get_header("Retry-After") if status == _TOO_MANY_REQUESTS else None
+            request = generation.client.post(url).body_bytes(body).timeout(timeout).build_streamed()
+            async with request as response:
+                status = response.status
+                retry_after = response.get_header("Retry-After") if status == _TOO_MANY_REQUESTS else None
+                # Read to the bound and a byte more, which tells that it is passed; what is left unread ends with the
+                # connection, so an answer without end costs neither memory nor a place in the pool.
+                if int(response.get_header("Content-Length") or 0) > LARGEST_ANSWER:
+                    return too_large(status, retry_after=retry_after)
+                answer = memoryview(await response.body_reader.read(LARGEST_ANSWER + 1) or b"")
         except Exception as error:  # noqa: BLE001 (whatever comes out of the client holds the URL, and so the token)
             return _unanswered(error, token)
         finally:
