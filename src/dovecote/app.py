@@ -172,7 +172,12 @@ class Dovecote:
         return Worker(self.store, outbox, self.sender, settings, self.metrics)
 
     async def process_notifications_batch(self, *, batch_size: int = 100) -> BatchSummary:
-        """Claim one batch in one query, send it, record all outcomes in one commit, and say what came of it."""
+        """Claim one batch in one query, send it, record all outcomes in one commit, and say what came of it.
+
+        Raises ValueError for a `batch_size` that is no whole number above zero.
+        """
+        if type(batch_size) is not int or batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size!r}: give a whole number of notifications, 1 or more.")
         chosen = self.settings.worker
         return await process_batch(
             self.unit_of_work(),

@@ -43,8 +43,8 @@ class ClaimedOutbox:
 
         Each has `send_in`, the seconds until its slot in the bot's pace.
         """
-        if limit < 1:
-            raise ValueError(f"limit is {limit}: claim at least one notification.")
+        if type(limit) is not int or limit < 1:
+            raise ValueError(f"limit is {limit!r}: claim a whole number of notifications, at least one.")
         return (await self.cycle(claim=limit, settle=False)).claimed
 
     async def mark_delivered(self, id: int, message_ids: Sequence[int] = ()) -> None:

@@ -19,6 +19,8 @@ KEY_LENGTH: Final = 255
 LABEL_LENGTH: Final = 64
 LABELS: Final = 16
 PRIORITIES: Final = range(len(Priority))
+# The years in UTC that an instant may lie in: no database and no zone overflows there, nor when a retry is added.
+YEARS: Final = range(2000, 9999)
 POLICIES: Final = frozenset(str(policy) for policy in DeliveryPolicy)
 # Telegram promises that an id has at most 52 significant bits.
 CHAT_IDS: Final = range(-(2**52) + 1, 2**52)
@@ -211,11 +213,18 @@ def _instant(instant: object, field: str) -> datetime | None:
     if not isinstance(instant, datetime):
         raise Fault(field, f"{shown(instant)} is no datetime: give one with a zone, as datetime.now(UTC).")
     try:
-        if instant.utcoffset() is not None:
-            return instant.astimezone(UTC)
+        utc = None if instant.utcoffset() is None else instant.astimezone(UTC)
     except (OverflowError, ValueError):
-        raise Fault(field, f"{shown(instant)} is beyond the years 1 to 9999 in UTC: give a nearer one.") from None
-    raise Fault(field, f"{instant} has no zone: give one, as {field}.replace(tzinfo=ZoneInfo(...)).")
+        raise Fault(field, _beyond(instant)) from None
+    if utc is None:
+        raise Fault(field, f"{instant} has no zone: give one, as {field}.replace(tzinfo=ZoneInfo(...)).")
+    if utc.year not in YEARS:
+        raise Fault(field, _beyond(instant))
+    return utc
+
+
+def _beyond(instant: datetime) -> str:
+    return f"{shown(instant)} is beyond the years {YEARS[0]} to {YEARS[-1]} in UTC: give a nearer one, or None."
 
 
 def _at_most_once(delivery: object) -> bool:

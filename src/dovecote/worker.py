@@ -195,7 +195,7 @@ class Worker:
                 alone=alone,
                 settled=self._recorded,
             )
-        except StoreUnavailable as error:
+        except (StoreUnavailable, NotMigrated) as error:
             self._bear_outage(error)
             return None
         except Exception:

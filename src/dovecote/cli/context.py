@@ -62,12 +62,19 @@ def on_outbox(context: typer.Context, action: Callable[[Dovecote], Awaitable[T]]
 
     settings = settings_of(context)
     url = outbox_url(settings.database.url)
-    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+    if url.get_backend_name() == "sqlite" and not _exists(Path(str(url.database))):
         raise NotMigrated(
             f'there is no file "{url.database}", which database.url names: make the outbox with `dovecote migrate`, or'
             " mend the name."
         )
     return on_database(context, settings, action)
+
+
+def _exists(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError as error:
+        raise Refused(f'"{file}" cannot be looked for ({error.strerror}): name another file in database.url.') from None
 
 
 def on_database(context: typer.Context, settings: Settings, action: Callable[[Dovecote], Awaitable[T]]) -> T:

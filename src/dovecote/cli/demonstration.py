@@ -1,5 +1,6 @@
 """`demo`: the whole way on this machine, with numbers that a person can check."""
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 MOST = 1_000_000
 TELEGRAMS_PACE = 30.0
+FASTEST_PACE = 100_000.0
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +28,8 @@ def demo(
     *,
     notifications: Annotated[int, typer.Option(metavar="N", min=1, max=MOST, help="How many to deliver.")] = 5_000,
     pace: Annotated[
-        float, typer.Option(metavar="P", min=0.1, help="Messages per second; Telegram allows about 30.")
+        float,
+        typer.Option(metavar="P", min=0.1, max=FASTEST_PACE, help="Messages per second; Telegram allows about 30."),
     ] = 2_000.0,
     database: Annotated[
         str | None,
@@ -44,6 +47,9 @@ def demo(
     from dovecote.config import Settings
     from dovecote.demo import Demo
 
+    # No range refuses a nan.
+    if math.isnan(pace):
+        raise typer.BadParameter("nan is no number of messages per second: give one such as 30.", param_hint="--pace")
     check_url(database)
     configure_quiet_logging(context, Settings())
     with Demo(notifications=notifications, pace=pace, database=database) as demonstration:

@@ -99,6 +99,10 @@ def _carry_out(arguments: list[str], chosen: Globals) -> int:
     if any(REDACTED_TOKEN in redact(argument) for argument in arguments):
         note(f"Error: {ON_THE_COMMAND_LINE}")
         return WRONG_USAGE
+    for argument in arguments:
+        if not _is_text(argument):
+            note(f'Error: the argument "{argument}" is not UTF-8, so it names nothing: write it anew.')
+            return WRONG_USAGE
     try:
         answer = get_command(app).main(arguments, prog_name="dovecote", standalone_mode=False, obj=chosen)
     except typer.Abort:
@@ -114,6 +118,15 @@ def _carry_out(arguments: list[str], chosen: Globals) -> int:
         return error.exit_code
     # An int is the code of a typer.Exit; commands themselves answer nothing.
     return answer if isinstance(answer, int) else 0
+
+
+def _is_text(argument: str) -> bool:
+    """Whether it can be written as UTF-8. Bytes that are none come in as halves of surrogate pairs."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _tell(error: Exception, *, debug: bool) -> None:

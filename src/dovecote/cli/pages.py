@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from dovecote.model import NotificationRecord
 
+LAST_ID = 2**63 - 1
 LONGEST_PAGE = 1000
 BATCH = 500
 """Notifications in one transaction, so that no change holds rows for long."""
@@ -21,7 +22,14 @@ BATCH = 500
 ForBot = Annotated[str | None, typer.Option("--bot", metavar="NAME", help="This bot's alone.")]
 Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=LONGEST_PAGE, help="How many at most.")]
 BeforeId = Annotated[
-    int | None, typer.Option("--before", metavar="ID", help="Only older than this one: the last id of the page before.")
+    int | None,
+    typer.Option(
+        "--before",
+        metavar="ID",
+        min=1,
+        max=LAST_ID,
+        help="Only older than this one: the last id of the page before.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]

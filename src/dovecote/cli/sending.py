@@ -92,7 +92,9 @@ def _instant(text: str | None, option: str) -> datetime | None:
             f'"{text}" is no instant: write it as 2026-01-31T09:00+01:00, or with Z for UTC.', param_hint=option
         ) from None
     if instant.tzinfo is None:
-        raise typer.BadParameter(f'"{text}" has no zone: write {text}Z for UTC, or {text}+01:00.', param_hint=option)
+        # A date alone is its midnight, and takes no zone without a time.
+        whole = instant.isoformat()
+        raise typer.BadParameter(f'"{text}" has no zone: write {whole}Z for UTC, or {whole}+01:00.', param_hint=option)
     return instant
 
 
@@ -102,6 +104,8 @@ def _param(given: str) -> tuple[str, Any]:
         raise typer.BadParameter(f'"{given}": write NAME=JSON, as disable_notification=true.', param_hint="--param")
     try:
         return name, json.loads(value)
+    except RecursionError:
+        raise typer.BadParameter(f"{name} is nested too deep: flatten it.", param_hint="--param") from None
     except ValueError as error:
         # What begins like JSON and is none was not meant as text.
         if value[:1] in {"{", "[", '"'}:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from dovecote.config.settings import SECTIONS, SETTINGS, Setting, Settings, contradictions
-from dovecote.config.values import masked_url
+from dovecote.config.values import REASON, masked_url
 from dovecote.errors import InvalidConfiguration
 from dovecote.redaction import redact
 
@@ -70,7 +70,8 @@ def _examine(path: Path | None, environ: Mapping[str, str]) -> tuple[Settings, t
         except ValidationError as error:
             for detail in error.errors(include_url=False, include_context=False):
                 setting = SETTINGS[f"{section}.{detail['loc'][0]}"]
-                faults.append(_fault(setting, given[setting.name], detail["loc"][1:]))
+                reason = detail["msg"] if detail["type"] == REASON else ""
+                faults.append(_fault(setting, given[setting.name], detail["loc"][1:], reason))
                 wrong.add(setting.name)
 
     right = {name: value for name, value in given.items() if name not in wrong}
@@ -101,12 +102,24 @@ def _from_file(path: Path | None, environ: Mapping[str, str], faults: list[str])
     except OSError as error:
         faults.append(f'"{file}" cannot be read ({error.strerror}): mend it, or name another with {CONFIG_VARIABLE}.')
         return {}
-    except ValueError as error:
-        # TOML's own complaint tells the place and never a value; a UnicodeDecodeError would show bytes of the file.
-        reason = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8"
-        faults.append(f'"{file}" is no TOML ({reason}): mend that place.')
+    except (ValueError, RecursionError) as error:
+        faults.append(f'"{file}" is no TOML ({_no_toml(error)}): mend that place.')
         return {}
     return dict(_settings_in(tables, file, faults))
+
+
+def _no_toml(error: ValueError | RecursionError) -> str:
+    match error:
+        case tomllib.TOMLDecodeError():
+            # It tells the place and never a value.
+            return str(error)
+        case UnicodeDecodeError():
+            # Its own words would show bytes of the file.
+            return "it is not UTF-8"
+        case RecursionError():
+            return "something in it is nested too deep"
+        case _:
+            return "a number in it has too many digits"
 
 
 def _settings_in(tables: dict[str, Any], file: Path, faults: list[str]) -> Iterator[tuple[str, _Given]]:
@@ -163,14 +176,19 @@ def _variable_meant(variable: str) -> str:
     return f"{remedy} (A variable that holds a bot's token is named DOVECOTE_TOKEN_... or without DOVECOTE_.)"
 
 
-def _fault(setting: Setting, given: _Given, place: tuple[int | str, ...]) -> str:
+def _fault(setting: Setting, given: _Given, place: tuple[int | str, ...], reason: str = "") -> str:
     which = f"{setting.name}, number {int(place[0]) + 1} in it," if place else setting.name
     if setting.secret:
         return f"{which} has a wrong value ({given.origin}; it is not shown): it takes {setting.takes}."
-    return f"{which} is {_shown(given.value)} ({given.origin}): it takes {setting.takes}."
+    said = f"{reason}; it takes" if reason else "it takes"
+    return f"{which} is {_shown(given.value)} ({given.origin}): {said} {setting.takes}."
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(redact(masked_url(value)), ensure_ascii=False) if isinstance(value, str) else str(value)
+    try:
+        text = json.dumps(redact(masked_url(value)), ensure_ascii=False) if isinstance(value, str) else str(value)
+    except ValueError:
+        # Written in hexadecimal, it may be longer than Python writes in decimal.
+        return "a number of too many digits"
     text = {True: "true", False: "false"}.get(value, text) if isinstance(value, bool) else redact(text)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

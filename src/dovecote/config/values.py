@@ -12,12 +12,16 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic_core import PydanticCustomError
 
 from dovecote.redaction import REDACTED_PASSWORD
+from dovecote.stores.addresses import parameter_faults
 
+REASON: Final = "reason"
+"""The type of a fault whose message a person may read: part of a sentence, without secrets."""
 SHORTEST_HTTP_TOKEN: Final = 16
 TAKES_DURATION: Final = 'a duration above zero: seconds as a number, or text such as "50ms", "30s", "5m", "12h", "30d"'
 TAKES_DURATION_OR_ZERO: Final = TAKES_DURATION.replace("above zero", "of zero or more")
@@ -66,6 +70,13 @@ def _database_url(url: str) -> str:
         url.startswith("postgresql://") and (parts.netloc or parts.path.strip("/"))
     ):
         raise ValueError("another scheme, or nothing behind it")
+    if "\0" in url:
+        raise ValueError("no name of a file has a NUL")
+    parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
+    faults = parameter_faults(parameters, is_postgresql=url.startswith("postgresql"))
+    if faults:
+        # Written without braces of a template: a parameter's name is anybody's text.
+        raise PydanticCustomError(REASON, "{reason}", {"reason": ", and ".join(faults)})
     return url
 
 

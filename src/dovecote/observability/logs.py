@@ -41,8 +41,8 @@ def configure_logging(
     root.addHandler(handler)
     # Its comings and goings are the listener's, which logs them itself, with its address.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    # It tells which dialect it looks at, at every look: readiness looks each time it is asked.
-    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
+    # It tells which dialect it looks at, at every look (readiness looks each time it is asked), and its own plug-ins.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     structlog.configure(
         processors=[*_fields(), ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,

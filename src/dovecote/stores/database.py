@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import sqlite3
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from dovecote.errors import InvalidConfiguration, MissingExtra, NotMigrated, StoreUnavailable
+from dovecote.stores.addresses import parameter_faults
 from dovecote.stores.tables import POSTGRESQL, SQLITE, Tables
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
     from sqlalchemy import URL, Engine
 
 T = TypeVar("T")
@@ -43,6 +46,9 @@ def outbox_url(url: str) -> URL:
         raise InvalidConfiguration([f"database.url: that is no database URL: {remedy}."]) from error
     if parsed.get_backend_name() not in {"sqlite", "postgresql", "postgres"}:
         raise InvalidConfiguration([f"database.url: {parsed.drivername!r} is not supported: {remedy}."])
+    faults = parameter_faults(parsed.query, is_postgresql=parsed.get_backend_name() != "sqlite")
+    if faults:
+        raise InvalidConfiguration([f"database.url: {fault}: {remedy}." for fault in faults])
     if parsed.get_backend_name() == "sqlite":
         if parsed.database in {None, "", ":memory:"}:
             raise InvalidConfiguration(["database.url: a SQLite outbox needs a file: write sqlite:///dovecote.db."])
@@ -66,7 +72,7 @@ class Database:
             if importlib.util.find_spec("asyncpg") is None:
                 raise MissingExtra("postgres", "An outbox on PostgreSQL")
         else:
-            self._engine = create_engine(url, poolclass=NullPool)
+            self._engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
             event.listen(self._engine, "connect", _prepare_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
 
@@ -79,10 +85,21 @@ class Database:
         with self._engines_lock:
             engine = self._async_engines.get(loop)
             if engine is None:
-                # No pool: there is nothing to give back when the loop ends.
-                engine = create_async_engine(self.url.set(drivername="postgresql+asyncpg"), poolclass=NullPool)
+                # No pool: there is nothing to give back when the loop ends. The driver reads the URL itself, as it
+                # does for a worker: it knows libpq's parameters, such as sslmode, and SQLAlchemy would not.
+                engine = create_async_engine(
+                    self.url.set(drivername="postgresql+asyncpg", query={}),
+                    poolclass=NullPool,
+                    async_creator=self._connect,
+                    hide_parameters=True,
+                )
                 self._async_engines[loop] = engine
             return engine
+
+    async def _connect(self) -> Any:
+        import asyncpg  # noqa: PLC0415 (an extra)
+
+        return await asyncpg.connect(self.url.render_as_string(hide_password=False))
 
     async def run(self, function: Callable[[Connection], T], *, write: bool = False) -> T:
         """Run `function` in a transaction of its own and commit it; say `write` when it changes anything.
@@ -111,6 +128,7 @@ class Database:
             if self.is_postgresql:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
                 connection.execute(text("CREATE SCHEMA IF NOT EXISTS dovecote"))
+            self._check_known(_current(connection))
             config = migration_config(connection)
             (command.downgrade if revision == "base" else command.upgrade)(config, revision)
 
@@ -118,26 +136,24 @@ class Database:
 
     async def revision(self) -> tuple[str | None, str | None]:
         """The schema's revision, and the one that this version of Dovecote works with."""
-        from alembic.migration import MigrationContext  # noqa: PLC0415 (slow to import, and seldom needed)
-        from alembic.script import ScriptDirectory  # noqa: PLC0415 (as above)
-
-        def current(connection: Connection) -> str | None:
-            options: dict[str, Any] = (
-                {"version_table": "migration", "version_table_schema": "dovecote"}
-                if self.is_postgresql
-                else {"version_table": "dovecote_migration"}
-            )
-            return MigrationContext.configure(connection, opts=options).get_current_revision()
-
-        return await self.run(current), ScriptDirectory(str(MIGRATIONS)).get_current_head()
+        return await self.run(_current), _script().get_current_head()
 
     async def check_migrated(self) -> None:
         """Raise NotMigrated unless the schema is this version's."""
         found, wanted = await self.revision()
         if found != wanted:
+            self._check_known(found)
             raise NotMigrated(
                 f"the schema of {self.url.render_as_string(hide_password=True)} is at revision {found}, and this"
                 f" version of Dovecote needs {wanted}: run `dovecote migrate`."
+            )
+
+    def _check_known(self, found: str | None) -> None:
+        if found is not None and found not in {script.revision for script in _script().walk_revisions()}:
+            raise NotMigrated(
+                f"the schema of {self.url.render_as_string(hide_password=True)} is at revision {found}, which this"
+                f" version of Dovecote does not know (it needs {_script().get_current_head()}): the program is older"
+                " than the schema, upgrade the program."
             )
 
     async def installation(self) -> str:
@@ -153,6 +169,24 @@ class Database:
 
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def _script() -> ScriptDirectory:
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 (slow to import, and seldom needed)
+
+    return ScriptDirectory(str(MIGRATIONS))
+
+
+def _current(connection: Connection) -> str | None:
+    """The schema's revision; None where there is no schema."""
+    from alembic.migration import MigrationContext  # noqa: PLC0415 (slow to import, and seldom needed)
+
+    options: dict[str, Any] = (
+        {"version_table": "migration", "version_table_schema": "dovecote"}
+        if connection.dialect.name == "postgresql"
+        else {"version_table": "dovecote_migration"}
+    )
+    return MigrationContext.configure(connection, opts=options).get_current_revision()
 
 
 def migration_config(connection: Connection) -> Config:
@@ -185,13 +219,20 @@ def prepare_sqlite(connection: Any) -> None:
 
 
 def translated(error: Exception) -> Exception:
-    """The error of ours that an error of the driver means, or itself where it means a fault of ours."""
+    """The error of ours that an error of the driver means, or itself where it means a fault of ours.
+
+    No statement is in a message of ours, and no value: the driver's first line alone.
+    """
     original = getattr(error, "orig", None) or error
+    while isinstance(original.__cause__, Exception) and getattr(original, "sqlstate", None):
+        # SQLAlchemy writes the driver's class before its words.
+        original = original.__cause__
     message = (str(original).splitlines() or [repr(original)])[0].strip("'")
     if _names_a_missing_table(original, message):
         return NotMigrated("the database has no Dovecote schema: run `dovecote migrate`.")
-    if getattr(original, "sqlstate", None) in NO_ENTRY:
-        return StoreUnavailable(f"the database cannot be entered ({message}): make it, or mend database.url.")
+    refusal = _shut_out(original, message)
+    if refusal is not None:
+        return StoreUnavailable(refusal)
     if isinstance(error, ProgrammingError):
         return error
     if isinstance(error, (OperationalError, InterfaceError, OSError, TimeoutError)):
@@ -201,6 +242,33 @@ def translated(error: Exception) -> Exception:
 
 # A database or a role that does not exist, a wrong password, a host that is not let in.
 NO_ENTRY = {"3D000", "28000", "28P01"}
+NO_RIGHTS = "42501"
+
+PRIMARY_CODE = 0xFF
+BROKEN_FILE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+
+
+def no_database(message: str) -> str:
+    """The sentence for a SQLite file that is none, or broken."""
+    return (
+        f"the file that database.url names is no SQLite database, or a broken one ({message}): name another file, or"
+        " put a backup in its place."
+    )
+
+
+def _shut_out(original: BaseException, message: str) -> str | None:
+    """What to tell the operator where it is the database's state or rights that forbid it; None for anything else."""
+    sqlstate = getattr(original, "sqlstate", None)
+    if sqlstate in NO_ENTRY:
+        return f"the database cannot be entered ({message}): make it, or mend database.url."
+    if sqlstate == NO_RIGHTS:
+        return (
+            f"the database does not let this user do that ({message}): grant the rights, or name another user in"
+            " database.url."
+        )
+    if getattr(original, "sqlite_errorcode", 0) & PRIMARY_CODE in BROKEN_FILE:
+        return no_database(message)
+    return None
 
 
 def _names_a_missing_table(original: BaseException, message: str) -> bool:

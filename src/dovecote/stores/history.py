@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from dovecote.stores.database import Database
 
 SETTLED = (State.DELIVERED, State.DEAD, State.UNKNOWN)
+# What the databases take for an id. No notification has one beyond it.
+IDS = range(1, 2**63)
 # Ids in one statement: well below what either database takes as parameters.
 CHUNK = 1000
 # What a replayed notification keeps. What it does not name begins anew.
@@ -48,6 +50,9 @@ class History:
     async def notification(self, notification_id: int) -> NotificationRecord:
         """See `ports.HistoryStore.notification`."""
         bot, outbox, history = self._tables.bot, self._tables.notification, self._tables.history
+
+        if notification_id not in IDS:
+            raise UnknownNotification(notification_id)
 
         def read(connection: Connection) -> NotificationRecord:
             # The outbox twice: a replay may move the row back while this looks into the history.
@@ -79,7 +84,7 @@ class History:
         if state is not State.DELIVERED:
             statement = statement.where(_given_up(history.c.outcome))
         if before_id is not None:
-            statement = statement.where(history.c.id < before_id)
+            statement = statement.where(history.c.id < max(IDS[0], min(before_id, IDS[-1])))
 
         def read(connection: Connection) -> list[NotificationRecord]:
             wanted = statement
@@ -109,7 +114,7 @@ class History:
             now = self._clock.now(connection)
             changed: list[int] = []
             # In the order of the ids, so that two operators cannot wait for each other.
-            for chunk in _chunks(sorted(set(ids))):
+            for chunk in _chunks(sorted(id_ for id_ in set(ids) if id_ in IDS)):
                 found = (
                     select(history.c.id, history.c.method, history.c.params)
                     .where(history.c.id.in_(chunk), history.c.outcome == state.value)
@@ -299,7 +304,8 @@ def _record(
 
 def _weight(method: str, params: Mapping[str, Any]) -> int:
     """How many slots it takes again: an album of n items takes n. Its media may stand as a list or as JSON text."""
-    if method != "sendMediaGroup":
+    # As Telegram does, and as it was weighed when it was enqueued.
+    if method.lower() != "sendmediagroup":
         return 1
     media = params.get("media")
     if isinstance(media, str):

@@ -37,6 +37,8 @@ RETRIED = ("40P01", "40001", "23505")
 TRIES = 5
 # SQLSTATE classes of a server that cannot serve now: connection, read-only, resources, intervention, system.
 OUTAGES = ("08", "25", "53", "57", "58")
+# The same of a database that was dropped, a role that is gone or may not enter, and rights that were taken away.
+SHUT_OUT = ("3D000", "28000", "28P01", "42501")
 # A connection that is of no use any more. The driver loses its own count of states when the server ends it while idle.
 BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 # So many full claims in a row mean a backlog: a worker that has one needs nobody to wake it.
@@ -246,6 +248,6 @@ def _translated(error: Exception) -> Exception:
     state = getattr(error, "sqlstate", None)
     if isinstance(error, (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedFunctionError)):
         return NotMigrated(f"the database has no Dovecote schema of this version ({error}): run `dovecote migrate`.")
-    if state is not None and state[:2] not in OUTAGES:
+    if state is not None and state[:2] not in OUTAGES and state not in SHUT_OUT:
         return error
     return StoreUnavailable(f"the database cannot be used just now: {str(error) or type(error).__name__}")

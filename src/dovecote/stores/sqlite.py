@@ -23,7 +23,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from dovecote.errors import InvalidConfiguration, NotMigrated, StoreUnavailable
 from dovecote.stores import sqlite_cycle as statements
 from dovecote.stores.clock import real_microseconds
-from dovecote.stores.database import prepare_sqlite
+from dovecote.stores.database import BROKEN_FILE, PRIMARY_CODE, no_database, prepare_sqlite
 from dovecote.stores.rows import Move, moves
 from dovecote.stores.sqlite_transaction import MOVED_AT_ONCE, Transaction
 
@@ -46,7 +46,7 @@ SHORTEST_POLL = timedelta(milliseconds=10)
 LONGEST_POLL = timedelta(milliseconds=100)
 POLLS_PER_IDLE_TIME = 10
 
-# Primary result codes of a database that cannot be used now. Any other is a fault of ours, or a file that is broken.
+# Primary result codes of a database that cannot be used now. Any other but a broken file's is a fault of ours.
 OUTAGES = (
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_BUSY,
@@ -58,7 +58,6 @@ OUTAGES = (
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PROTOCOL,
 )
-PRIMARY_CODE = 0xFF
 
 
 class SQLiteOutbox:
@@ -265,6 +264,8 @@ def _translated(error: sqlite3.Error, path: str) -> Exception:
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
     if code in OUTAGES:
         return StoreUnavailable(f"the database {path} cannot be used just now: {error}")
+    if code in BROKEN_FILE:
+        return StoreUnavailable(f"{path}: {no_database(str(error))}")
     if code == sqlite3.SQLITE_ERROR and str(error).startswith(("no such table", "no such column", "no such index")):
         return NotMigrated(
             f"the database {path} has no Dovecote schema of this version ({error}): run `dovecote migrate`."

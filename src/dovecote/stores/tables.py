@@ -64,8 +64,17 @@ class Instant(TypeDecorator[datetime]):
         return (value - EPOCH) // MICROSECOND if value is not None and dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Read it."""
-        return EPOCH + timedelta(microseconds=value) if value is not None and dialect.name == "sqlite" else value
+        """Read it; what no datetime can hold, whoever wrote it, as the nearest one that can."""
+        if value is None:
+            return None
+        if dialect.name != "sqlite":
+            # PostgreSQL's infinity comes without a zone, as the last datetime that there is or the first.
+            instant: datetime = value
+            return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
+        try:
+            return EPOCH + timedelta(microseconds=value)
+        except OverflowError:
+            return datetime.max.replace(tzinfo=UTC) if value > 0 else datetime.min.replace(tzinfo=UTC)
 
 
 BigId = BigInteger().with_variant(Integer(), "sqlite")

@@ -1,0 +1,26 @@
+"""What may stand behind the `?` of a database's URL. Pure, and quick to import."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+# Those of libpq that the driver understands as libpq does. Whatever else it would take for a setting of the server.
+POSTGRESQL_PARAMETERS: Final = (
+    *("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl"),
+    *("host", "port", "passfile", "target_session_attrs", "application_name"),
+)
+
+
+def parameter_faults(query: Mapping[str, object], *, is_postgresql: bool) -> list[str]:
+    """What is wrong with the parameters of a URL, as parts of a sentence; no value but an `sslmode` is in them."""
+    known = POSTGRESQL_PARAMETERS if is_postgresql else ()
+    takes = f"known are {', '.join(known)}" if known else "SQLite's URL takes none"
+    faults = [f'it has the unknown parameter "{name}" ({takes})' for name in query if name not in known]
+    mode = query.get("sslmode")
+    if is_postgresql and mode is not None and mode not in SSL_MODES:
+        faults.append(f"its sslmode is {mode!r}, and there are {', '.join(SSL_MODES)}")
+    return faults
