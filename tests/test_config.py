@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -22,6 +23,7 @@ from dovecote.config import (
     load_settings,
 )
 from dovecote.errors import InvalidConfiguration
+from dovecote.stores.database import outbox_url
 from dovecote.vault import generate_key
 
 HTTP_TOKEN = "correct-horse-battery-staple"
@@ -207,6 +209,51 @@ class TestFaults:
 
         assert fault.startswith('"dovecote.toml" is no TOML (')
         assert "at line 3" in fault
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("a = " + "[" * 100_000, "something in it is nested too deep"),
+            (f"[worker]\nbatch_size = {'9' * 5000}\n", "a number in it has too many digits"),
+        ],
+        ids=["deep", "long"],
+    )
+    def test_what_no_parser_reads_is_told_as_what_it_is(self, text: str, reason: str) -> None:
+        write(text)
+
+        assert configuration_faults(environ={}) == (f'"dovecote.toml" is no TOML ({reason}): mend that place.',)
+
+    def test_a_long_number_in_hexadecimal_is_told(self) -> None:
+        write(f"[worker]\nbatch_size = 0x{'f' * 5000}\n")
+
+        (fault,) = configuration_faults(environ={})
+
+        assert fault.startswith("worker.batch_size is a number of too many digits (in dovecote.toml): it takes a whole")
+
+    @pytest.mark.parametrize(
+        ("url", "reason"),
+        [
+            ("sqlite:///a.db?timeout=abc", 'it has the unknown parameter "timeout" (SQLite\'s URL takes none)'),
+            ("sqlite:///a.db?{x}=1", 'it has the unknown parameter "{x}" (SQLite\'s URL takes none)'),
+            ("postgresql://a@h/b?ssl=require", 'it has the unknown parameter "ssl" (known are sslmode, '),
+            ("postgresql://a@h/b?sslmode=on", "its sslmode is 'on', and there are disable, allow, prefer, require, "),
+            ("postgresql://a@h/b?x=1&y=2", 'it has the unknown parameter "x" (known are '),
+        ],
+    )
+    def test_a_parameter_of_the_databases_url_is_named(self, url: str, reason: str) -> None:
+        (fault,) = configuration_faults(environ={"DOVECOTE_DATABASE_URL": url})
+
+        assert fault.startswith(f'database.url is "{url}" (DOVECOTE_DATABASE_URL): {reason}')
+        assert "; it takes sqlite:///FILE or" in fault
+        with pytest.raises(InvalidConfiguration, match=re.escape(reason)):
+            outbox_url(url)
+
+    @pytest.mark.parametrize("query", ["sslmode=verify-full&sslrootcert=ca.pem", "host=/run/postgresql", ""])
+    def test_parameters_of_libpq_are_taken(self, query: str) -> None:
+        url = f"postgresql://a@h/b?{query}"
+
+        assert configuration_faults(environ={"DOVECOTE_DATABASE_URL": url}) == ()
+        assert outbox_url(url).database == "b"
 
     def test_an_unknown_table_lists_the_tables_there_are(self) -> None:
         write("[qqqq]\n")

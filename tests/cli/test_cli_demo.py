@@ -51,6 +51,14 @@ def check(document: dict[str, float]) -> None:
     assert document["seconds"] > 0.1
 
 
+@pytest.mark.parametrize("pace", ["inf", "nan", "0", "1e9"])
+def test_a_pace_that_cannot_be_is_refused_at_once(dovecote: CommandLine, pace: str) -> None:
+    answer = dovecote("demo", "--pace", pace)
+
+    assert (answer.code, answer.out) == (2, "")
+    assert "--pace" in answer.err
+
+
 def test_on_sqlite_it_prints_one_json_object_and_leaves_nothing_behind(dovecote: CommandLine) -> None:
     answer = ended(dovecote.start("demo", "--notifications", "300", "--json"))
 

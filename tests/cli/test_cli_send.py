@@ -67,6 +67,9 @@ class TestSend:
             "attempts": [],
             "error_code": None,
             "error": None,
+            "waits_for": [
+                {"reason": "scheduled", "until": "2126-01-31T08:00:00+00:00", "behind": None, "detail": ""},
+            ],
         }
 
     def test_any_method_can_be_sent(self, dovecote: CommandLine) -> None:
@@ -94,6 +97,10 @@ class TestSend:
             (["--bot", "shop", "--chat", "0", "x"], 1, "chat_id:"),
             (["--bot", "shop", "x"], 1, "chat_id:"),
             (["--bot", "shop", "--chat", "42", "x", "--at", "2126-01-31T09:00"], 2, "has no zone"),
+            (["--bot", "shop", "--chat", "42", "x", "--at", "2126-01-31"], 2, "write 2126-01-31T00:00:00Z for UTC"),
+            (["--bot", "shop", "--chat", "42", "x", "--at", "9999-12-31T00:00Z"], 1, "beyond the years 2000 to 9998"),
+            (["--bot", "shop", "--chat", "42", "x", "--param", "a=" + "[" * 100_000], 2, "a is nested too deep"),
+            (["--bot", "sh\udcffop", "--chat", "42", "x"], 2, 'the argument "sh\\udcffop" is not UTF-8'),
             (["--bot", "shop", "--chat", "42", "x", "--expires", "tomorrow"], 2, '"tomorrow" is no instant'),
             (["--bot", "shop", "--chat", "42", "x", "--param", "silent"], 2, "NAME=JSON"),
             (["--bot", "shop", "--chat", "42", "x", "--param", "a={1}"], 2, "a is no JSON"),
@@ -129,6 +136,19 @@ class TestNotificationShow:
 
         assert answer.code == 1
         assert "no notification has the id 9" in answer.err
+
+    @pytest.mark.parametrize("id_", ["0", "9223372036854775808", "9" * 30])
+    def test_one_that_no_database_could_hold_is_told_as_well(self, dovecote: CommandLine, id_: str) -> None:
+        answer = dovecote("notification", "show", id_)
+
+        assert (answer.code, answer.out) == (1, "")
+        assert answer.err.startswith(f"Error: no notification has the id {id_}:")
+        replayed = dovecote("dead", "replay", id_, "--yes")
+        assert replayed.code == 1
+        assert f"no dead letters: {id_}." in replayed.err
+        before = dovecote("dead", "list", "--before", id_)
+        assert before.code == 2
+        assert "--before" in before.err
 
 
 class TestStats:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import tomllib
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+from command_line import fetch
+from databases import connect
 
 if TYPE_CHECKING:
     from command_line import CommandLine
@@ -150,8 +156,82 @@ class TestMigrate:
             assert answer.err.startswith("Error: the database cannot be used just now:")
             assert "secret" not in answer.err
 
+    def test_a_user_without_rights_is_told_and_no_statement_is_shown(
+        self, dovecote: CommandLine, postgres_url: str
+    ) -> None:
+        dovecote.variable("DOVECOTE_DATABASE_URL", postgres_url)
+        dovecote.ok("migrate")
+        role = f"stranger_{secrets.token_hex(4)}"
+        with connect(postgres_url) as connection:
+            connection.execute(f"CREATE ROLE {role} LOGIN".encode())
+        try:
+            address = urlsplit(postgres_url)
+            host = address.netloc.rpartition("@")[2]
+            dovecote.variable("DOVECOTE_DATABASE_URL", address._replace(netloc=f"{role}@{host}").geturl())
+            for command in (["stats"], ["worker"], ["migrate"], ["send", "--bot", "a", "--chat", "1", "x"]):
+                answer = dovecote(*command)
+
+                assert (answer.code, answer.out) == (1, "")
+                assert answer.err.startswith("Error: the database does not let this user do that (permission denied")
+                assert "grant the rights" in answer.err
+                assert not {"SELECT", "[SQL", "[parameters", "fault of Dovecote"} & set(answer.err.split())
+        finally:
+            with connect(postgres_url) as connection:
+                connection.execute(f"DROP ROLE {role}".encode())
+
+    @pytest.mark.parametrize("mode", ["disable", "prefer"])
+    def test_an_sslmode_is_understood_by_every_part(
+        self, dovecote: CommandLine, postgres_url: str, emulator: str, mode: str
+    ) -> None:
+        dovecote.variable("DOVECOTE_DATABASE_URL", f"{postgres_url}?sslmode={mode}")
+        dovecote.bot()
+        dovecote.ok("send", "--bot", "shop", "--chat", "1", "x")
+        dovecote.ok("worker", "--until-empty")
+
+        assert dovecote.ok("stats", "--json").json["delivered"] == 1
+        assert len(fetch(f"{emulator}/emulator/accepted")["records"]) == 1
+
+    def test_a_server_without_tls_does_not_serve_who_requires_it(
+        self, dovecote: CommandLine, postgres_url: str
+    ) -> None:
+        dovecote.variable("DOVECOTE_DATABASE_URL", f"{postgres_url}?sslmode=require")
+
+        answer = dovecote("migrate")
+
+        assert answer.code == 1
+        assert answer.err.startswith("Error: the database cannot be used just now:")
+        assert "SSL" in answer.err
+
+    def test_a_file_that_is_no_database_is_called_that(self, dovecote: CommandLine) -> None:
+        (dovecote.folder / "dovecote.db").write_text("Dear Sir or Madam, " * 100)
+
+        for command in (["stats"], ["migrate"], ["worker"]):
+            answer = dovecote(*command)
+
+            assert answer.code == 1
+            assert "is no SQLite database" in answer.err
+            assert "fault of Dovecote" not in answer.err
+
+    def test_a_name_that_is_too_long_is_refused(self, dovecote: CommandLine) -> None:
+        dovecote.variable("DOVECOTE_DATABASE_URL", f"sqlite:///{'x' * 300}")
+
+        for command in (["stats"], ["migrate"], ["worker"]):
+            answer = dovecote(*command)
+
+            assert answer.code == 1
+            assert "fault of Dovecote" not in answer.err
+            assert answer.err.startswith("Error: ")
+
 
 class TestConfigCheck:
+    def test_parameters_of_the_databases_url_are_named(self, dovecote: CommandLine) -> None:
+        dovecote.variable("DOVECOTE_DATABASE_URL", "sqlite:///a.db?timeout=abc")
+
+        answer = dovecote("config", "check")
+
+        assert answer.code == 1
+        assert 'it has the unknown parameter "timeout" (SQLite\'s URL takes none)' in answer.err
+
     def test_no_faults_are_told(self, dovecote: CommandLine) -> None:
         assert dovecote.ok("config", "check").out == "OK: the settings have no faults.\n"
         assert dovecote.ok("config", "check", "--json").json == {"ok": True, "faults": []}

@@ -277,16 +277,26 @@ class TestTimes:
             (timedelta(hours=1), "is no datetime"),
             (datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1))), "beyond the years"),
             (datetime(2026, 1, 5, tzinfo=Broken()), "beyond the years"),
+            (datetime.max.replace(tzinfo=UTC), "beyond the years 2000 to 9998"),
+            (datetime(9999, 1, 1, tzinfo=UTC), "beyond the years 2000 to 9998"),
+            (datetime(9998, 12, 31, 23, tzinfo=timezone(timedelta(hours=-1))), "beyond the years 2000 to 9998"),
+            (datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC), "beyond the years 2000 to 9998"),
         ],
     )
     def test_what_is_none(self, field: str, instant: Any, problem: str) -> None:
         assert problem in refusal(message(**{field: instant}))
 
+    @pytest.mark.parametrize("year", [2000, 9998])
+    def test_the_first_and_the_last_year_are_taken(self, year: int) -> None:
+        instant = datetime(year, 6, 1, tzinfo=UTC)
+
+        assert prepared(message(due_at=instant)).due_at == instant
+
     def test_an_expiry_before_the_due_time(self) -> None:
         assert "is not after due_at" in refusal(message(due_at=NOON, expires_at=NOON))
 
     def test_an_expiry_in_the_past_is_taken_whatever_the_time_is(self) -> None:
-        assert prepared(message(expires_at=datetime(1999, 1, 1, tzinfo=UTC))).expires_at is not None
+        assert prepared(message(expires_at=datetime(2001, 1, 1, tzinfo=UTC))).expires_at is not None
 
 
 class TestTheRest:

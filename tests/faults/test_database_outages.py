@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+from databases import connect
 from deliveries import Delivery, delivery, migrate, until
 from worker_processes import short_leased
 
 from dovecote.emulator import Answer, Emulator, Rule
 from dovecote.errors import StoreUnavailable
+from dovecote.stores.database import outbox_url
+from dovecote.stores.postgresql import PostgreSQLOutbox
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from databases import PostgresDatabases
     from servers import PostgresServer
 
 COUNT = 1500
+LEASE = timedelta(seconds=60)
 
 
 async def test_all_is_delivered_and_each_double_is_explained(own_postgres: PostgresServer, tmp_path: Path) -> None:
@@ -50,6 +58,41 @@ async def test_all_is_delivered_and_each_double_is_explained(own_postgres: Postg
         earlier = await parts.all_outcomes()
         for number, id_ in enumerate(ids, start=1):
             assert copies[number] - 1 <= len(earlier.get(id_, []))
+
+
+async def test_a_database_that_is_dropped_is_an_outage(postgres: PostgresDatabases) -> None:
+    url = postgres.create_database()
+    migrate(url)
+    store = PostgreSQLOutbox(outbox_url(url))
+    await store.cycle([], claim=1, lease=LEASE)
+
+    postgres.drop_database(url)
+
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable, match="cannot be used just now"):
+            await store.cycle([], claim=1, lease=LEASE)
+    await store.close()
+
+
+async def test_rights_that_are_taken_away_are_an_outage_until_they_are_given_back(postgres: PostgresDatabases) -> None:
+    url = postgres.create_database()
+    migrate(url)
+    role = f"worker_{uuid.uuid4().hex}"
+    with connect(url) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN".encode())
+        connection.execute(f"GRANT USAGE ON SCHEMA dovecote TO {role}".encode())
+    store = PostgreSQLOutbox(outbox_url(url).set(username=role))
+    try:
+        with pytest.raises(StoreUnavailable, match="permission denied for table"):
+            await store.cycle([], claim=1, lease=LEASE)
+        with connect(url) as connection:
+            connection.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA dovecote TO {role}".encode())
+        assert (await store.cycle([], claim=1, lease=LEASE)).claimed == []
+    finally:
+        await store.close()
+        postgres.drop_database(url)
+        with connect(postgres.url) as connection:
+            connection.execute(f"DROP ROLE {role}".encode())
 
 
 async def settled(parts: Delivery) -> bool:

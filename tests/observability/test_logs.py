@@ -49,6 +49,16 @@ def fail_with_the_token(token: str) -> None:
     raise OSError(f"cannot reach https://api.telegram.org/bot{token}/sendMessage")
 
 
+def test_what_alembic_tells_of_itself_is_left_out() -> None:
+    stream = configured("json", "debug")
+
+    for name in ("alembic.runtime.plugins", "alembic.runtime.migration"):
+        logging.getLogger(name).info("setting up plugin alembic.autogenerate.schemas")
+    logging.getLogger("alembic.runtime.plugins").warning("it cannot be set up")
+
+    assert only_line(stream)["event"] == "it cannot be set up"
+
+
 class TestLines:
     def test_a_program_reads_an_object_with_level_logger_time_and_fields(self) -> None:
         stream = configured("json")

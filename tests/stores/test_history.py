@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from outboxes import START, Outbox, at, delivered, failed, ids, settlement
@@ -156,6 +156,29 @@ async def test_an_id_that_never_was_is_named(outbox: Outbox) -> None:
         await outbox.history.notification(17)
 
 
+@pytest.mark.parametrize("id_", [0, -1, -(2**63) - 1, 2**63, 10**30])
+async def test_an_id_that_no_database_could_hold_is_none_as_well(outbox: Outbox, id_: int) -> None:
+    await outbox.put_history([{"id": 1, "outcome": "dead"}])
+
+    with pytest.raises(UnknownNotification, match=f"has the id {id_}:"):
+        await outbox.history.notification(id_)
+    assert list(await outbox.history.replay([id_])) == []
+    older = await outbox.history.settled(State.DEAD, before_id=id_)
+    assert [each.id for each in older] == ([1] if id_ > 0 else [])
+
+
+async def test_instants_that_no_datetime_can_hold_are_shown_as_the_nearest(outbox: Outbox) -> None:
+    await outbox.put(1)
+    beyond, before = ("'infinity'", "'-infinity'") if outbox.database.is_postgresql else (2**62, -(2**62))
+    table = "dovecote.notification" if outbox.database.is_postgresql else "dovecote_notification"
+    await outbox.sql(f"UPDATE {table} SET due_at = {beyond}, expires_at = {beyond}, enqueued_at = {before}")  # noqa: S608 (constants)
+
+    record = await outbox.history.notification(1)
+
+    last, first = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
+    assert (record.due_at, record.expires_at, record.enqueued_at) == (last, last, first)
+
+
 async def test_settled_ones_come_newest_first_a_page_at_a_time(outbox: Outbox) -> None:
     await outbox.put_history([{"id": id_, "outcome": "dead"} for id_ in (1, 2, 3, 5, 8)])
     await outbox.put_history([{"id": id_, "outcome": "delivered"} for id_ in (4, 6)])
@@ -253,12 +276,13 @@ async def test_a_replayed_album_takes_its_slots_again(outbox: Outbox) -> None:
             {"id": 1, "outcome": "dead", "method": "sendMediaGroup", "params": {"media": [{}, {}, {}]}},
             {"id": 2, "outcome": "dead", "method": "sendMediaGroup", "params": {"media": "[{}, {}]"}},
             {"id": 3, "outcome": "dead", "method": "sendPhoto", "params": {"media": [{}, {}, {}]}},
+            {"id": 4, "outcome": "dead", "method": "SENDmediagroup", "params": {"media": [{}, {}, {}]}},
         ]
     )
 
-    await outbox.history.replay([1, 2, 3])
+    await outbox.history.replay([1, 2, 3, 4])
 
-    assert [(row.id, row.weight) for row in await outbox.rows("notification")] == [(1, 3), (2, 2), (3, 1)]
+    assert [(row.id, row.weight) for row in await outbox.rows("notification")] == [(1, 3), (2, 2), (3, 1), (4, 3)]
 
 
 async def test_only_dead_letters_are_replayed_and_named(outbox: Outbox) -> None:

@@ -160,7 +160,18 @@ async def test_another_versions_schema_is_not_migrated(database: Database) -> No
     table = "dovecote.migration" if database.is_postgresql else "dovecote_migration"
     await database.run(lambda c: c.execute(text(f"UPDATE {table} SET version_num = '9999'")), write=True)  # noqa: S608
 
-    with pytest.raises(NotMigrated, match="at revision 9999, and this version of Dovecote needs 0002"):
+    complaint = r"at revision 9999, which this version of Dovecote does not know \(it needs 0002\).*upgrade the program"
+    with pytest.raises(NotMigrated, match=complaint):
+        await database.check_migrated()
+    with pytest.raises(NotMigrated, match=complaint):
+        await database.migrate()
+    assert (await database.revision())[0] == "9999"
+
+
+async def test_an_older_versions_schema_is_to_be_migrated(database: Database) -> None:
+    await database.migrate("0001")
+
+    with pytest.raises(NotMigrated, match="at revision 0001, and this version of Dovecote needs 0002: run `dovecote"):
         await database.check_migrated()
 
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from outboxes import LEASE, Outbox, at, delivered
+from sqlalchemy import make_url
 
 from dovecote.errors import InvalidConfiguration, NotMigrated, StoreUnavailable
-from dovecote.stores.database import outbox_url
+from dovecote.stores.database import Database, outbox_url
 from dovecote.stores.sqlite import SQLiteOutbox
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ async def test_a_database_without_a_schema_says_how_to_make_one(outbox: Outbox, 
 async def test_a_file_that_may_only_be_read_makes_it_unavailable(outbox: Outbox) -> None:
     await outbox.put(1)
     path = outbox.database.url.database
-    store = SQLiteOutbox(outbox_url(f"sqlite:///file:{path}?mode=ro&uri=true"))
+    store = SQLiteOutbox(make_url(f"sqlite:///file:{path}?mode=ro&uri=true"))
 
     with pytest.raises(StoreUnavailable, match="readonly"):
         await store.cycle([], claim=10, lease=LEASE)
@@ -157,15 +158,21 @@ async def test_a_folder_that_is_not_there_makes_it_unavailable(outbox: Outbox, t
     await store.close()
 
 
-async def test_a_file_that_is_no_database_is_no_passing_trouble(outbox: Outbox, tmp_path: Path) -> None:
+async def test_a_file_that_is_no_database_is_called_that(outbox: Outbox, tmp_path: Path) -> None:
     await outbox.put(1)
     (tmp_path / "letter.db").write_text("Dear Sir or Madam, " * 100)
-    store = SQLiteOutbox(outbox_url(f"sqlite:///{tmp_path}/letter.db"))
+    url = outbox_url(f"sqlite:///{tmp_path}/letter.db")
+    store, database = SQLiteOutbox(url), Database(url)
 
-    with pytest.raises(sqlite3.DatabaseError, match="file is not a database"):
+    with pytest.raises(StoreUnavailable, match=r"letter\.db: the file .* is no SQLite database"):
         await store.cycle([], claim=10, lease=LEASE)
+    with pytest.raises(StoreUnavailable, match="is no SQLite database, or a broken one"):
+        await database.check_migrated()
+    with pytest.raises(StoreUnavailable, match="is no SQLite database, or a broken one"):
+        await database.migrate()
 
     await store.close()
+    await database.close()
 
 
 def test_an_old_library_is_refused_by_name(outbox_database: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from deliveries import OTHER_TOKEN, delivery
@@ -150,7 +150,7 @@ class TestTheUnitOfWork:
             async with UnitOfWork() as uow:
                 with pytest.raises(InvalidNotification, match=f"id: {id_} is not claimed in this unit of work"):
                     await uow.outbox.mark_delivered(id_)
-                with pytest.raises(ValueError, match="limit is 0: claim at least one"):
+                with pytest.raises(ValueError, match="limit is 0: claim a whole number"):
                     await uow.outbox.claim_pending(limit=0)
 
 
@@ -191,6 +191,18 @@ class TestABatchByHand:
             claimed = [(await process_notifications_batch(batch_size=10)).claimed for _ in range(4)]
             assert claimed == [10, 10, 5, 0]
             assert len(emulator.accepted) == 25
+
+    @pytest.mark.parametrize("size", [0, -1, 1.5, "x", True, None])
+    async def test_a_size_that_is_none_is_refused(self, outbox_url: str, size: Any) -> None:
+        async with delivery(outbox_url) as parts:
+            await parts.backlog(1)
+
+            with pytest.raises(ValueError, match=f"batch_size is {size!r}: give a whole number"):
+                await process_notifications_batch(batch_size=size)
+            async with UnitOfWork() as uow:
+                with pytest.raises(ValueError, match=f"limit is {size!r}: claim a whole number"):
+                    await uow.outbox.claim_pending(limit=size)
+            assert (await parts.dovecote.stats()).due == 1
 
     async def test_it_is_two_statements_and_the_token(
         self, postgres: PostgresDatabases, postgresql_outbox_url: str

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from scripted_worker import ScriptedWorker, claimed
 from virtual_time import in_virtual_time, seconds_passed
 
-from dovecote.errors import StoreUnavailable
+from dovecote.errors import NotMigrated, StoreUnavailable
 from dovecote.model import Cycle, Delivered, Failed, Released, Unknown
 
 if TYPE_CHECKING:
@@ -306,6 +306,19 @@ class TestOutage:
         assert len(tries) < 10
         assert [r.message for r in caplog.records if r.levelno >= logging.ERROR] == [
             "the database cannot be used just now: it is away; deliveries wait and outcomes are kept"
+        ]
+
+    @in_virtual_time
+    async def test_a_schema_that_is_gone_is_told_once_and_without_a_traceback(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        gone = NotMigrated("the database has no Dovecote schema: run `dovecote migrate`.")
+        parts = ScriptedWorker(*[gone] * 5, poll_interval=POLL)
+        async with parts.running():
+            await asyncio.sleep(2)
+
+        assert [(r.message, r.exc_info) for r in caplog.records if r.levelno >= logging.ERROR] == [
+            (f"{gone}; deliveries wait and outcomes are kept", None)
         ]
 
     @in_virtual_time
