@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from dovecote.batch import BatchSummary, process_batch
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
-from dovecote.errors import StoreUnavailable
+from dovecote.errors import StoreUnavailable, TokenUnreadable
 from dovecote.model import State
 from dovecote.observability.metrics import Metrics
 from dovecote.retry import RetryPolicy
@@ -189,7 +189,12 @@ class Dovecote:
 
     def _retry_policy(self) -> RetryPolicy:
         retry = self.settings.retry
-        return RetryPolicy(attempts=retry.attempts, first=retry.first, longest=retry.longest)
+        return RetryPolicy(
+            attempts=retry.attempts,
+            unknown_attempts=retry.unknown_attempts,
+            first=retry.first,
+            longest=retry.longest,
+        )
 
     # The operator's side.
 
@@ -198,11 +203,17 @@ class Dovecote:
         await self.database.migrate()
 
     async def check(self) -> None:
-        """Raise NotMigrated, StoreUnavailable or TokenUnreadable if a worker could not work."""
+        """Raise NotMigrated, StoreUnavailable, or TokenUnreadable with every such bot, if a worker could not work."""
         await self.database.check_migrated()
+        faults: list[str] = []
         for bot in await self._bots.bots():
             if bot.stopped_reason is None:
-                self.unseal(bot)
+                try:
+                    self.unseal(bot)
+                except TokenUnreadable as error:
+                    faults.append(str(error))
+        if faults:
+            raise TokenUnreadable("\n".join(faults))
 
     def unseal(self, bot: Bot) -> str:
         """A bot's token. Raises TokenUnreadable."""

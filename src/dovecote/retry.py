@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """Up to `attempts` counted failures; pauses grow from `first` to `longest`."""
+    """Up to `attempts` counted failures; pauses grow from `first` to `longest`.
 
-    attempts: int = 8
+    What certainly was not sent may be tried for hours. Each try of what may have arrived may be one more copy, so those
+    are fewer: `unknown_attempts`.
+    """
+
+    attempts: int = 25
+    unknown_attempts: int = 5
     first: timedelta = timedelta(seconds=1)
     longest: timedelta = timedelta(hours=1)
 
@@ -41,6 +46,7 @@ def retry_in(claimed: ClaimedNotification, outcome: Outcome, policy: RetryPolicy
             return None
         case Failed() | Unknown():
             failures = claimed.failures + 1
-            return None if failures >= policy.attempts else backoff(failures, policy, random)
+            most = policy.attempts if isinstance(outcome, Failed) else min(policy.attempts, policy.unknown_attempts)
+            return None if failures >= most else backoff(failures, policy, random)
         case _:
             return None

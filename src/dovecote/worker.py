@@ -25,7 +25,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dovecote.errors import NotMigrated, StoreUnavailable
-from dovecote.model import BotStopped, Dead, Released, Scope, Snoozed
+from dovecote.model import BotStopped, Dead, Failed, Released, Scope, Snoozed, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from dovecote.unit_of_work import ClaimedOutbox
 
 logger = logging.getLogger(__name__)
+
+TELL_AGAIN_SECONDS = 60.0
+"""How often an outage of the Bot API is told of: it goes wrong with every request."""
 
 LATEST_START = 0.25
 """Seconds by which a request may miss its slot. Slots that many requests have missed would be used all at once."""
@@ -95,6 +98,7 @@ class Worker:
         self._lone: Held | None = None
         self._pause = 0.0
         self._is_away = False
+        self._tell_again_at = -math.inf
 
     def stop(self) -> None:
         """Begin to drain: claim no more, finish what is in flight, give back the rest. `run` then returns."""
@@ -223,9 +227,26 @@ class Worker:
             logger.error(
                 "Telegram refuses the bot; it is stopped until it is given a token: %s", error, extra={"bot": bot}
             )
+        for settlement in settlements:
+            self._tell(settlement)
         # The claim of the same statement has seen them still under their leases.
         due_again_in = min(map(_due_again_in, settlements), default=math.inf)
         self._retry_at = min(self._retry_at, self._now() + due_again_in)
+
+    def _tell(self, settlement: Settlement) -> None:
+        """Log what was given up, and, once in a while, that nothing can be sent."""
+        claimed, outcome = settlement.claimed, settlement.outcome
+        if not isinstance(outcome, (Failed, Unknown)):
+            return
+        about = {"notification": claimed.id, "bot": claimed.bot}
+        if settlement.retry_in is None:
+            kept = "dead letter" if isinstance(outcome, Failed) else "unknown"
+            logger.warning(
+                "given up after attempt %d, kept as %s: %s", claimed.attempt, kept, outcome.error, extra=about
+            )
+        elif self._now() >= self._tell_again_at:
+            self._tell_again_at = self._now() + TELL_AGAIN_SECONDS
+            logger.warning("an attempt went wrong and is made again, and so may others: %s", outcome.error, extra=about)
 
     def _room(self, *, alone: bool) -> int:
         if self._alone:

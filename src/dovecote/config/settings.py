@@ -115,7 +115,12 @@ class Worker(Section):
 class Retry(Section):
     """When a failed attempt is tried again."""
 
-    attempts: Whole = _count(8, "How many attempts a notification has before it is a dead letter.", most=1000)
+    attempts: Whole = _count(
+        25, "How many attempts that were certainly not sent a notification has before it is a dead letter.", most=1000
+    )
+    unknown_attempts: Whole = _count(
+        5, "How many attempts it has when each may have arrived; under at least once, each may be a copy.", most=1000
+    )
     first: Duration = _duration("1s", "The ceiling of the wait before the second attempt; it doubles with each.")
     longest: Duration = _duration("1h", "The ceiling that the wait never exceeds.")
 
