@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
-EXAMPLES = {"sqlite": 60, "postgresql-18": 25}
+EXAMPLES = {"sqlite": 50, "postgresql-18": 24}
 STEPS = 50
 TIMES = float(os.environ.get("DOVECOTE_TEST_EXAMPLES", "1"))
 
@@ -187,9 +187,18 @@ class OutboxMachine(RuleBasedStateMachine):
         self.move_to(self.arena.now + seconds(5 + late))
 
     @precondition(lambda self: not self.arena.is_locked())
+    @rule(worker=st.integers(0, WORKERS - 1), claim=CLAIMS, outcome=OUTCOMES, renewing=st.booleans())
+    def thaw(self, worker: int, claim: int, outcome: Settling, renewing: bool) -> None:  # noqa: FBT001 (drawn)
+        """A worker freezes, another one claims what it held, and it wakes up and goes on as if nothing had happened."""
+        self.freeze(worker, claim, 0.001)
+        self.cycles([self.asked(1 - worker, Wish(lease=30))])
+        if renewing:
+            self.cycles([self.asked(worker, Wish(renew=range(len(self.workers[worker].held)), claim=0))])
+        self.settle_all(worker, outcome)
+
+    @precondition(lambda self: not self.arena.is_locked())
     @rule(worker=st.integers(0, WORKERS - 1), outcome=OUTCOMES)
     def settle_all(self, worker: int, outcome: Settling) -> None:
-        """Also what a frozen worker does when it thaws."""
         settle = [(0, outcome)] * len(self.workers[worker].held)
         self.cycles([self.asked(worker, Wish(settle, claim=0))])
 
@@ -293,24 +302,30 @@ class OutboxMachine(RuleBasedStateMachine):
             self.drain()
 
     def drain(self) -> None:
-        """Both workers claim and deliver; when there was nothing to do, as much time passes as they say."""
+        """Both workers claim and deliver, and alone what is said to be suspect.
+
+        When there was nothing to do, as much time passes as they say.
+        """
         ends_by, rounds = self.latest_end(), 100 + 40 * len(self.model.outbox)
         for round_ in range(rounds):
             if not self.model.outbox:
                 break
-            together = self.arena.is_postgresql and not self.model.suspects()
-            workers = range(WORKERS) if together else [round_ % WORKERS]
-            answers = self.cycles([self.asked(worker, self.delivery(worker)) for worker in workers])
+            workers = range(WORKERS) if self.arena.is_postgresql else [round_ % WORKERS]
+            answers = self.cycles([self.delivery(worker, alone=False) for worker in workers])
+            suspects = any(answer.suspects for answer in answers)
+            pauses = [answer.next_due_in for answer in answers if answer.next_due_in is not None]
+            if suspects:
+                answers = [*answers, *self.cycles([self.delivery(round_ % WORKERS, alone=True)])]
             if self.model.outbox and not any(answer.claimed or answer.ended for answer in answers):
-                pauses = [answer.next_due_in for answer in answers if answer.next_due_in is not None]
-                ensure(pauses, f"nothing is said to be waiting, and there is {self.model.outbox}")
-                self.move_to(self.arena.now + seconds(max(0.001, *pauses)))
+                ensure(pauses or suspects, f"nothing is said to be waiting, and there is {self.model.outbox}")
+                self.move_to(self.arena.now + seconds(max(0.001, *pauses) if pauses else 1))
             ensure(self.arena.now <= ends_by, f"by {ends_by} {self.model.outbox} was still there")
         ensure(not self.model.outbox, f"{self.model.outbox} was still there after {rounds} rounds")
         self.model.ensure_order()
 
-    def delivery(self, worker: int) -> Wish:
-        return Wish([(0, (Delivered((3,)), None))] * len(self.workers[worker].held))
+    def delivery(self, worker: int, *, alone: bool) -> tuple[int, Cycled]:
+        wish = Wish([(0, (Delivered((3,)), None))] * len(self.workers[worker].held))
+        return worker, replace(self.asked(worker, wish)[1], alone=alone)
 
     def latest_end(self) -> datetime:
         """By when everything is delivered: after the last of all waits, one by one, each with a second's grace."""
