@@ -221,6 +221,9 @@ class TestMigrate:
             assert answer.code == 1
             assert "fault of Dovecote" not in answer.err
             assert answer.err.startswith("Error: ")
+        init = dovecote("--config", "x" * 300, "init")
+        assert init.code == 1
+        assert "cannot be looked for (File name too long)" in init.err
 
 
 class TestConfigCheck:

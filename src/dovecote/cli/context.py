@@ -62,7 +62,7 @@ def on_outbox(context: typer.Context, action: Callable[[Dovecote], Awaitable[T]]
 
     settings = settings_of(context)
     url = outbox_url(settings.database.url)
-    if url.get_backend_name() == "sqlite" and not _exists(Path(str(url.database))):
+    if url.get_backend_name() == "sqlite" and not exists(Path(str(url.database))):
         raise NotMigrated(
             f'there is no file "{url.database}", which database.url names: make the outbox with `dovecote migrate`, or'
             " mend the name."
@@ -70,11 +70,12 @@ def on_outbox(context: typer.Context, action: Callable[[Dovecote], Awaitable[T]]
     return on_database(context, settings, action)
 
 
-def _exists(file: Path) -> bool:
+def exists(file: Path) -> bool:
+    """Whether there is such a file. Raises Refused for a name that no file can have."""
     try:
         return file.exists()
     except OSError as error:
-        raise Refused(f'"{file}" cannot be looked for ({error.strerror}): name another file in database.url.') from None
+        raise Refused(f'"{file}" cannot be looked for ({error.strerror}): name another one.') from None
 
 
 def on_database(context: typer.Context, settings: Settings, action: Callable[[Dovecote], Awaitable[T]]) -> T:

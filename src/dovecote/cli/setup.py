@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dovecote.cli.context import URL_VARIABLE, Refused, check_url, globals_of, on_database, settings_of
+from dovecote.cli.context import URL_VARIABLE, Refused, check_url, exists, globals_of, on_database, settings_of
 from dovecote.cli.output import note, say, say_json
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def init(
     from dovecote.config.reading import CONFIG_VARIABLE, DEFAULT_FILE
 
     file = globals_of(context).config or Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
-    if file.exists() and not force:
+    if exists(file) and not force:
         raise Refused(f'there is a file "{file}" already: keep it and run `dovecote migrate`, or add --force.')
     check_url(database)
     _check_variable(database)
