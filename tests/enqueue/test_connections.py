@@ -114,7 +114,7 @@ class TestWrongDatabase:
 
 class TestUnsupported:
     @pytest.mark.parametrize("kind", SQLITE, indirect=True)
-    @pytest.mark.parametrize("wrong", ["sqlite:///x.db", None, object(), 7], ids=repr)
+    @pytest.mark.parametrize("wrong", ["sqlite:///x.db", None, object(), 7], ids=["text", "None", "object", "number"])
     async def test_what_is_no_connection_is_told_what_is_taken(self, enqueuer: Enqueuer, wrong: object) -> None:
         with pytest.raises(UnsupportedConnection, match=r"AsyncSession, AsyncConnection, .* or a sqlite3\.Connection"):
             await enqueuer.enqueue(wrong, HELLO)

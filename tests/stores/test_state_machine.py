@@ -146,6 +146,14 @@ class OutboxMachine(RuleBasedStateMachine):
             self.arena.enqueue(application, [self.written(order) for order in orders])
             self.judge(self.arena.commit(application))
 
+    @precondition(lambda self: self.arena.is_postgresql)
+    @rule(slow=st.integers(0, APPLICATIONS - 1), orders=ORDERS)
+    def enqueue_in_one_order_and_commit_in_another(self, slow: int, orders: Sequence[Ordered]) -> None:
+        """What is written first is committed last, unless it is rolled back."""
+        self.enqueue(slow, orders)
+        self.move_to(self.arena.now + seconds(0.001))
+        self.enqueue_and_commit(1 - slow, orders)
+
     # Time, and the operator.
 
     @rule(step=st.sampled_from([0.001, 0.02, 0.1, 0.5, 1, 3, 5, 31, 61]))
@@ -294,10 +302,11 @@ class OutboxMachine(RuleBasedStateMachine):
     # The end.
 
     def teardown(self) -> None:
-        """Unless a promise is broken already, let everything be delivered."""
+        """Unless a promise is broken already, kill both workers, and let two new ones deliver everything."""
         for application in range(APPLICATIONS):
             self.arena.roll_back(application)
         if self.sound:
+            self.workers = [Worker() for _ in range(WORKERS)]
             self.repair()
             self.drain()
 
