@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WORKERS = 2
+LEASE = 15
+"""The longest lease, in seconds."""
 Settling = tuple[Outcome, float | None]
 """An outcome, and the seconds until the retry."""
 
@@ -94,7 +96,7 @@ WISHES = st.builds(
     renew=st.one_of(st.just(()), st.just(()), st.lists(PICKS, max_size=4)),
     claim=st.one_of(CLAIMS, CLAIMS, st.just(0)),
     contrary=st.sampled_from([False, False, False, False, True]),
-    lease=st.sampled_from([5, 30, 60]),
+    lease=st.sampled_from([5, LEASE]),
 )
 BOTH = st.lists(WISHES, min_size=WORKERS, max_size=WORKERS)
 LIMITS = st.sampled_from([None, None, (1, 1.0), (2, 3.0), (20, 60.0)])

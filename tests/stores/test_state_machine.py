@@ -26,6 +26,7 @@ from outbox_draws import (
     BOTH,
     CLAIMS,
     HARMLESS,
+    LEASE,
     ORDERS,
     OUTCOMES,
     SENDERS,
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
-EXAMPLES = {"sqlite": 50, "postgresql-18": 24}
+EXAMPLES = {"sqlite": 80, "postgresql-18": 20}
 STEPS = 50
 TIMES = float(os.environ.get("DOVECOTE_TEST_EXAMPLES", "1"))
 
@@ -199,7 +200,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def thaw(self, worker: int, claim: int, outcome: Settling, renewing: bool) -> None:  # noqa: FBT001 (drawn)
         """A worker freezes, another one claims what it held, and it wakes up and goes on as if nothing had happened."""
         self.freeze(worker, claim, 0.001)
-        self.cycles([self.asked(1 - worker, Wish(lease=30))])
+        self.cycles([self.asked(1 - worker, Wish(lease=LEASE))])
         if renewing:
             self.cycles([self.asked(worker, Wish(renew=range(len(self.workers[worker].held)), claim=0))])
         self.settle_all(worker, outcome)
@@ -325,7 +326,8 @@ class OutboxMachine(RuleBasedStateMachine):
             pauses = [answer.next_due_in for answer in answers if answer.next_due_in is not None]
             if suspects:
                 answers = [*answers, *self.cycles([self.delivery(round_ % WORKERS, alone=True)])]
-            if self.model.outbox and not any(answer.claimed or answer.ended for answer in answers):
+            idle = not any(answer.claimed or answer.ended for answer in answers)
+            if idle and self.model.outbox and not any(memory.held for memory in self.workers):
                 ensure(pauses or suspects, f"nothing is said to be waiting, and there is {self.model.outbox}")
                 self.move_to(self.arena.now + seconds(max(0.001, *pauses) if pauses else 1))
             ensure(self.arena.now <= ends_by, f"by {ends_by} {self.model.outbox} was still there")
@@ -333,7 +335,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.model.ensure_order()
 
     def delivery(self, worker: int, *, alone: bool) -> tuple[int, Cycled]:
-        wish = Wish([(0, (Delivered((3,)), None))] * len(self.workers[worker].held))
+        wish = Wish([(0, (Delivered((3,)), None))] * len(self.workers[worker].held), lease=LEASE)
         return worker, replace(self.asked(worker, wish)[1], alone=alone)
 
     def latest_end(self) -> datetime:
