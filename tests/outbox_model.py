@@ -17,8 +17,8 @@ answer, and every row that stands in the database afterwards. What is promised:
   is half a second ahead or later;
 - due times change only by a settlement, a lease, or a postponement behind something of the same chat.
 
-What a claim must not take is judged at each step, what it must take only at the end, by `Drain` in the state machine:
-everything is delivered within a bounded time.
+What a claim must not take is judged at each step, what it must take only at the end, by the state machine, whose drain
+says: everything is delivered within a bounded time.
 """
 
 from __future__ import annotations
@@ -129,6 +129,7 @@ class Model:
     # Settling.
 
     def _settle(self, event: Cycled) -> None:
+        self._halt_for_groups(event)
         lost: Counter[int] = Counter()
         for settlement in event.settlements:
             claimed, outcome = settlement.claimed, settlement.outcome
@@ -150,6 +151,18 @@ class Model:
                 self.attempts[claimed.id, claimed.attempt] = Tried("delivered", outcome.message_ids)
         answered = Counter(event.answer.lost)
         ensure(answered == lost, f"lost are {dict(lost)}, and the answer says {dict(answered)}")
+
+    def _halt_for_groups(self, event: Cycled) -> None:
+        """Two chats of a bot that are told to wait in one batch mean the bot, for the longest of their waits."""
+        told = [s for s in event.settlements if isinstance(s.outcome, Snoozed) and s.outcome.scope is Scope.CHAT]
+        for id_, bot in self.bots.items():
+            of_bot = [s for s in told if s.claimed.bot_id == id_]
+            if len({s.claimed.chat for s in of_bot}) < 2:
+                continue
+            for settlement in of_bot:
+                if isinstance(settlement.outcome, Snoozed):
+                    until = self.now + settlement.outcome.retry_after
+                    bot.halted_until = until if bot.halted_until is None else max(bot.halted_until, until)
 
     def _settle_one(self, item: Waiting, settlement: Settlement) -> None:
         retry_in = settlement.retry_in

@@ -83,22 +83,26 @@ class BotEffects(NamedTuple):
 def bot_effects(settlements: Sequence[Settlement]) -> BotEffects:
     """Find the longest halt and the first reason to stop of each bot.
 
-    When two chats of a bot are told to wait at a time, it is the bot that Telegram means.
+    When two groups of a bot are told to wait at a time, it is the bot that Telegram means.
     """
     effects = BotEffects({}, {})
-    waiting_chats: dict[int, set[str | None]] = {}
+    groups: dict[int, dict[str | None, float]] = {}
     for settlement in settlements:
-        bot_id = settlement.claimed.bot_id
+        claimed = settlement.claimed
         match settlement.outcome:
-            case Snoozed(retry_after, Scope.BOT | Scope.CHAT as scope, _):
-                chats = waiting_chats.setdefault(bot_id, set())
-                chats.add(settlement.claimed.chat)
-                if scope is Scope.BOT or len(chats) > 1:
-                    effects.halts[bot_id] = max(effects.halts.get(bot_id, 0.0), retry_after.total_seconds())
+            case Snoozed(retry_after, Scope.BOT, _):
+                longest = max(effects.halts.get(claimed.bot_id, 0.0), retry_after.total_seconds())
+                effects.halts[claimed.bot_id] = longest
+            case Snoozed(retry_after, Scope.CHAT, _):
+                waits = groups.setdefault(claimed.bot_id, {})
+                waits[claimed.chat] = max(waits.get(claimed.chat, 0.0), retry_after.total_seconds())
             case BotStopped(error, _):
-                effects.stops.setdefault(bot_id, error)
+                effects.stops.setdefault(claimed.bot_id, error)
             case _:
                 continue
+    for bot_id, waits in groups.items():
+        if len(waits) > 1:
+            effects.halts[bot_id] = max(effects.halts.get(bot_id, 0.0), *waits.values())
     return effects
 
 
