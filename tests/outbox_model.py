@@ -383,28 +383,3 @@ class Model:
         window = 0 if limit is None else limit[1]
         last = max([self.now, *(m.due_at for m in mates if m.token is None)])
         return last + timedelta(seconds=window + waiting * interval + 1)
-
-    # At the end.
-
-    def ensure_order(self) -> None:
-        """Raise Violation where a chat's notifications were not sent in their order, over the whole of the run.
-
-        Whatever stands before another in a chat, and was committed before the other was claimed for the first time,
-        has left the outbox by then, however often it was tried.
-        """
-        for earlier in self.everything.values():
-            for later in self.everything.values():
-                if (
-                    earlier.chat is not None
-                    and (earlier.bot, earlier.chat) == (later.bot, later.chat)
-                    and earlier.priority <= later.priority
-                    and (earlier.planned_at, earlier.id) < (later.planned_at, later.id)
-                ):
-                    first, second = self.courses[earlier.id], self.courses[later.id]
-                    claimed = second.first_claimed
-                    ensure(
-                        claimed is None
-                        or first.committed >= claimed
-                        or (first.left is not None and first.left <= claimed),
-                        f"{later.id} was claimed before {earlier.id} had left the outbox",
-                    )

@@ -147,3 +147,25 @@ def ensure_standing(picture: Picture) -> None:
         numbers = sorted(number for one, number in picture.attempts if one == id_)
         done = row.attempts - (row.token is not None)
         ensure(numbers == list(range(1, done + 1)), f"the attempts of {id_} are {numbers}, of {row.attempts}")
+
+
+def ensure_order(everything: Mapping[int, Waiting], courses: Mapping[int, Course]) -> None:
+    """Raise Violation where a chat's notifications were not sent in their order, over the whole of the run.
+
+    Whatever stands before another in a chat, and was committed before the other was claimed for the first time,
+    has left the outbox by then, however often it was tried.
+    """
+    for earlier in everything.values():
+        for later in everything.values():
+            if (
+                earlier.chat is not None
+                and (earlier.bot, earlier.chat) == (later.bot, later.chat)
+                and earlier.priority <= later.priority
+                and (earlier.planned_at, earlier.id) < (later.planned_at, later.id)
+            ):
+                first, second = courses[earlier.id], courses[later.id]
+                claimed = second.first_claimed
+                ensure(
+                    claimed is None or first.committed >= claimed or (first.left is not None and first.left <= claimed),
+                    f"{later.id} was claimed before {earlier.id} had left the outbox",
+                )
