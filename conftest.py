@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ from servers import PostgresServer
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+
+# A run in the background may have been started with interrupts ignored, and the programs under test would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["pytester"]
 pytest_collect_file = collector(Path(__file__).parent, "README.md", "docs/*.md", "docs/*/*.md")
