@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import threading
 import time
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from migrated import migrate
+
 from dovecote.app import Dovecote
 from dovecote.config import Encryption, Retry, Settings, Telegram
 from dovecote.model import Notification
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
-from dovecote.stores.database import Database, outbox_url
 from dovecote.tokens import BotTokens
 from dovecote.unit_of_work import ClaimedOutbox
 from dovecote.vault import generate_key
@@ -36,19 +36,6 @@ TOKEN = "4242:" + "A" * 35
 OTHER_TOKEN = "777:" + "B" * 35
 BOUND = 30.0
 """Seconds that a condition is waited for before the test fails; on a good day it takes a hundredth of that."""
-
-
-def migrate(url: str) -> None:
-    """Migrate a database; from a thread, since an event loop may be running in this one."""
-
-    async def run() -> None:
-        database = Database(outbox_url(url))
-        await database.migrate()
-        await database.close()
-
-    thread = threading.Thread(target=asyncio.run, args=(run(),))
-    thread.start()
-    thread.join()
 
 
 def fresh_outbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:

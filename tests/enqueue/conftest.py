@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
 from applications import KINDS
+from migrated import migrate
 from outboxes import Outbox
 
-from dovecote.stores.database import Database, outbox_url
 from dovecote.stores.enqueue import Enqueuer
 
 if TYPE_CHECKING:
@@ -21,19 +19,6 @@ if TYPE_CHECKING:
 
     from applications import Application, Opener
     from databases import PostgresDatabases
-
-
-def migrate(url: str) -> None:
-    """Migrate a database to the newest schema; from a thread, since an event loop may be running in this one."""
-
-    async def run() -> None:
-        database = Database(outbox_url(url))
-        await database.migrate()
-        await database.close()
-
-    thread = threading.Thread(target=asyncio.run, args=(run(),))
-    thread.start()
-    thread.join()
 
 
 @pytest.fixture(scope="session")

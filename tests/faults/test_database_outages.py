@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from databases import connect
-from deliveries import Delivery, delivery, migrate, until
+from deliveries import Delivery, delivery, until
+from migrated import migrate
 from worker_processes import short_leased
 
 from dovecote.emulator import Answer, Emulator, Rule

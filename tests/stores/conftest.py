@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+from migrated import migrate
 from outboxes import Outbox
-
-from dovecote.stores.database import Database, outbox_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -21,19 +18,6 @@ if TYPE_CHECKING:
 
 DATABASES = ["sqlite", "postgresql-18", "postgresql-17"]
 SERVERS = {"postgresql-18": "postgres", "postgresql-17": "postgres17"}
-
-
-def migrate(url: str) -> None:
-    """Migrate a database to the newest schema; from a thread, since an event loop may be running in this one."""
-
-    async def run() -> None:
-        database = Database(outbox_url(url))
-        await database.migrate()
-        await database.close()
-
-    thread = threading.Thread(target=asyncio.run, args=(run(),))
-    thread.start()
-    thread.join()
 
 
 @pytest.fixture(scope="session")

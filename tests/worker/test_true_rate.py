@@ -16,7 +16,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
-from deliveries import migrate
+from migrated import migrate
 from virtual_time import VirtualTimeLoop, seconds_passed
 
 from dovecote.model import Delivered, Snoozed
