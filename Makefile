@@ -48,10 +48,11 @@ $(VENV)/bench.stamp: locks/bench.txt $(VENV)/dev.stamp
 # Needs uv; run by whoever changes a dependency.
 UV ?= uv
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+EXTRAS := --extra apscheduler --extra postgres --extra redis --extra s3
 lock:
-	$(COMPILE) pyproject.toml --extra postgres --group build --group dev -o locks/dev.txt
-	$(COMPILE) pyproject.toml --extra postgres --group build -c locks/dev.txt -o locks/runtime.txt
-	$(COMPILE) pyproject.toml --extra postgres --group build --group bench -c locks/dev.txt -o locks/bench.txt
+	$(COMPILE) pyproject.toml $(EXTRAS) --group build --group dev -o locks/dev.txt
+	$(COMPILE) pyproject.toml $(EXTRAS) --group build -c locks/dev.txt -o locks/runtime.txt
+	$(COMPILE) pyproject.toml $(EXTRAS) --group build --group bench -c locks/dev.txt -o locks/bench.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class StandardLibraryOnly(Contract):
-    """The `modules` import the standard library, the `allowed` modules, and nothing else, types included."""
+    """The `modules`, their parts included, import the standard library, their own parts and the `allowed` modules.
+
+    Nothing else, types included.
+    """
 
     type_name = "standard_library_only"
 
@@ -29,9 +32,12 @@ class StandardLibraryOnly(Contract):
         allowed = names(self.allowed)
         breaches = [
             detail
-            for module in sorted(names(self.modules))
+            for whole in sorted(names(self.modules))
+            for module in sorted({whole} | graph.find_descendants(whole))
             for imported in sorted(graph.find_modules_directly_imported_by(module))
-            if imported not in allowed and imported.split(".")[0] not in sys.stdlib_module_names
+            if imported not in allowed
+            and not f"{imported}.".startswith(f"{whole}.")
+            and imported.split(".")[0] not in sys.stdlib_module_names
             for detail in graph.get_import_details(importer=module, imported=imported)
         ]
         return ContractCheck(kept=not breaches, metadata={"breaches": breaches})

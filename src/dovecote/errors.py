@@ -12,7 +12,18 @@ DovecoteError
 ├── StoreUnavailable         the database cannot be reached just now
 ├── InvalidToken             what was given as a bot's token is none
 ├── TokenUnreadable          a bot's token cannot be decrypted or its variable is not set
-└── NotConfigured            UnitOfWork() or process_notifications_batch() before there is a Dovecote
+├── NotConfigured            UnitOfWork() or process_notifications_batch() before there is a Dovecote
+├── LeaseStoreUnavailable    Redis or Valkey cannot be reached just now
+├── InvalidSchedule          a field of a schedule cannot be
+├── UnknownSchedule          no schedule has that name
+├── InvalidKey               a key that no file storage could keep safely
+├── FileMissing              there is no content under that key
+├── FileDamaged              what the store holds is not what was put there
+├── FileInUse                a file that a notification still needs cannot be deleted
+├── UnknownFile              no file has that id
+├── FileTooLarge             a file over a limit, with the limit and what lifts it
+├── StorageUnavailable       the file storage cannot be reached just now, or its disk is full
+└── StorageRefused           the file storage refuses: credentials, bucket, clock, rights
 
 Messages name the bad value and the remedy, and never contain a bot token.
 """
@@ -102,3 +113,56 @@ class TokenUnreadable(DovecoteError):
 
 class NotConfigured(DovecoteError):
     """There is no Dovecote yet that a call without one could mean."""
+
+
+class LeaseStoreUnavailable(DovecoteError, ConnectionError):
+    """Redis or Valkey cannot be reached just now. Whether the lease was renewed is unknown."""
+
+
+class InvalidSchedule(DovecoteError, ValueError):
+    """A field of a schedule cannot be."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        """Say which `field`, and in `problem` the value and the remedy."""
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+
+
+class UnknownSchedule(DovecoteError, LookupError):
+    """No schedule has that name."""
+
+    def __init__(self, name: str) -> None:
+        """Name it."""
+        super().__init__(f'no schedule is named "{name}": `dovecote schedule list` shows those that there are.')
+
+
+class InvalidKey(DovecoteError, ValueError):
+    """A key that no file storage could keep safely. The message says which rule it breaks."""
+
+
+class FileMissing(DovecoteError, LookupError):
+    """There is no content under that key."""
+
+
+class FileDamaged(DovecoteError):
+    """What the store holds is not what was put there: its size or its SHA-256 differs."""
+
+
+class FileInUse(DovecoteError):
+    """A file that a notification still needs cannot be deleted."""
+
+
+class UnknownFile(DovecoteError, LookupError):
+    """No file has that id."""
+
+
+class FileTooLarge(DovecoteError, ValueError):
+    """A file is over a limit; the message names the limit and what lifts it."""
+
+
+class StorageUnavailable(DovecoteError, ConnectionError):
+    """The file storage cannot be reached just now, or its disk is full. What was there before is untouched."""
+
+
+class StorageRefused(DovecoteError):
+    """The file storage refuses what is asked: wrong credentials, no such bucket, a clock that is off, no right."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Sequence
     from datetime import datetime, timedelta
 
     from dovecote.model import (
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         ClaimedNotification,
         Cycle,
         NotificationRecord,
+        ObjectInfo,
         Outcome,
         Recipient,
         Settlement,
@@ -144,6 +145,53 @@ class RecipientStore(Protocol):
 
         What is leased, and what was enqueued for later, stays as it is. In bounded transactions. Raises UnknownBot.
         """
+
+
+class Leadership(Protocol):
+    """Whether this instance leads. Leadership saves work and decides nothing: the database does that."""
+
+    @property
+    def term(self) -> int | None:
+        """The number of the term that this instance leads in at this moment; None while it follows.
+
+        It may be read as often as one likes: the answer is the monotonic clock's, no server is asked.
+        """
+
+    async def changed(self) -> None:
+        """Return when this instance has begun to lead, or has ceased to."""
+
+
+class FileStorage(Protocol):
+    """Contents by key. Every backend takes the same keys: one normaliser stands before them all."""
+
+    async def upload(
+        self, file: bytes | AsyncIterable[bytes], key: str, *, content_type: str | None = None, size: int | None = None
+    ) -> str:
+        """Store it whole or not at all, in place of what the key held, and answer a URL to read it by.
+
+        `size`, in bytes, is what a stream promises to hold. Raises InvalidKey, StorageUnavailable, StorageRefused.
+        """
+
+    async def download(self, key: str) -> bytes:
+        """The whole content. Raises InvalidKey, FileMissing, FileDamaged, StorageUnavailable, StorageRefused."""
+
+    def stream(self, key: str, *, chunk_size: int = 256 * 1024) -> AsyncIterator[bytes]:
+        """The content in chunks of at most `chunk_size` bytes. Raises what `download` does, as it goes."""
+
+    async def delete(self, key: str) -> bool:
+        """Remove it, and answer whether there was something."""
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is a content of this key."""
+
+    async def info(self, key: str) -> ObjectInfo:
+        """Size in bytes, instant of the last change, content type where the store keeps one. Raises FileMissing."""
+
+    async def url(self, key: str, *, expires_in: timedelta) -> str:
+        """A URL to read it by: under the public base URL where one is set, else signed and good for `expires_in`."""
+
+    def keys(self, prefix: str = "") -> AsyncIterator[str]:
+        """Every key that begins with `prefix`, in no promised order, page by page."""
 
 
 class Channel(Protocol):

@@ -1,8 +1,4 @@
-"""What Dovecote speaks about: notifications, bots, claims, outcomes. Standard library only.
-
-Every other module may import this one; this one imports none of them. All instants are aware datetimes in UTC,
-all durations are `timedelta`, all ids are the database's integers.
-"""
+"""Notifications, bots, claims, outcomes."""
 
 from __future__ import annotations
 

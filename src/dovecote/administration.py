@@ -1,0 +1,149 @@
+"""The operator's side of an outbox: its bots, its dead letters and unknowns, its recipients, its numbers."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from dovecote.model import State
+from dovecote.validation import prepared_chat, prepared_recipient
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dovecote.model import Bot, NotificationRecord, Recipient, Stats
+    from dovecote.ports import BotStore, HistoryStore, RecipientStore
+    from dovecote.vault import Vault
+
+PRIVATE_LIMIT = (3, 3.0)
+GROUP_LIMIT = (20, 60.0)
+
+
+class Administration:
+    """What an operator does with an outbox. A `Dovecote` is one."""
+
+    def __init__(self, bots: BotStore, history: HistoryStore, recipients: RecipientStore, vault: Vault) -> None:
+        self._bots = bots
+        self._history = history
+        self._recipients = recipients
+        self._vault = vault
+
+    def unseal(self, bot: Bot) -> str:
+        """A bot's token. Raises TokenUnreadable."""
+        return self._vault.open(bot, os.environ)
+
+    async def add_bot(
+        self,
+        name: str,
+        *,
+        token: str | None = None,
+        token_variable: str | None = None,
+        pace: float | None = 30.0,
+        private_limit: tuple[int, float] | None = PRIVATE_LIMIT,
+        group_limit: tuple[int, float] | None = GROUP_LIMIT,
+    ) -> Bot:
+        """Add a bot, with its token (kept sealed) or the name of the environment variable that holds it.
+
+        `pace` is messages per second over all workers; the limits are (messages, seconds) per chat. None switches one
+        off, which only a server of one's own allows.
+        """
+        if (token is None) == (token_variable is None):
+            raise ValueError(f'bot "{name}": give either its token or the name of the variable that holds it.')
+        return await self._bots.add_bot(
+            name,
+            token_sealed=None if token is None else self._vault.seal(token),
+            token_variable=token_variable,
+            pace=pace,
+            private_limit=private_limit,
+            group_limit=group_limit,
+        )
+
+    async def set_token(self, name: str, *, token: str | None = None, token_variable: str | None = None) -> None:
+        """Replace a bot's token, and start the bot again if Telegram had refused the old one. Raises UnknownBot."""
+        if (token is None) == (token_variable is None):
+            raise ValueError(f'bot "{name}": give either its token or the name of the variable that holds it.')
+        sealed = None if token is None else self._vault.seal(token)
+        await self._bots.set_token(name, token_sealed=sealed, token_variable=token_variable)
+
+    async def reseal_tokens(self) -> int:
+        """Seal every stored token with the first key of the ring, and answer how many there were."""
+        sealed = [bot for bot in await self._bots.bots() if bot.token_sealed is not None]
+        for bot in sealed:
+            await self._bots.reseal(bot.name, self._vault.reseal(str(bot.token_sealed)))
+        return len(sealed)
+
+    async def set_limits(
+        self,
+        name: str,
+        *,
+        pace: float | None,
+        private_limit: tuple[int, float] | None = PRIVATE_LIMIT,
+        group_limit: tuple[int, float] | None = GROUP_LIMIT,
+    ) -> None:
+        """Replace a bot's limits; workers keep to them from their next claim. Raises UnknownBot."""
+        await self._bots.set_limits(name, pace=pace, private_limit=private_limit, group_limit=group_limit)
+
+    async def bots(self) -> Sequence[Bot]:
+        """All bots, by name."""
+        return await self._bots.bots()
+
+    async def notification(self, notification_id: int) -> NotificationRecord:
+        """One notification's life so far. Raises UnknownNotification."""
+        return await self._history.notification(notification_id)
+
+    async def dead_letters(
+        self, *, bot: str | None = None, before_id: int | None = None, limit: int = 50
+    ) -> Sequence[NotificationRecord]:
+        """Dead letters, the newest first, a page at a time. Raises UnknownBot."""
+        return await self._history.settled(State.DEAD, bot=bot, before_id=before_id, limit=limit)
+
+    async def replay(self, ids: Sequence[int]) -> Sequence[int]:
+        """Make dead letters due again with a fresh count of failures; answers the ids that were dead."""
+        return await self._history.replay(ids)
+
+    async def unknowns(
+        self, *, bot: str | None = None, before_id: int | None = None, limit: int = 50
+    ) -> Sequence[NotificationRecord]:
+        """Those that may have been delivered and nobody can tell, the newest first. Raises UnknownBot."""
+        return await self._history.settled(State.UNKNOWN, bot=bot, before_id=before_id, limit=limit)
+
+    async def resolve_unknown(self, ids: Sequence[int], *, delivered: bool) -> Sequence[int]:
+        """Decide unknown ones: they were delivered, or, with `delivered=False`, they are sent again, due now.
+
+        Answers the ids that were unknown; the others are left alone.
+        """
+        return await self._history.resolve_unknown(ids, delivered=delivered)
+
+    async def disabled_recipients(
+        self, *, bot: str, before_chat: str | None = None, limit: int = 50
+    ) -> Sequence[Recipient]:
+        """Whom a bot sends nothing more, with reason and time, from the last chat to the first, a page at a time.
+
+        Raises UnknownBot.
+        """
+        return await self._recipients.disabled(bot, before_chat=before_chat, limit=limit)
+
+    async def enable_recipient(self, bot: str, chat_id: int | str) -> bool:
+        """Send to it again: for a /start, or a `my_chat_member` update to member. Answers whether it was disabled.
+
+        `chat_id` is a chat, or a topic of a group as "-1001234/5". Raises UnknownBot, InvalidNotification.
+        """
+        return await self._recipients.enable(bot, prepared_recipient(chat_id))
+
+    async def disable_recipient(self, bot: str, chat_id: int | str, *, reason: str) -> bool:
+        """Send nothing more to it, as after an opt-out: what waits for it becomes dead. Answers whether it was enabled.
+
+        Raises UnknownBot, InvalidNotification, and ValueError for a reason that says nothing.
+        """
+        return await self._recipients.disable(bot, prepared_recipient(chat_id), reason)
+
+    async def unblock_chat(self, bot: str, chat_id: int | str) -> int:
+        """Make due now what waits in a chat for a retry, a 429 or its turn, and answer how many; order is kept.
+
+        What was enqueued for later stays so. Raises UnknownBot, InvalidNotification.
+        """
+        return await self._recipients.unblock(bot, prepared_chat(chat_id))
+
+    async def stats(self, *, bot: str | None = None) -> Stats:
+        """The outbox and its history in numbers. Raises UnknownBot."""
+        return await self._history.stats(bot=bot)

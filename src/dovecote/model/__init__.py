@@ -1,0 +1,63 @@
+"""What Dovecote speaks about. Standard library only.
+
+Every other module may import this one; this one imports none of them. All instants are aware datetimes in UTC,
+all durations are `timedelta`, all ids are the database's integers.
+"""
+
+from dovecote.model.files import ObjectInfo
+from dovecote.model.notification import (
+    Attempt,
+    Bot,
+    BotStopped,
+    ClaimedNotification,
+    Cycle,
+    Dead,
+    Delivered,
+    DeliveryPolicy,
+    Failed,
+    Migrated,
+    Notification,
+    NotificationRecord,
+    Outcome,
+    Priority,
+    Recipient,
+    Refusal,
+    Released,
+    Scope,
+    Settlement,
+    Snoozed,
+    State,
+    Stats,
+    Unknown,
+    Waiting,
+    WaitReason,
+)
+
+__all__ = [
+    "Attempt",
+    "Bot",
+    "BotStopped",
+    "ClaimedNotification",
+    "Cycle",
+    "Dead",
+    "Delivered",
+    "DeliveryPolicy",
+    "Failed",
+    "Migrated",
+    "Notification",
+    "NotificationRecord",
+    "ObjectInfo",
+    "Outcome",
+    "Priority",
+    "Recipient",
+    "Refusal",
+    "Released",
+    "Scope",
+    "Settlement",
+    "Snoozed",
+    "State",
+    "Stats",
+    "Unknown",
+    "WaitReason",
+    "Waiting",
+]
