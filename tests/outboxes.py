@@ -14,6 +14,7 @@ from dovecote.model import Delivered, Failed, Settlement
 from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url
 from dovecote.stores.history import History
+from dovecote.stores.pruning import Pruning
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.tables import EPOCH, MICROSECOND
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dovecote.model import Bot, ClaimedNotification, Cycle, Outcome
-    from dovecote.ports import OutboxStore, RecipientStore
+    from dovecote.ports import OutboxStore, PruneStore, RecipientStore
 
 START = datetime(2026, 1, 5, 12, 0, 0, tzinfo=UTC)
 """When every test begins."""
@@ -42,6 +43,7 @@ class Outbox:
         self.bots = Bots(self.database, clock=self._microseconds)
         self.history = History(self.database, clock=self._microseconds)
         self.recipients: RecipientStore = Recipients(self.database, clock=self._microseconds)
+        self.pruning: PruneStore = Pruning(self.database, clock=self._microseconds)
         self._stores: list[OutboxStore] = []
         self.store = self.new_store()
         self._bot_ids: dict[str, int] = {}

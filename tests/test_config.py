@@ -260,9 +260,8 @@ class TestFaults:
 
         (fault,) = configuration_faults(environ={})
 
-        assert fault.endswith(
-            "the tables are [database], [telegram], [worker], [retry], [enqueue], [http], [log], [encryption]."
-        )
+        tables = ", ".join(f"[{name}]" for name in Settings.model_fields)
+        assert fault.endswith(f"the tables are {tables}.")
 
     def test_a_file_that_was_asked_for_must_be_there(self) -> None:
         by_path = configuration_faults(Path("none.toml"), {})

@@ -15,13 +15,16 @@ from dovecote.batch import BatchSummary, process_batch
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
 from dovecote.errors import StoreUnavailable, TokenUnreadable
+from dovecote.model import Retention
 from dovecote.observability.metrics import Metrics
+from dovecote.retention import prune_all
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
 from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url, translated
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.history import History
+from dovecote.stores.pruning import Pruning
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.sqlite import SQLiteOutbox
 from dovecote.tokens import BotTokens
@@ -30,9 +33,9 @@ from dovecote.vault import Vault
 from dovecote.worker import Worker, WorkerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
-    from dovecote.model import Notification
+    from dovecote.model import Notification, Pruned
     from dovecote.ports import OutboxStore
 
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
@@ -184,6 +187,17 @@ class Dovecote(Administration):
             concurrency=chosen.concurrency,
             lease=chosen.lease,
         )
+
+    async def prune(self, *, told: Callable[[Pruned], None] = lambda _: None) -> Pruned:
+        """Remove what is past its time by the settings of retention, a bounded piece at a time, and answer how much.
+
+        The leader does the same now and then. `told` hears, after each piece, how much it was so far.
+        """
+        return await prune_all(Pruning(self.database), self._retention(), told=told)
+
+    def _retention(self) -> Retention:
+        chosen = self.settings.retention
+        return Retention(delivered=chosen.delivered, dead=chosen.dead, unknown=chosen.unknown)
 
     def _retry_policy(self) -> RetryPolicy:
         retry = self.settings.retry

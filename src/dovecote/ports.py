@@ -18,7 +18,9 @@ if TYPE_CHECKING:
         NotificationRecord,
         ObjectInfo,
         Outcome,
+        Pruned,
         Recipient,
+        Retention,
         Settlement,
         State,
         Stats,
@@ -144,6 +146,16 @@ class RecipientStore(Protocol):
         """Make due now what waits for its turn in a chat, for a retry or for a 429; answers how many.
 
         What is leased, and what was enqueued for later, stays as it is. In bounded transactions. Raises UnknownBot.
+        """
+
+
+class PruneStore(Protocol):
+    """What is done and past its time."""
+
+    async def prune(self, retention: Retention, *, limit: int = 1000) -> Pruned:
+        """Remove up to `limit` of each kind that are past their time, each kind in a transaction of its own.
+
+        What is still in the outbox is never touched. Call it again until it answers that nothing was removed.
         """
 
 

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 LEASE_MARGIN: Final = timedelta(seconds=5)
 """By how much a lease outlives the slowest request: time to flush its outcome before the lease is another's."""
 
+SHORTEST_RETENTION: Final = timedelta(hours=1)
+"""What was sent in the window of a chat's limit must still stand in the history."""
+
 MAKE_A_KEY: Final = '`python -c "from dovecote.vault import generate_key; print(generate_key())"`'
 
 
@@ -131,6 +134,15 @@ class Enqueue(Section):
     key_window: Duration = _duration("30d", "How long a key is remembered: enqueuing it again changes nothing.")
 
 
+class Retention(Section):
+    """How long what is done is remembered, and when it is pruned."""
+
+    delivered: Duration = _duration("30d", "How long a delivered notification stays in the history.")
+    dead: Duration = _duration("90d", "How long a dead letter stays, and can be replayed.")
+    unknown: Duration = _duration("90d", "How long an unknown outcome stays, and can be resolved.")
+    interval: Duration = _duration("1h", "How often the leader prunes what is past its time.")
+
+
 class Http(Section):
     """The listener for health, metrics and the API."""
 
@@ -215,6 +227,7 @@ class Settings(Section):
     worker: Worker = Worker()
     retry: Retry = Retry()
     enqueue: Enqueue = Enqueue()
+    retention: Retention = Retention()
     http: Http = Http()
     log: Log = Log()
     encryption: Encryption = Encryption()
@@ -251,6 +264,14 @@ def contradictions(settings: Settings) -> Iterator[Contradiction]:
             f"longer than the longest. Set retry.longest to {in_seconds(first)} or more."
         )
         yield Contradiction(frozenset({"retry.first", "retry.longest"}), sentence)
+    for outcome in ("delivered", "dead", "unknown"):
+        kept: timedelta = getattr(settings.retention, outcome)
+        if kept < SHORTEST_RETENTION:
+            sentence = (
+                f"retention.{outcome} is {in_seconds(kept)}: the limits per chat are counted in the history, so it "
+                f"must be {in_seconds(SHORTEST_RETENTION)} or more."
+            )
+            yield Contradiction(frozenset({f"retention.{outcome}"}), sentence)
     if settings.http.token is None and not is_loopback(settings.http.host):
         sentence = (
             f'http.host is "{settings.http.host}", which other machines can reach, and http.token is not set: set '

@@ -32,6 +32,7 @@ from dovecote.model.notification import (
     Waiting,
     WaitReason,
 )
+from dovecote.model.retention import Pruned, Retention
 
 __all__ = [
     "Attempt",
@@ -49,9 +50,11 @@ __all__ = [
     "ObjectInfo",
     "Outcome",
     "Priority",
+    "Pruned",
     "Recipient",
     "Refusal",
     "Released",
+    "Retention",
     "Scope",
     "Settlement",
     "Snoozed",

@@ -10,6 +10,7 @@ import asyncio
 import importlib.util
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
 
 T = TypeVar("T")
+
+PATIENCE_SECONDS = 10
+"""How long a statement waits for another writer of the file."""
 
 # Held while migrating, so that instances which start together migrate once.
 MIGRATION_LOCK = 0x646F7665
@@ -213,8 +217,17 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def prepare_sqlite(connection: Any) -> None:
     """Set what the outbox needs on a connection of its own: write-ahead log, and patience with other writers."""
-    connection.execute("PRAGMA busy_timeout = 10000")
-    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA busy_timeout = {PATIENCE_SECONDS * 1000}")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError:
+            # The first use of a file changes its mode, and two that do so at a time do not wait for each other.
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.02)
     connection.execute("PRAGMA synchronous = FULL")
 
 

@@ -202,6 +202,7 @@ def _history(metadata: MetaData, prefix: str) -> Table:
         CheckConstraint("outcome IN ('delivered', 'dead', 'unknown')", name="outcome"),
     )
     Index(f"{prefix}history_chat", table.c.bot_id, table.c.chat, table.c.settled_at)
+    Index(f"{prefix}history_outcome", table.c.outcome, table.c.settled_at)
     given_up = text("outcome <> 'delivered'")
     Index(
         f"{prefix}history_given_up",
@@ -262,8 +263,7 @@ def _notification_key(metadata: MetaData, prefix: str) -> Table:
         Column("notification_id", BigId, nullable=False),
         Column("expires_at", Instant(), nullable=False),
     )
-    # Block ranges are enough for pruning, since keys expire in the order in which they were written.
-    Index(f"{prefix}notification_key_expiry", table.c.expires_at, postgresql_using="brin")
+    Index(f"{prefix}notification_key_expiry", table.c.expires_at)
     return table
 
 
