@@ -18,7 +18,19 @@ from dovecote.stores.database import Database, outbox_url
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-TABLES = ["attempt", "bot", "history", "idle_worker", "installation", "notification", "notification_key", "recipient"]
+TABLES = [
+    "attempt",
+    "bot",
+    "history",
+    "idle_worker",
+    "installation",
+    "instance",
+    "leadership_lease",
+    "leadership_term",
+    "notification",
+    "notification_key",
+    "recipient",
+]
 FIXTURES = {"sqlite": "sqlite_url", "postgresql-18": "postgres_url", "postgresql-17": "postgres17_url"}
 
 
@@ -128,7 +140,7 @@ async def test_the_migrated_schema_equals_the_tables_where_no_comparison_looks(d
 
     created = await database.run(create, write=True)
 
-    assert len(created) >= (19 if database.is_postgresql else 14)
+    assert len(created) >= (23 if database.is_postgresql else 18)
     assert migrated == created
 
 
@@ -151,7 +163,7 @@ def conditions(connection: Connection, database: Database) -> dict[str, str]:
 
 
 async def test_an_empty_database_is_not_migrated(database: Database) -> None:
-    with pytest.raises(NotMigrated, match="at revision None, and this version of Dovecote needs 0002: run `dovecote"):
+    with pytest.raises(NotMigrated, match="at revision None, and this version of Dovecote needs 0004: run `dovecote"):
         await database.check_migrated()
 
 
@@ -160,7 +172,7 @@ async def test_another_versions_schema_is_not_migrated(database: Database) -> No
     table = "dovecote.migration" if database.is_postgresql else "dovecote_migration"
     await database.run(lambda c: c.execute(text(f"UPDATE {table} SET version_num = '9999'")), write=True)  # noqa: S608
 
-    complaint = r"at revision 9999, which this version of Dovecote does not know \(it needs 0002\).*upgrade the program"
+    complaint = r"at revision 9999, which this version of Dovecote does not know \(it needs 0004\).*upgrade the program"
     with pytest.raises(NotMigrated, match=complaint):
         await database.check_migrated()
     with pytest.raises(NotMigrated, match=complaint):
@@ -171,7 +183,7 @@ async def test_another_versions_schema_is_not_migrated(database: Database) -> No
 async def test_an_older_versions_schema_is_to_be_migrated(database: Database) -> None:
     await database.migrate("0001")
 
-    with pytest.raises(NotMigrated, match="at revision 0001, and this version of Dovecote needs 0002: run `dovecote"):
+    with pytest.raises(NotMigrated, match="at revision 0001, and this version of Dovecote needs 0004: run `dovecote"):
         await database.check_migrated()
 
 

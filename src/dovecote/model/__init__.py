@@ -5,6 +5,7 @@ all durations are `timedelta`, all ids are the database's integers.
 """
 
 from dovecote.model.files import ObjectInfo
+from dovecote.model.leadership import Instance, InstanceRecord, LeadershipReport, Peer, Term
 from dovecote.model.notification import (
     Attempt,
     Bot,
@@ -43,11 +44,15 @@ __all__ = [
     "Delivered",
     "DeliveryPolicy",
     "Failed",
+    "Instance",
+    "InstanceRecord",
+    "LeadershipReport",
     "Migrated",
     "Notification",
     "NotificationRecord",
     "ObjectInfo",
     "Outcome",
+    "Peer",
     "Priority",
     "Recipient",
     "Refusal",
@@ -57,6 +62,7 @@ __all__ = [
     "Snoozed",
     "State",
     "Stats",
+    "Term",
     "Unknown",
     "WaitReason",
     "Waiting",
