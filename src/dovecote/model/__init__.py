@@ -5,6 +5,7 @@ all durations are `timedelta`, all ids are the database's integers.
 """
 
 from dovecote.model.files import ObjectInfo
+from dovecote.model.leadership import Instance, InstanceRecord, LeadershipReport, Peer, Term
 from dovecote.model.notification import (
     Attempt,
     Bot,
@@ -44,11 +45,15 @@ __all__ = [
     "Delivered",
     "DeliveryPolicy",
     "Failed",
+    "Instance",
+    "InstanceRecord",
+    "LeadershipReport",
     "Migrated",
     "Notification",
     "NotificationRecord",
     "ObjectInfo",
     "Outcome",
+    "Peer",
     "Priority",
     "Pruned",
     "Recipient",
@@ -60,6 +65,7 @@ __all__ = [
     "Snoozed",
     "State",
     "Stats",
+    "Term",
     "Unknown",
     "WaitReason",
     "Waiting",
