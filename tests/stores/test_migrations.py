@@ -163,7 +163,7 @@ async def test_another_versions_schema_is_not_migrated(database: Database) -> No
     table = "dovecote.migration" if database.is_postgresql else "dovecote_migration"
     await database.run(lambda c: c.execute(text(f"UPDATE {table} SET version_num = '9999'")), write=True)  # noqa: S608
 
-    complaint = r"at revision 9999, which this version of Dovecote does not know \(it needs 0002\).*upgrade the program"
+    complaint = r"at revision 9999, which this version of Dovecote does not know \(it needs 0007\).*upgrade the program"
     with pytest.raises(NotMigrated, match=complaint):
         await database.check_migrated()
     with pytest.raises(NotMigrated, match=complaint):
