@@ -4,7 +4,7 @@ Every other module may import this one; this one imports none of them. All insta
 all durations are `timedelta`, all ids are the database's integers.
 """
 
-from dovecote.model.files import ObjectInfo
+from dovecote.model.files import ObjectInfo, SignedUpload
 from dovecote.model.notification import (
     Attempt,
     Bot,
@@ -54,6 +54,7 @@ __all__ = [
     "Released",
     "Scope",
     "Settlement",
+    "SignedUpload",
     "Snoozed",
     "State",
     "Stats",
