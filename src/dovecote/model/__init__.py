@@ -14,6 +14,7 @@ from dovecote.model.files import (
     ObjectInfo,
     ObjectPlace,
     RemoteFile,
+    SignedUpload,
     StoredFile,
     Verification,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "RemoteFile",
     "Scope",
     "Settlement",
+    "SignedUpload",
     "Snoozed",
     "State",
     "Stats",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -149,3 +150,18 @@ class Move:
     files: int
     lacking: int
     switched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SignedUpload:
+    """How somebody without credentials uploads one content, until `expires_at`.
+
+    With `method` PUT the body is the content and `headers` go along as they are. With POST it is a form of `fields`,
+    in this order, and the content last, as `file`.
+    """
+
+    method: str
+    url: str = field(repr=False)
+    expires_at: datetime
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
