@@ -18,6 +18,7 @@ from dovecote.model.files import (
     StoredFile,
     Verification,
 )
+from dovecote.model.leadership import Instance, InstanceRecord, LeadershipReport, Peer, Term
 from dovecote.model.notification import (
     Attempt,
     Bot,
@@ -60,6 +61,9 @@ __all__ = [
     "Discrepancy",
     "Failed",
     "FileStore",
+    "Instance",
+    "InstanceRecord",
+    "LeadershipReport",
     "Migrated",
     "Move",
     "NewFile",
@@ -68,6 +72,7 @@ __all__ = [
     "ObjectInfo",
     "ObjectPlace",
     "Outcome",
+    "Peer",
     "Priority",
     "Recipient",
     "Refusal",
@@ -80,6 +85,7 @@ __all__ = [
     "State",
     "Stats",
     "StoredFile",
+    "Term",
     "Unknown",
     "Verification",
     "WaitReason",
