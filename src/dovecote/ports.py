@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Recipient,
         Retention,
         Settlement,
+        SignedUpload,
         State,
         Stats,
         Term,
@@ -264,7 +265,8 @@ class FileStorage(Protocol):
     ) -> str:
         """Store it whole or not at all, in place of what the key held, and answer a URL to read it by.
 
-        `size`, in bytes, is what a stream promises to hold. Raises InvalidKey, StorageUnavailable, StorageRefused.
+        `size`, in bytes, is what a stream promises to hold; one that holds something else raises FileDamaged. Raises
+        InvalidKey, StorageUnavailable, StorageRefused, and what the stream raises. Cancelled, it leaves nothing behind.
         """
 
     async def download(self, key: str) -> bytes:
@@ -287,6 +289,30 @@ class FileStorage(Protocol):
 
     def keys(self, prefix: str = "") -> AsyncIterator[str]:
         """Every key that begins with `prefix`, in no promised order, page by page."""
+
+
+class StorageUpkeep(Protocol):
+    """What a file storage needs besides its contents: to be looked at when a program starts, swept, and closed."""
+
+    async def check(self, *, writes: bool = True) -> None:
+        """Raise StorageRefused or StorageUnavailable, in words, if it could not be worked with.
+
+        With `writes` it stores something small and removes it again.
+        """
+
+    async def sweep(self, *, older_than: timedelta) -> int:
+        """Remove what uploads of killed processes have left behind for so long, and answer how many it was."""
+
+    async def signed_upload(
+        self, key: str, *, content_type: str, largest: int, size: int | None = None, expires_in: timedelta
+    ) -> SignedUpload:
+        """Let somebody else upload this key, and this type, past us: `largest` bytes at most, or exactly `size`.
+
+        Raises InvalidKey, ValueError for limits that cannot be, StorageRefused where the store cannot do it.
+        """
+
+    async def close(self) -> None:
+        """Give back every connection and thread. May be called again."""
 
 
 class Channel(Protocol):

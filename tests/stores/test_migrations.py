@@ -21,17 +21,9 @@ if TYPE_CHECKING:
 
 HEAD = ScriptDirectory(str(MIGRATIONS)).get_current_head()
 TABLES = [
-    "attempt",
-    "bot",
-    "history",
-    "idle_worker",
-    "installation",
-    "instance",
-    "leadership_lease",
-    "leadership_term",
-    "notification",
-    "notification_key",
-    "recipient",
+    *("attachment", "attempt", "bot", "direct_upload", "file", "file_copy", "file_name", "file_store", "history"),
+    *("idle_worker", "installation", "instance", "leadership_lease", "leadership_term", "loose_object"),
+    *("notification", "notification_key", "recipient"),
 ]
 FIXTURES = {"sqlite": "sqlite_url", "postgresql-18": "postgres_url", "postgresql-17": "postgres17_url"}
 

@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 
 from dovecote.stores.column_types import EPOCH, MICROSECOND, BigId, Chat, Instant, Labels, MessageIds
+from dovecote.stores.file_tables import FileTables, file_tables
 from dovecote.stores.leadership_tables import LeadershipTables, leadership_tables
 
 # The types are looked for here as well, beside the tables that are made of them.
@@ -252,6 +253,7 @@ class Tables:
     recipient: Table
     idle_worker: Table
     installation: Table
+    files: FileTables
     leadership: LeadershipTables
 
 
@@ -274,6 +276,7 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         ),
         # One row: which outbox this is, so that a connection to another database is noticed.
         installation=Table(f"{prefix}installation", metadata, Column("id", Text, primary_key=True)),
+        files=file_tables(metadata, prefix),
         leadership=leadership_tables(metadata, prefix),
     )
 
