@@ -22,6 +22,7 @@ from dovecote.config.settings import (
     Retry,
     Setting,
     Settings,
+    Storage,
     Telegram,
     Worker,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "Retry",
     "Setting",
     "Settings",
+    "Storage",
     "Telegram",
     "Worker",
     "configuration_faults",

@@ -26,12 +26,17 @@ from dovecote.config.values import (
     KeysFile,
     LogFormat,
     LogLevel,
+    PublicUrl,
+    Secret,
+    StorageUrl,
+    Text,
     Whole,
     fernet_key,
     is_loopback,
     masked_url,
 )
 from dovecote.errors import InvalidConfiguration
+from dovecote.storage.signatures import LONGEST_SIGNED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,6 +136,37 @@ class Enqueue(Section):
     key_window: Duration = _duration("30d", "How long a key is remembered: enqueuing it again changes nothing.")
 
 
+class Storage(Section):
+    """Where the contents of files are kept."""
+
+    url: StorageUrl = _setting(
+        None,
+        "A folder or an S3-compatible store. Not set, it is the folder dovecote-files beside the database.",
+        "file:///FOLDER or s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION, without credentials in it",
+    )
+    public_url: PublicUrl = _setting(
+        None,
+        "Where people read the files: a CDN, or a web server on the folder. Not set, URLs are signed and expire.",
+        "an address such as https://files.example.com, without a query",
+    )
+    url_lifetime: Duration = _setting(
+        "1h", "How long a signed URL is good for where nothing else is said.", f"{TAKES_DURATION}; 7 days at most"
+    )
+    access_key_id: Text = _setting(
+        None,
+        "The access key of the S3-compatible store. Not set, it comes from the usual places of AWS's tools.",
+        "the public half of an access key",
+    )
+    secret_access_key: Secret = _setting(
+        None, "The secret half of that access key.", "the secret half of an access key", secret=True
+    )
+
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        """Show the URL as it could be shown to anybody."""
+        for name, value in super().__repr_args__():
+            yield str(name), masked_url(value) if name == "url" and value else value
+
+
 class Http(Section):
     """The listener for health, metrics and the API."""
 
@@ -215,6 +251,7 @@ class Settings(Section):
     worker: Worker = Worker()
     retry: Retry = Retry()
     enqueue: Enqueue = Enqueue()
+    storage: Storage = Storage()
     http: Http = Http()
     log: Log = Log()
     encryption: Encryption = Encryption()
@@ -251,6 +288,19 @@ def contradictions(settings: Settings) -> Iterator[Contradiction]:
             f"longer than the longest. Set retry.longest to {in_seconds(first)} or more."
         )
         yield Contradiction(frozenset({"retry.first", "retry.longest"}), sentence)
+    storage = settings.storage
+    if (storage.access_key_id is None) != (storage.secret_access_key is None):
+        here, missing = "storage.access_key_id", "storage.secret_access_key"
+        if storage.access_key_id is None:
+            here, missing = missing, here
+        sentence = f"{here} is set and {missing} is not: an access key has two halves. Set both, or neither."
+        yield Contradiction(frozenset({here, missing}), sentence)
+    if storage.url_lifetime > LONGEST_SIGNED:
+        sentence = (
+            f"storage.url_lifetime is {in_seconds(storage.url_lifetime)}: no store signs a URL for longer than "
+            f"{in_seconds(LONGEST_SIGNED)}. Set it to that or less, or set storage.public_url."
+        )
+        yield Contradiction(frozenset({"storage.url_lifetime"}), sentence)
     if settings.http.token is None and not is_loopback(settings.http.host):
         sentence = (
             f'http.host is "{settings.http.host}", which other machines can reach, and http.token is not set: set '

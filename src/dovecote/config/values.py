@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
 from dovecote.redaction import REDACTED_PASSWORD
+from dovecote.storage.addresses import storage_faults
 from dovecote.stores.addresses import parameter_faults
 
 REASON: Final = "reason"
@@ -28,6 +29,7 @@ TAKES_DURATION_OR_ZERO: Final = TAKES_DURATION.replace("above zero", "of zero or
 
 _LONGEST = timedelta(days=3650)
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SECRET_PARAMETER = re.compile(r"([\w-]*(?:password|secret|token|access_key)[\w-]*=)[^&]*", re.IGNORECASE)
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?) ?(ms|s|m|h|d|)", re.ASCII)
 
 
@@ -80,6 +82,13 @@ def _database_url(url: str) -> str:
     return url
 
 
+def _storage_url(url: str) -> str:
+    faults = storage_faults(url)
+    if faults:
+        raise PydanticCustomError(REASON, "{reason}", {"reason": ", and ".join(faults)})
+    return url
+
+
 def _base_url(url: str) -> str:
     parts = urlsplit(url)
     _ = parts.port
@@ -99,7 +108,7 @@ def _host(host: str) -> str:
 def masked_url(url: str) -> str:
     """`url` without its password, also where it is malformed or the password stands in the query."""
     url = re.sub(r"(://[^:@]*:).*(?=@)", rf"\1{REDACTED_PASSWORD}", url, flags=re.DOTALL)
-    return re.sub(r"(password=)[^&]*", rf"\1{REDACTED_PASSWORD}", url, flags=re.IGNORECASE)
+    return _SECRET_PARAMETER.sub(rf"\1{REDACTED_PASSWORD}", url)
 
 
 def is_loopback(host: str) -> bool:
@@ -144,7 +153,11 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(
 DurationOrZero = Annotated[timedelta, BeforeValidator(parse_duration)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+StorageUrl = Annotated[Annotated[str, AfterValidator(_storage_url)] | None, BeforeValidator(_not_empty)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+PublicUrl = Annotated[BaseUrl | None, BeforeValidator(_not_empty)]
+Secret = Annotated[SecretStr | None, BeforeValidator(_not_empty)]
+Text = Annotated[str | None, BeforeValidator(_not_empty)]
 Host = Annotated[str, AfterValidator(_host)]
 HttpToken = Annotated[Annotated[SecretStr, AfterValidator(_http_token)] | None, BeforeValidator(_not_empty)]
 FernetKeys = Annotated[tuple[Annotated[SecretStr, AfterValidator(fernet_key)], ...], BeforeValidator(_split)]
