@@ -10,9 +10,9 @@ silently ignored is found weeks later. Two families of variables belong to other
 `DOVECOTE_TOKEN_*` hold bots' tokens, `DOVECOTE_TEST_*` steer the tests.
 """
 
+from dovecote.config.contradictions import LEASE_MARGIN
 from dovecote.config.reading import configuration_faults, load_settings
 from dovecote.config.settings import (
-    LEASE_MARGIN,
     SETTINGS,
     Database,
     Encryption,
@@ -24,6 +24,7 @@ from dovecote.config.settings import (
     Retry,
     Setting,
     Settings,
+    Storage,
     Telegram,
     Worker,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "Retry",
     "Setting",
     "Settings",
+    "Storage",
     "Telegram",
     "Worker",
     "configuration_faults",

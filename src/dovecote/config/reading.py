@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from dovecote.config.settings import SECTIONS, SETTINGS, Setting, Settings, contradictions
+from dovecote.config.contradictions import contradictions
+from dovecote.config.settings import SECTIONS, SETTINGS, Setting, Settings
 from dovecote.config.values import REASON, masked_url
 from dovecote.errors import InvalidConfiguration
 from dovecote.redaction import redact

@@ -7,11 +7,11 @@ compared with it by a test.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from dovecote.config.contradictions import contradictions
 from dovecote.config.values import (
     SHORTEST_HTTP_TOKEN,
     TAKES_DURATION,
@@ -28,10 +28,13 @@ from dovecote.config.values import (
     LeaseDuration,
     LogFormat,
     LogLevel,
+    PublicUrl,
     RedisUrl,
+    Secret,
+    StorageUrl,
+    Text,
     Whole,
     fernet_key,
-    is_loopback,
     masked_url,
 )
 from dovecote.errors import InvalidConfiguration
@@ -39,12 +42,6 @@ from dovecote.errors import InvalidConfiguration
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-LEASE_MARGIN: Final = timedelta(seconds=5)
-"""By how much a lease outlives the slowest request: time to flush its outcome before the lease is another's."""
-
-SHORTEST_RETENTION: Final = timedelta(hours=1)
-"""What was sent in the window of a chat's limit must still stand in the history."""
 
 MAKE_A_KEY: Final = '`python -c "from dovecote.vault import generate_key; print(generate_key())"`'
 
@@ -171,6 +168,37 @@ class Retention(Section):
     interval: Duration = _duration("1h", "How often the leader prunes what is past its time.")
 
 
+class Storage(Section):
+    """Where the contents of files are kept."""
+
+    url: StorageUrl = _setting(
+        None,
+        "A folder or an S3-compatible store. Not set, it is the folder dovecote-files beside the database.",
+        "file:///FOLDER or s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION, without credentials in it",
+    )
+    public_url: PublicUrl = _setting(
+        None,
+        "Where people read the files: a CDN, or a web server on the folder. Not set, URLs are signed and expire.",
+        "an address such as https://files.example.com, without a query",
+    )
+    url_lifetime: Duration = _setting(
+        "1h", "How long a signed URL is good for where nothing else is said.", f"{TAKES_DURATION}; 7 days at most"
+    )
+    access_key_id: Text = _setting(
+        None,
+        "The access key of the S3-compatible store. Not set, it comes from the usual places of AWS's tools.",
+        "the public half of an access key",
+    )
+    secret_access_key: Secret = _setting(
+        None, "The secret half of that access key.", "the secret half of an access key", secret=True
+    )
+
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        """Show the URL as it could be shown to anybody."""
+        for name, value in super().__repr_args__():
+            yield str(name), masked_url(value) if name == "url" and value else value
+
+
 class Http(Section):
     """The listener for health, metrics and the API."""
 
@@ -256,6 +284,7 @@ class Settings(Section):
     retry: Retry = Retry()
     enqueue: Enqueue = Enqueue()
     retention: Retention = Retention()
+    storage: Storage = Storage()
     http: Http = Http()
     log: Log = Log()
     encryption: Encryption = Encryption()
@@ -267,73 +296,6 @@ class Settings(Section):
         if sentences := [found.sentence for found in contradictions(self)]:
             raise ValueError("\n".join(sentences))
         return self
-
-
-@dataclass(frozen=True, slots=True)
-class Contradiction:
-    """What is fine setting by setting and wrong together."""
-
-    between: frozenset[str]
-    sentence: str
-
-
-def contradictions(settings: Settings) -> Iterator[Contradiction]:
-    """Every contradiction between the settings."""
-    timeout, lease = settings.telegram.timeout, settings.worker.lease
-    if lease <= timeout + LEASE_MARGIN:
-        sentence = (
-            f"worker.lease is {in_seconds(lease)} and telegram.timeout is {in_seconds(timeout)}: a lease must outlive "
-            f"the slowest request by more than {in_seconds(LEASE_MARGIN)}, or what is still under way is sent again. "
-            f"Set worker.lease to more than {in_seconds(timeout + LEASE_MARGIN)}, or lower telegram.timeout."
-        )
-        yield Contradiction(frozenset({"worker.lease", "telegram.timeout"}), sentence)
-    first, longest = settings.retry.first, settings.retry.longest
-    if first > longest:
-        sentence = (
-            f"retry.first is {in_seconds(first)} and retry.longest is {in_seconds(longest)}: the first wait cannot be "
-            f"longer than the longest. Set retry.longest to {in_seconds(first)} or more."
-        )
-        yield Contradiction(frozenset({"retry.first", "retry.longest"}), sentence)
-    for outcome in ("delivered", "dead", "unknown"):
-        kept: timedelta = getattr(settings.retention, outcome)
-        if kept < SHORTEST_RETENTION:
-            sentence = (
-                f"retention.{outcome} is {in_seconds(kept)}: the limits per chat are counted in the history, so it "
-                f"must be {in_seconds(SHORTEST_RETENTION)} or more."
-            )
-            yield Contradiction(frozenset({f"retention.{outcome}"}), sentence)
-    yield from _of_leadership(settings.leadership)
-    if settings.http.token is None and not is_loopback(settings.http.host):
-        sentence = (
-            f'http.host is "{settings.http.host}", which other machines can reach, and http.token is not set: set '
-            "http.token, or listen on 127.0.0.1."
-        )
-        yield Contradiction(frozenset({"http.host", "http.token"}), sentence)
-
-
-def _of_leadership(leadership: Leadership) -> Iterator[Contradiction]:
-    lease, renewal, poll = leadership.lease, leadership.renew_interval, leadership.poll_interval
-    # As the elector measures it; a test compares.
-    longest = (lease - min(timedelta(seconds=1), lease / 5)) / 2
-    if renewal > longest:
-        sentence = (
-            f"leadership.renew_interval is {in_seconds(renewal)} and leadership.lease is {in_seconds(lease)}: a lease "
-            "must outlive two renewals by a second (a short one by its fifth), so that one may fail. Set "
-            f"leadership.renew_interval to {in_seconds(longest)} or less, or a longer leadership.lease."
-        )
-        yield Contradiction(frozenset({"leadership.renew_interval", "leadership.lease"}), sentence)
-    if poll > lease:
-        sentence = (
-            f"leadership.poll_interval is {in_seconds(poll)} and leadership.lease is {in_seconds(lease)}: a lead that "
-            f"is free would wait longer for its next leader than for a crashed one to lose it. Set "
-            f"leadership.poll_interval to {in_seconds(lease)} or less."
-        )
-        yield Contradiction(frozenset({"leadership.poll_interval", "leadership.lease"}), sentence)
-
-
-def in_seconds(duration: timedelta) -> str:
-    """A duration as a setting takes it: `25s`, `0.05s`."""
-    return f"{duration.total_seconds():g}s"
 
 
 @dataclass(frozen=True, slots=True)
