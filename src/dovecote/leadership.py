@@ -61,6 +61,8 @@ logger = logging.getLogger(__name__)
 LONGEST_MARGIN = timedelta(seconds=1)
 SHARE_OF_MARGIN = 5
 LONGEST_ANSWER = timedelta(seconds=3)
+A_MOMENT = 0.001
+"""Seconds that are waited at least: the loop's clock is not the elector's, and a wait may end a little early."""
 SHORTEST_PAUSE = 0.05
 """Seconds until a renewal without an answer is tried again; it doubles with each, up to the renewal interval."""
 
@@ -180,7 +182,7 @@ class Elector:
 
     async def _rest(self, pause: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pause):
+            async with asyncio.timeout(max(A_MOMENT, pause)):
                 await self._nudged.wait()
 
     # The lease.
@@ -266,14 +268,14 @@ class Elector:
             self._expiry.cancel()
         self._expiry = None
         if self._tenure is not None:
-            left = max(0.0, self._tenure.trusted_until - self._now())
+            left = max(A_MOMENT, self._tenure.trusted_until - self._now())
             self._expiry = asyncio.get_running_loop().call_later(left, self._at_the_end_of_trust)
 
     def _at_the_end_of_trust(self) -> None:
         if self._tenure is None:
             return
         if self.term is not None:
-            self._watch()  # the loop's clock is not this one, and a little early
+            self._watch()
             return
         self._lose("its lease was not renewed in time")
         self._nudged.set()
