@@ -34,6 +34,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
+from dovecote.stores.limits_tables import chat_wait, paid_columns
+
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
     from sqlalchemy.types import TypeEngine
@@ -130,6 +132,7 @@ def _bot(metadata: MetaData, prefix: str) -> Table:
         # What a 429 has taught: the pace that was kept from that instant on, climbing back to `pace` since.
         Column("pace_held", Double),
         Column("pace_held_at", Instant()),
+        *paid_columns(Instant()),
         UniqueConstraint("name"),
         CheckConstraint("(token_sealed IS NULL) <> (token_variable IS NULL)", name="one_token"),
         CheckConstraint("pace > 0", name="pace"),
@@ -278,6 +281,7 @@ class Tables:
     attempt: Table
     notification_key: Table
     recipient: Table
+    chat_wait: Table
     idle_worker: Table
     installation: Table
 
@@ -292,6 +296,7 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         attempt=_attempt(metadata, prefix),
         notification_key=_notification_key(metadata, prefix),
         recipient=_recipient(metadata, prefix),
+        chat_wait=chat_wait(metadata, prefix, Instant(), Chat),
         # Workers that have said that they are idle and want to be woken.
         idle_worker=Table(
             f"{prefix}idle_worker",
