@@ -137,8 +137,7 @@ class Transaction:
             self._execute(statements.ADVANCE, rows=_json(rows))
             if paid := [(s.bot.id, s.stars, s.terms.paid_until(s.used)) for s in shares if s.stars]:
                 self._execute(statements.PAY, rows=_json(paid), day=self._day)
-        if self._attempts:
-            self._execute(statements.ATTEMPT, rows=_json(self._attempts), now=self._now)
+        self._record_attempts()
         return Cycle(
             claimed=claimed,
             lost=tuple(lost),
@@ -208,8 +207,7 @@ class Transaction:
         )
         leased = {row[0]: row for row in rows}
         tried = [(row[0], row[3]) for row in rows if taken[row[0]][1].met.attempts]
-        # Only what has been tried before has anything to be counted.
-        answered = {row[0]: row[1:] for row in self._execute(statements.ANSWERED, rows=_json(tried))} if tried else {}
+        answered = self._answered(tried)
         claimed = []
         for id_, (bot, (met, send_in, slot, paid)) in taken.items():
             if met.lost:
@@ -236,6 +234,19 @@ class Transaction:
                 )
             )
         return claimed
+
+    def _answered(self, tried: Sequence[tuple[int, int]]) -> dict[int, Sequence[int]]:
+        """What bounds the tries of these, by id; given are ids and failures of what has been tried before."""
+        if not tried:
+            return {}
+        # The last of them may have been settled by this very cycle.
+        self._record_attempts()
+        return {row[0]: row[1:] for row in self._execute(statements.ANSWERED, rows=_json(tried))}
+
+    def _record_attempts(self) -> None:
+        if self._attempts:
+            self._execute(statements.ATTEMPT, rows=_json(self._attempts), now=self._now)
+            self._attempts.clear()
 
     def _next_due_in(
         self, count: int, shares: Sequence[Share], claimed: Sequence[ClaimedNotification], ended: dict[str, int]
