@@ -30,7 +30,7 @@ class Table:
         """Answer so to the requests for this chat, or to all; so many times, or always."""
         self.emulator.script(Rule(answer, Match(chat_id=chat), times=times))
 
-    async def enqueue(self, chat: int = 7, *, text: str = "hello", **named: Any) -> int:
+    async def enqueue(self, chat: int = 7, *, text: str | None = "hello", **named: Any) -> int:
         """Enqueue one."""
         (id_,) = await self.parts.enqueue(Notification(bot="shop", chat_id=chat, text=text, **named))
         return id_

@@ -142,7 +142,7 @@ class Dovecote(Administration):
                 try:
                     connection = await stack.enter_async_context(engine.begin())
                 except (DBAPIError, OSError, TimeoutError) as error:
-                    raise translated(error) from error
+                    raise translated(error, self.database.url) from error
                 yield connection
             return
         # Another writer may hold the file for a while, which must not hold the loop.
@@ -340,12 +340,12 @@ def _begun(path: str) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
     except sqlite3.Error as error:
-        raise StoreUnavailable(f"the database cannot be used just now: {error}") from error
+        raise StoreUnavailable(f"the database {path} cannot be used just now: {error}") from error
     try:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as error:
         connection.close()
-        raise StoreUnavailable(f"the database cannot be used just now: {error}") from error
+        raise StoreUnavailable(f"the database {path} cannot be used just now: {error}") from error
     return connection
 
 

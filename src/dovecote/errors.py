@@ -3,6 +3,7 @@
 DovecoteError
 ├── InvalidNotification      a field of a notification cannot be; raised before anything is written
 ├── UnknownBot               no bot has that name
+├── BotExists                there is a bot of that name already
 ├── UnknownNotification      no notification has that id
 ├── InvalidConfiguration     every fault of the configuration at once
 ├── UnsupportedConnection    enqueue was given something that it cannot write through
@@ -62,6 +63,17 @@ class UnknownBot(DovecoteError, LookupError):
         """Name the bots that there are, so that a slip of the pen shows."""
         there = ", ".join(f'"{bot}"' for bot in known) or "none yet"
         super().__init__(f'no bot is named "{name}" (there are: {there}). Add one with `dovecote bot add {name}`.')
+
+
+class BotExists(DovecoteError, ValueError):
+    """There is a bot of that name already."""
+
+    def __init__(self, name: str) -> None:
+        """Name it, and say how to change it."""
+        super().__init__(
+            f'there is a bot named "{name}" already: choose another name; `dovecote bot token {name}` gives it another'
+            f" token, `dovecote bot limits {name}` other limits."
+        )
 
 
 class UnknownNotification(DovecoteError, LookupError):

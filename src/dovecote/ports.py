@@ -75,7 +75,7 @@ class BotStore(Protocol):
         private_limit: tuple[int, float] | None = (3, 3.0),
         group_limit: tuple[int, float] | None = (20, 60.0),
     ) -> Bot:
-        """Add a bot. Raises ValueError, with the name, if there is one of that name already."""
+        """Add a bot. Raises BotExists if there is one of that name already."""
 
     async def bots(self) -> Sequence[Bot]:
         """All bots, by name."""
@@ -96,12 +96,21 @@ class BotStore(Protocol):
     ) -> None:
         """Replace the limits; workers keep to them from their next claim. Raises UnknownBot."""
 
+    async def set_paid_broadcasts(self, name: str, *, pace: float | None, stars_per_day: int | None) -> None:
+        """Let it send up to `pace` messages a second for at most so many Stars a day (UTC); None for both: never.
+
+        Workers keep to it from their next claim. Raises UnknownBot.
+        """
+
 
 class HistoryStore(Protocol):
     """What an operator reads and mends."""
 
     async def notification(self, notification_id: int) -> NotificationRecord:
         """One notification's life so far. Raises UnknownNotification."""
+
+    async def id_of_key(self, bot: str, key: str) -> int | None:
+        """The notification that was enqueued with that key, while the key is remembered. Raises UnknownBot."""
 
     async def settled(
         self, state: State, *, bot: str | None = None, before_id: int | None = None, limit: int = 50

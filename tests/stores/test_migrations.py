@@ -9,20 +9,30 @@ import pytest
 import pytest_asyncio
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from databases import connect
+from migrated import HEAD
 from sqlalchemy import Connection, Identity, inspect, text
 
 from dovecote.errors import NotMigrated
-from dovecote.stores.database import MIGRATIONS, Database, outbox_url
+from dovecote.stores.database import Database, outbox_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-HEAD = ScriptDirectory(str(MIGRATIONS)).get_current_head()
 TABLES = [
-    *("attachment", "attempt", "bot", "direct_upload", "file", "file_copy", "file_name", "file_store", "history"),
-    *("idle_worker", "installation", "instance", "leadership_lease", "leadership_term", "loose_object"),
+    *(
+        "attachment",
+        "attempt",
+        "bot",
+        "chat_wait",
+        "direct_upload",
+        "file",
+        "file_copy",
+        "file_name",
+        "file_store",
+        "history",
+    ),
+    *("history", "idle_worker", "installation", "instance", "leadership_lease", "leadership_term", "loose_object"),
     *("notification", "notification_key", "recipient"),
 ]
 FIXTURES = {"sqlite": "sqlite_url", "postgresql-18": "postgres_url", "postgresql-17": "postgres17_url"}

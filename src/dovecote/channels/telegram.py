@@ -59,6 +59,7 @@ _NEVER_CONNECTED = "client error (Connect)"
 _SHORTEST_LIFE = 0.8
 _LARGEST_CACHE = 4096
 _NOTHING = timedelta(0)
+_PAID = "allow_paid_broadcast"
 _TOO_MANY_REQUESTS = 429
 _NO_SUCH_REPLY = ("message to be replied not found", "replied message not found")
 # Both become parts of a path: nothing may pass that has a meaning in a URL.
@@ -139,7 +140,7 @@ class TelegramChannel:
         if url is None:
             return _unspeakable(claimed, token)
         try:
-            body = request_body(claimed.chat, params)
+            body = request_body(claimed.chat, params, paid=claimed.paid)
         except ValueError as error:
             return Dead(bounded(f"it cannot be put into a request: {error}", secret=token))
         generation = self._generation
@@ -164,7 +165,7 @@ class TelegramChannel:
             generation.in_flight -= 1
             if generation.retired and not generation.in_flight:
                 generation.idle.set()
-        return classify(status, answer, retry_after=retry_after, secret=token)
+        return classify(status, answer, retry_after=retry_after, secret=token, method=claimed.method)
 
     async def close(self) -> None:
         """Let requests in flight end, then close every connection. May be called again."""
@@ -246,20 +247,27 @@ async def _end(generation: _Generation) -> None:
     await generation.client.close()
 
 
-def request_body(chat: str | None, params: str) -> bytes:
+def request_body(chat: str | None, params: str, *, paid: bool = False) -> bytes:
     """Splice `chat_id` into `params`, JSON text of an object without it, unparsed. Answers UTF-8.
 
-    `chat` is decimal text, which goes as a number, other text, which goes as a string, or None. Raises ValueError
-    for params that are no object or no valid text.
+    `chat` is decimal text, which goes as a number, other text, which goes as a string, or None. `paid` alone decides
+    about `allow_paid_broadcast`, whatever stands in `params`: it costs Stars. Raises ValueError for params that are no
+    object or no valid text.
     """
     members = params.strip()
     if not (members.startswith("{") and members.endswith("}")):
         raise ValueError("params: the stored text is no JSON object; enqueue the notification again.")
-    if chat is None:
+    if _PAID in members:
+        values = orjson.loads(members)
+        values.pop(_PAID, None)
+        members = orjson.dumps(values).decode()
+    head = [f'"{_PAID}":true'] if paid else []
+    if chat is not None:
+        head.insert(0, f'"chat_id":{chat if _NUMBER.fullmatch(chat) else json.dumps(chat)}')
+    if not head:
         return members.encode()
-    chat_id = chat if _NUMBER.fullmatch(chat) else json.dumps(chat)
     members = members[1:].lstrip()
-    return f'{{"chat_id":{chat_id}{"" if members == "}" else ","}{members}'.encode()
+    return f"{{{','.join(head)}{'' if members == '}' else ','}{members}".encode()
 
 
 def without_reply(params: str) -> str | None:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from dovecote.app import Dovecote
 
 
+# Telegram reads them so, in whatever case they are written.
+PARSE_MODES = {"html", "markdownv2", "markdown"}
+
+
 class Urgency(StrEnum):
     """The priorities by name."""
 
@@ -56,7 +60,7 @@ def send(
 
     params = dict(_param(given) for given in param or [])
     if parse_mode is not None:
-        params["parse_mode"] = parse_mode
+        params["parse_mode"] = _parse_mode(parse_mode)
     notification = Notification(
         bot=bot,
         chat_id=chat,
@@ -71,13 +75,17 @@ def send(
         labels=tuple(label or ()),
     )
 
-    async def act(dovecote: "Dovecote") -> int:
+    async def act(dovecote: "Dovecote") -> tuple[int, bool]:
+        known = None if key is None else await dovecote.notification_of_key(bot, key)
         async with dovecote.transaction() as connection:
-            return await dovecote.enqueue(connection, notification)
+            id_ = await dovecote.enqueue(connection, notification)
+        return id_, id_ == known
 
-    id_ = on_outbox(context, act)
+    id_, is_known = on_outbox(context, act)
     if as_json:
-        say_json({"id": id_})
+        say_json({"id": id_, "known": is_known})
+    elif is_known:
+        say(f"Nothing is enqueued: the key is known already, it is notification {id_}.")
     else:
         say(f"Notification {id_} is enqueued. A worker delivers it (`dovecote run`), this command does not.")
 
@@ -96,6 +104,12 @@ def _instant(text: str | None, option: str) -> datetime | None:
         whole = instant.isoformat()
         raise typer.BadParameter(f'"{text}" has no zone: write {whole}Z for UTC, or {whole}+01:00.', param_hint=option)
     return instant
+
+
+def _parse_mode(given: str) -> str:
+    if given.lower() not in PARSE_MODES:
+        raise typer.BadParameter(f'"{given}" is none: give HTML, MarkdownV2 or Markdown.', param_hint="--parse-mode")
+    return given
 
 
 def _param(given: str) -> tuple[str, Any]:

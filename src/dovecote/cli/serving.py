@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dovecote.cli.context import Refused, globals_of, run_async, settings_of
+from dovecote.cli.context import Refused, check_file, globals_of, run_async, settings_of
 from dovecote.cli.output import say
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def _serve(
     from dovecote.observability.logs import configure_logging
     from dovecote.service import Service, delivery_only
 
+    check_file(settings)
     configure_logging(format=settings.log.format, level="debug" if globals_of(context).debug else settings.log.level)
 
     async def serve() -> None:

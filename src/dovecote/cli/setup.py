@@ -95,7 +95,7 @@ def check(
     if as_json:
         say_json({"ok": not faults, "faults": list(faults)})
     elif faults:
-        note("\n".join(faults))
+        say("\n".join(faults))
     else:
         say("OK: the settings have no faults.")
     if faults:

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from dovecote.errors import InvalidConfiguration, MissingExtra, NotMigrated, StoreUnavailable
-from dovecote.stores.addresses import parameter_faults
+from dovecote.stores.addresses import parameter_faults, place_of
 from dovecote.stores.tables import POSTGRESQL, SQLITE, Tables
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Database:
                     return await connection.run_sync(function)
             return await asyncio.to_thread(self._run_in_thread, function, write=write)
         except (OperationalError, InterfaceError, ProgrammingError, DBAPIError, OSError, TimeoutError) as error:
-            raise translated(error) from error
+            raise translated(error, self.url) from error
 
     def _run_in_thread(self, function: Callable[[Connection], T], *, write: bool) -> T:
         assert self._engine is not None  # noqa: S101 (one of the two engines exists)
@@ -231,8 +231,8 @@ def prepare_sqlite(connection: Any) -> None:
     connection.execute("PRAGMA synchronous = FULL")
 
 
-def translated(error: Exception) -> Exception:
-    """The error of ours that an error of the driver means, or itself where it means a fault of ours.
+def translated(error: Exception, url: URL) -> Exception:
+    """The error of ours that an error of the driver for `url` means, or itself where it means a fault of ours.
 
     No statement is in a message of ours, and no value: the driver's first line alone.
     """
@@ -249,7 +249,7 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, ProgrammingError):
         return error
     if isinstance(error, (OperationalError, InterfaceError, OSError, TimeoutError)):
-        return StoreUnavailable(f"the database cannot be used just now: {message}")
+        return StoreUnavailable(f"{place_of(url)} cannot be used just now: {message}")
     return error
 
 

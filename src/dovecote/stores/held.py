@@ -55,7 +55,7 @@ class HeldConnection:
         except TimeoutError as error:
             raise StoreUnavailable(f"the database has not answered within {self._timeout:g} s") from error
         except (DBAPIError, OSError) as error:
-            known = translated(error)
+            known = translated(error, self._database.url)
             if known is error and self._broke_off:
                 raise StoreUnavailable(f"the database cannot be used just now: {_words(error)}") from error
             raise known from error

@@ -14,7 +14,7 @@ from sqlalchemy import Text, and_, bindparam, case, exists, func, insert, litera
 
 from dovecote.errors import UnknownNotification
 from dovecote.model import Attempt, DeliveryPolicy, NotificationRecord, Priority, State, Stats
-from dovecote.stores.bots import bot_id_of
+from dovecote.stores.bots import TENTHS, bot_id_of, day_of
 from dovecote.stores.clock import StoreClock, real_microseconds
 from dovecote.stores.waiting import what_holds
 
@@ -63,6 +63,21 @@ class History:
                     attempts = self._attempts(connection, [notification_id])[notification_id]
                     return _settled(row, attempts) if table is history else self._waiting(connection, row, attempts)
             raise UnknownNotification(notification_id)
+
+        return await self._database.run(read)
+
+    async def id_of_key(self, bot: str, key: str) -> int | None:
+        """See `ports.HistoryStore.id_of_key`."""
+        known = self._tables.notification_key.c
+
+        def read(connection: Connection) -> int | None:
+            statement = select(known.notification_id).where(
+                known.bot_id == bot_id_of(connection, self._tables, bot),
+                known.key == key,
+                known.expires_at > self._clock.now(connection),
+            )
+            found: int | None = connection.execute(statement).scalar()
+            return found
 
         return await self._database.run(read)
 
@@ -189,11 +204,17 @@ class History:
                 bot_id = bot_id_of(connection, self._tables, bot)
                 waiting = waiting.where(outbox.c.bot_id == bot_id)
                 settled, given_up = (q.where(history.c.bot_id == bot_id) for q in (settled, given_up))
+            spent = select(func.coalesce(func.sum(self._tables.bot.c.paid_spent), 0)).where(
+                self._tables.bot.c.paid_day == day_of(now)
+            )
+            if bot is not None:
+                spent = spent.where(self._tables.bot.c.id == bot_id)
             numbers = waiting.subquery()
             row = connection.execute(
                 select(
                     numbers,
                     settled.scalar_subquery().label("settled"),
+                    spent.scalar_subquery().label("spent"),
                     *(
                         given_up.where(history.c.outcome == state.value).scalar_subquery().label(state.value)
                         for state in (State.DEAD, State.UNKNOWN)
@@ -208,6 +229,7 @@ class History:
                 delivered=row.settled - row.dead - row.unknown,
                 dead=row.dead,
                 unknown=row.unknown,
+                stars_spent=int(row.spent) / TENTHS,
             )
 
         return await self._database.run(count)

@@ -96,6 +96,7 @@ class Recipients:
 
     async def unblock(self, bot: str, chat: str) -> int:
         """See `ports.RecipientStore.unblock`."""
+        await self._database.run(partial(self._lift, bot, chat), write=True)
         count = 0
         for priority in Priority:
             last: tuple[datetime, int] | None = None
@@ -103,6 +104,12 @@ class Recipients:
                 count += len(rows)
                 last = rows[-1]
         return count
+
+    def _lift(self, bot: str, chat: str, connection: Connection) -> None:
+        """Forget the wait that Telegram gave to the chat."""
+        wait = self._tables.chat_wait
+        here = (wait.c.bot_id == bot_id_of(connection, self._tables, bot), wait.c.chat == chat)
+        connection.execute(wait.delete().where(*here))
 
     def _make_due(
         self, bot: str, chat: str, priority: Priority, last: tuple[datetime, int] | None, connection: Connection

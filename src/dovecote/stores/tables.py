@@ -33,6 +33,7 @@ from sqlalchemy import (
 from dovecote.stores.column_types import EPOCH, MICROSECOND, BigId, Chat, Instant, Labels, MessageIds
 from dovecote.stores.file_tables import FileTables, file_tables
 from dovecote.stores.leadership_tables import LeadershipTables, leadership_tables
+from dovecote.stores.limits_tables import chat_wait, paid_columns
 
 # The types are looked for here as well, beside the tables that are made of them.
 __all__ = [
@@ -103,6 +104,7 @@ def _bot(metadata: MetaData, prefix: str) -> Table:
         # What a 429 has taught: the pace that was kept from that instant on, climbing back to `pace` since.
         Column("pace_held", Double),
         Column("pace_held_at", Instant()),
+        *paid_columns(Instant()),
         UniqueConstraint("name"),
         CheckConstraint("(token_sealed IS NULL) <> (token_variable IS NULL)", name="one_token"),
         CheckConstraint("pace > 0", name="pace"),
@@ -251,6 +253,7 @@ class Tables:
     attempt: Table
     notification_key: Table
     recipient: Table
+    chat_wait: Table
     idle_worker: Table
     installation: Table
     files: FileTables
@@ -267,6 +270,7 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         attempt=_attempt(metadata, prefix),
         notification_key=_notification_key(metadata, prefix),
         recipient=_recipient(metadata, prefix),
+        chat_wait=chat_wait(metadata, prefix, Instant(), Chat),
         # Workers that have said that they are idle and want to be woken.
         idle_worker=Table(
             f"{prefix}idle_worker",
