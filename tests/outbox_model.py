@@ -18,8 +18,8 @@ answer, and every row that stands in the database afterwards. What is promised:
 - nothing of a chat that was told to wait is claimed before the end of its wait, but what was in flight when its worker
   was lost;
 - what the grants of a day cost is never more than the bot's budget. Only what a limit counts and what can carry the
-  flag is paid for, and only where more waits than the free pace sends in a second, or within a second after such a
-  claim; within that second nothing that counts goes without being paid for. What certainly was not sent, or was
+  flag is paid for, and only where more waits than the free pace sends in a second, or within half a second after such
+  a claim; within that time nothing that counts goes without being paid for. What certainly was not sent, or was
   refused, is given back on the day of its grant;
 - due times change only by a settlement, a lease, or a postponement behind something of the same chat.
 

@@ -60,7 +60,7 @@ def ensure_paid(model: Model, bot: Sender, claimed: Sequence[ClaimedNotification
     weight = sum(model.outbox[one.id].weight for one in paid)
     bot.spent[today] = bot.spent.get(today, 0) + weight
     last = claimed[-1]
-    ends_at = model.now + timedelta(seconds=last.send_in + model.outbox[last.id].weight / bot.paid_pace + 1)
+    ends_at = model.now + timedelta(seconds=last.send_in + model.outbox[last.id].weight / bot.paid_pace + 0.5)
     # Of what is waiting some may be blocked, which only the claim knows; what it took was not.
     if waiting > bot.pace:
         bot.pays_until = max(ends_at, bot.pays_until or ends_at)

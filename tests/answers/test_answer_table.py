@@ -239,7 +239,7 @@ async def test_400_upgraded_to_and_fro_ends_after_three_moves(table: Table) -> N
 
 async def test_400_a_right_that_is_missing_for_more_than_sending_leaves_the_chat_enabled(table: Table) -> None:
     table.answers(Answer.error(400, "Bad Request: not enough rights to pin a message"), chat=GROUP, times=1)
-    pinned = await table.enqueue(GROUP, text=None, method="pinChatMessage", params={"message_id": 5})
+    pinned = await table.enqueue(GROUP, method="pinChatMessage", params={"message_id": 5})
     sent = await table.enqueue(GROUP)
 
     dead, delivered = await table.settled(pinned, sent)

@@ -330,7 +330,7 @@ advanced AS (
             m.count >= g.slots OR m.free > t.count AS left_over, NULL::float8 AS halt, NULL::text AS stop,
             coalesce(t.stars, 0) - {given_back} AS stars,
             CASE WHEN g.uses_up THEN
-                g.first_slot_at + make_interval(secs => 1 + coalesce(t.used / g.pace, 0)) END AS paid_until
+                g.first_slot_at + make_interval(secs => 0.5 + coalesce(t.used / g.pace, 0)) END AS paid_until
         FROM terms g
         LEFT JOIN (
             SELECT bot_id, count(*), sum(weight) AS used, sum(weight) FILTER (WHERE paid_day IS NOT NULL) AS stars

@@ -1,11 +1,11 @@
 """The parts of a cycle on PostgreSQL that decide on paid broadcasts, and those that few batches need.
 
 A claim for a bot is paid or free as a whole. It is paid when more is waiting than the free pace sends in a second, or
-when what was paid for has just used up the free share: Telegram lets paid messages take that first, so one without
-the flag would be refused then. For the same reason a free claim keeps away from that second. Every message of a paid
-claim that can carry the flag is granted a tenth of a Star, out of a budget that stands in the bot's row, which the
-claim has locked: it cannot be overrun, whoever claims. That is never less than Telegram charges, for it charges only
-what is beyond the free share.
+within half a second after what was paid for so: Telegram lets paid messages take the free share first, so one without
+the flag would be refused then. For the same reason a free claim keeps away from that half second, in which enough of
+the share comes back for requests that are not equally fast. Every message of a paid claim that can carry the flag is
+granted a tenth of a Star, out of a budget that stands in the bot's row, which the claim has locked: it cannot be
+overrun, whoever claims. That is never less than Telegram charges, for it charges only what is beyond the free share.
 
 A method that the limit counts and that cannot carry the flag (forwardMessage and the like) keeps its bot to the free
 pace for as long as one is to be sent. A bot without a paid pace is asked nothing of all this: `tariff` is null.

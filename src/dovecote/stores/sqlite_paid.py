@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from dovecote.stores.sqlite_judgement import GrantedBot, Met
 
 SECOND = 1_000_000
+# So long after what was paid for, enough of the free share is there again for requests that are not equally fast.
+REST = SECOND // 2
 # An album has at most ten items, so that the last of a budget cannot hold up an album for ever.
 HEAVIEST = 10
 
@@ -56,7 +58,7 @@ class Terms(NamedTuple):
         """Until when the free share may be used up after a claim of so many slots; None when it changes nothing."""
         if not self.uses_up or self.pace is None:
             return None
-        return self.first_slot_at + round(used * SECOND / self.pace) + SECOND
+        return self.first_slot_at + round(used * SECOND / self.pace) + REST
 
 
 def paid_pace(bot: GrantedBot) -> float | None:
