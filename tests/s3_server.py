@@ -278,6 +278,7 @@ def header_signed(place: S3Place, method: str, path: str, *, now: datetime) -> A
     key = f"AWS4{place.writer.secret_access_key}".encode()
     for part in (*scope.split("/"), f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{request}"):
         key = hmac.digest(key, part.encode(), "sha256")
-    authorization = f"AWS4-HMAC-SHA256 Credential={place.writer.access_key_id}/{scope}, SignedHeaders={names}, Signature={key.hex()}"
+    credential = f"{place.writer.access_key_id}/{scope}"
+    authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={key.hex()}"
     del headers["host"]
     return fetched(f"{place.endpoint}/{path}", method=method, headers={**headers, "authorization": authorization})
