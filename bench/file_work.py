@@ -46,9 +46,9 @@ async def pieces(size: int) -> AsyncIterator[bytes]:
         yield PIECE
 
 
-async def small(client: Client, objects: int) -> dict[str, Any]:
+async def small(client: Client, folder: str, objects: int) -> dict[str, Any]:
     """Store `objects` contents of 1 KiB, then read them."""
-    contents = {f"small/{number}": number.to_bytes(8, "big") * (SMALL_SIZE // 8) for number in range(objects)}
+    contents = {f"{folder}/small/{number}": number.to_bytes(8, "big") * (SMALL_SIZE // 8) for number in range(objects)}
 
     async def puts(keys: Iterator[str]) -> None:
         for key in keys:
@@ -69,19 +69,19 @@ async def small(client: Client, objects: int) -> dict[str, Any]:
     return result_of(_both(put, get), 2 * objects, **rates)
 
 
-async def stream(client: Client, objects: int, size: int) -> dict[str, Any]:
+async def stream(client: Client, folder: str, objects: int, size: int) -> dict[str, Any]:
     """Store `objects` contents of `size` bytes one after another, then read them."""
     megabytes = objects * size / 1024 / 1024
     with stopwatch() as up:
         for number in range(objects):
-            await client.put_stream(f"large/{number}", pieces(size))
+            await client.put_stream(f"{folder}/large/{number}", pieces(size))
     with stopwatch() as down:
         for number in range(objects):
             came = 0
-            async for chunk in client.get_stream(f"large/{number}"):
+            async for chunk in client.get_stream(f"{folder}/large/{number}"):
                 came += len(chunk)
             if came != size:
-                raise RuntimeError(f"large/{number} came back with {came} bytes")
+                raise RuntimeError(f"{folder}/large/{number} came back with {came} bytes")
     rates = {"up_mb_per_s": megabytes / up.seconds, "down_mb_per_s": megabytes / down.seconds}
     return result_of(_both(up, down), 2 * objects, **rates)
 
@@ -93,10 +93,12 @@ def _both(one: Stopwatch, other: Stopwatch) -> Stopwatch:
 def measured_files(make: Any) -> None:
     """Be the measured process of a client; `make(endpoint, bucket, key, secret)` connects it."""
 
-    async def run(action: str, objects: int, size: int = LARGE_SIZE, **where: str) -> dict[str, Any]:
+    async def run(action: str, folder: str, objects: int, size: int = LARGE_SIZE, **where: str) -> dict[str, Any]:
         client = await make(**where)
         try:
-            return await (small(client, objects) if action == "small" else stream(client, objects, size))
+            if action == "small":
+                return await small(client, folder, objects)
+            return await stream(client, folder, objects, size)
         finally:
             await client.close()
 

@@ -40,7 +40,8 @@ class AiobotocoreClient:
         """Store in parts."""
         where = {"Bucket": self._bucket, "Key": key}
         upload = (await self._client.create_multipart_upload(**where))["UploadId"]
-        room, parts = asyncio.Semaphore(PARTS_AT_A_TIME), []
+        room = asyncio.Semaphore(PARTS_AT_A_TIME)
+        parts: list[asyncio.Future[dict[str, Any]]] = []
 
         async def send(number: int, content: bytes) -> dict[str, Any]:
             try:
