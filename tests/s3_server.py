@@ -11,6 +11,8 @@ http://KEY:SECRET@HOST:PORT?reader=KEY:SECRET.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import re
@@ -120,7 +122,9 @@ class S3Place:
 class S3Server:
     """A server of one's own, to be killed and started again; `with` starts it and leaves nothing behind."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, volumes: int = 100) -> None:
+        """Make its folder, but do not start it. `volumes` are its data files of 64 MB; a bucket takes several."""
+        self.volumes = volumes
         self.directory = Path(tempfile.mkdtemp(prefix="dovecote-s3-"))
         self.log = self.directory / "log"
         self.data = self.directory / "data"
@@ -217,7 +221,7 @@ class S3Server:
             "server",
             f"-dir={self.data}",
             *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"),
-            *("-master.volumeSizeLimitMB=64", "-volume.max=100", "-volume.preStopSeconds=1"),
+            *("-master.volumeSizeLimitMB=64", f"-volume.max={self.volumes}", "-volume.preStopSeconds=1"),
             *(f"-master.port={master}", f"-volume.port={volume}", "-filer", f"-filer.port={filer}"),
             *(f"-master.port.grpc={inner[0]}", f"-volume.port.grpc={inner[1]}", f"-filer.port.grpc={inner[2]}"),
             *("-s3", f"-s3.port={s3}", f"-s3.port.grpc={inner[3]}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
@@ -261,3 +265,22 @@ def program() -> Path:
 def _identity(credentials: Credentials, actions: list[str]) -> dict[str, object]:
     keys = {"accessKey": credentials.access_key_id, "secretKey": credentials.secret_access_key}
     return {"name": credentials.access_key_id, "credentials": [keys], "actions": actions}
+
+
+def header_signed(place: S3Place, method: str, path: str, *, now: datetime) -> Answer:
+    """Make a request that is signed in its header, as a client does whose clock says `now`."""
+    stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
+    host = urlsplit(place.endpoint).netloc
+    empty = hashlib.sha256(b"").hexdigest()
+    headers = {"host": host, "x-amz-content-sha256": empty, "x-amz-date": stamp}
+    names = ";".join(headers)
+    lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
+    request = hashlib.sha256(f"{method}\n/{path}\n\n{lines}\n{names}\n{empty}".encode()).hexdigest()
+    scope = f"{day}/{REGION}/s3/aws4_request"
+    key = f"AWS4{place.writer.secret_access_key}".encode()
+    for part in (*scope.split("/"), f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{request}"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    credential = f"{place.writer.access_key_id}/{scope}"
+    authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={key.hex()}"
+    del headers["host"]
+    return fetched(f"{place.endpoint}/{path}", method=method, headers={**headers, "authorization": authorization})

@@ -121,7 +121,7 @@ class TestReading:
                 await read(storage(server))  # type: ignore[misc]
 
     async def test_a_store_that_honours_if_match_says_so_itself(self, read: Callable[[S3Storage], object]) -> None:
-        def refused(connection: Connection, request: Request) -> None:
+        def refused(connection: Connection, _: Request) -> None:
             said(connection, "412 Precondition Failed", "PreconditionFailed")
 
         async with ScriptedServer(broken_first(refused)) as server:  # type: ignore[arg-type]
@@ -131,11 +131,11 @@ class TestReading:
     async def test_a_range_that_is_answered_with_the_whole_is_not_appended(
         self, read: Callable[[S3Storage], object]
     ) -> None:
-        def whole(connection: Connection, request: Request) -> None:
+        def whole(connection: Connection, _: Request) -> None:
             connection.raw(head(len(CONTENT)) + CONTENT)
 
         async with ScriptedServer(broken_first(whole)) as server:  # type: ignore[arg-type]
-            with pytest.raises(StorageUnavailable, match="answers with the whole|go on where"):
+            with pytest.raises(StorageUnavailable, match=r"answers with the whole|go on where"):
                 await read(storage(server))  # type: ignore[misc]
 
     async def test_503_twice_and_then_well(self, read: Callable[[S3Storage], object]) -> None:
