@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from sqlalchemy.exc import DBAPIError
@@ -14,11 +16,13 @@ from dovecote.administration import Administration
 from dovecote.batch import BatchSummary, process_batch
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
-from dovecote.errors import StoreUnavailable, TokenUnreadable
+from dovecote.errors import StorageUnavailable, StoreUnavailable, TokenUnreadable
 from dovecote.leadership import ElectionSettings, Elector, answer_within, report, this_process
 from dovecote.observability.metrics import Metrics
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
+from dovecote.storage.addresses import opened
+from dovecote.storage.signatures import Credentials
 from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url, translated
 from dovecote.stores.enqueue import Enqueuer
@@ -37,8 +41,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from dovecote.model import LeadershipReport, Notification
-    from dovecote.ports import LeaseStore, Loop, OutboxStore, TermStore
+    from dovecote.ports import LeaseStore, Loop, ManagedStorage, OutboxStore, TermStore
 
+logger = logging.getLogger(__name__)
+
+FILES = "dovecote-files"
+STORAGE_PATIENCE = 10.0
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
 
 
@@ -46,14 +54,17 @@ class Dovecote(Administration):
     """An outbox and everything that works on it.
 
     `Dovecote("sqlite:///dovecote.db")` or `Dovecote("postgresql://...")`; without a URL it is the configured one. All
-    other settings come from `settings`, or from `dovecote.toml` and the `DOVECOTE_*` variables. Nothing is opened
-    before it is needed. Raises InvalidConfiguration with every fault, MissingExtra for PostgreSQL without its driver.
+    other settings come from `settings`, or from `dovecote.toml` and the `DOVECOTE_*` variables. `storage` is where
+    files are kept, in place of the configured one; it is closed together with this. Nothing is opened before it is
+    needed. Raises InvalidConfiguration with every fault, MissingExtra for PostgreSQL without its driver.
 
     The Dovecote that was made last in a process is the one that `UnitOfWork()` and `process_notifications_batch()`
     mean.
     """
 
-    def __init__(self, url: str | None = None, *, settings: Settings | None = None) -> None:
+    def __init__(
+        self, url: str | None = None, *, settings: Settings | None = None, storage: ManagedStorage | None = None
+    ) -> None:
         self.settings = settings or load_settings()
         self.database = Database(outbox_url(url or self.settings.database.url))
         self.metrics = Metrics()
@@ -65,6 +76,7 @@ class Dovecote(Administration):
         )
         self._enqueuer = Enqueuer(self.database, key_window=self.settings.enqueue.key_window)
         self._store: OutboxStore | None = None
+        self._storage = storage
         self._sender: Sender | None = None
         self._channel: TelegramChannel | None = None
         self._leases: LeaseStore | None = None
@@ -91,6 +103,8 @@ class Dovecote(Administration):
             await self._leases.close()
         if self._terms is not None:
             await self._terms.close()
+        if self._storage is not None:
+            await self._storage.close()
         await self.database.close()
         self._channel = self._store = self._sender = self._leases = self._terms = self._elector = None
         _forget(self)
@@ -135,6 +149,30 @@ class Dovecote(Administration):
             lite.execute("COMMIT")
         finally:
             lite.close()
+
+    @property
+    def storage(self) -> ManagedStorage:
+        """Where the contents of files are kept: what was given, else what the settings name.
+
+        Raises MissingExtra for an S3-compatible store without its client.
+        """
+        if self._storage is None:
+            chosen = self.settings.storage
+            credentials = None
+            if chosen.access_key_id is not None and chosen.secret_access_key is not None:
+                credentials = Credentials(chosen.access_key_id, chosen.secret_access_key.get_secret_value())
+            self._storage = opened(
+                chosen.url or self._beside_the_database().as_uri(),
+                public_url=chosen.public_url,
+                credentials=credentials,
+                url_lifetime=chosen.url_lifetime,
+            )
+        return self._storage
+
+    def _beside_the_database(self) -> Path:
+        if self.database.is_postgresql:
+            return Path(FILES).absolute()
+        return Path(str(self.database.url.database)).absolute().with_name(FILES)
 
     # The delivery's side.
 
@@ -253,8 +291,13 @@ class Dovecote(Administration):
         await self.database.migrate()
 
     async def check(self) -> None:
-        """Raise NotMigrated, StoreUnavailable, or TokenUnreadable with every such bot, if a worker could not work."""
+        """Raise what would keep a worker from working.
+
+        NotMigrated, StoreUnavailable, TokenUnreadable with every such bot, StorageRefused where a storage is named in
+        the settings. A storage that cannot be reached just now is only logged: most notifications need none.
+        """
         await self.database.check_migrated()
+        await self._check_storage()
         faults: list[str] = []
         for bot in await self._bots.bots():
             if bot.stopped_reason is None:
@@ -264,6 +307,17 @@ class Dovecote(Administration):
                     faults.append(str(error))
         if faults:
             raise TokenUnreadable("\n".join(faults))
+
+    async def _check_storage(self) -> None:
+        if self._storage is None and self.settings.storage.url is None:
+            return
+        try:
+            async with asyncio.timeout(STORAGE_PATIENCE):
+                await self.storage.check()
+        except TimeoutError:
+            logger.warning("files cannot be kept or read just now: the storage does not answer")
+        except StorageUnavailable as error:
+            logger.warning("files cannot be kept or read just now: %s", error)
 
 
 def _begun(path: str) -> sqlite3.Connection:
