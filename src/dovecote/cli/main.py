@@ -18,6 +18,7 @@ from dovecote.cli import (
     bots,
     dead,
     demonstration,
+    files,
     leading,
     pruning,
     recipients,
@@ -79,7 +80,20 @@ def _global_options(
     chosen.debug = debug
 
 
-for part in (setup, bots, sending, serving, watching, leading, dead, unknown, recipients, pruning, demonstration):
+for part in (
+    setup,
+    bots,
+    sending,
+    serving,
+    watching,
+    leading,
+    dead,
+    unknown,
+    recipients,
+    files,
+    pruning,
+    demonstration,
+):
     part.register(app)
 
 

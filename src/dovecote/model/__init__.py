@@ -16,6 +16,7 @@ from dovecote.model.files import (
     RemoteFile,
     SignedUpload,
     StoredFile,
+    UploadTicket,
     Verification,
 )
 from dovecote.model.leadership import Instance, InstanceRecord, LeadershipReport, Peer, Term
@@ -90,6 +91,7 @@ __all__ = [
     "StoredFile",
     "Term",
     "Unknown",
+    "UploadTicket",
     "Verification",
     "WaitReason",
     "Waiting",
