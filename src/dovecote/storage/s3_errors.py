@@ -83,6 +83,11 @@ def translated(text: str, kind: str, place: Place, key: str | None) -> Exception
         )
     if kind == "PreconditionError" or status == 412:  # noqa: PLR2004
         return FileDamaged(f"{shown(key or '')} was changed in {place} while it was read: read it again.")
+    if kind == "InvalidPathError":
+        return StorageRefused(
+            f"{place} holds an object of somebody else's whose key the client cannot read, so the keys cannot be "
+            "listed. Give Dovecote a prefix of its own."
+        )
     refusal = _refusal("PermanentRedirect" if _REDIRECT in text else code, place)
     if refusal:
         return StorageRefused(refusal)

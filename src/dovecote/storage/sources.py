@@ -82,3 +82,9 @@ def refuse_other_size(key: str, actual: int, promised: int | None) -> None:
     """Raise FileDamaged if there is a promise and it is not kept."""
     if promised is not None and actual != promised:
         raise FileDamaged(f"{shown(key)} is not stored: {promised} bytes were promised, and it has {actual}.")
+
+
+def refuse_impossible_limits(largest: int, size: int | None) -> None:
+    """Raise ValueError for limits of a signed upload that nothing could keep."""
+    if largest < 1 or (size is not None and not 0 <= size <= largest):
+        raise ValueError(f"an upload of {size} bytes, {largest} at most, cannot be: give 0 <= size <= largest.")
