@@ -18,7 +18,10 @@ from dovecote.stores.database import Database, outbox_url
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-TABLES = ["attempt", "bot", "history", "idle_worker", "installation", "notification", "notification_key", "recipient"]
+TABLES = [
+    *("attachment", "attempt", "bot", "direct_upload", "file", "file_copy", "file_name", "file_store", "history"),
+    *("idle_worker", "installation", "loose_object", "notification", "notification_key", "recipient"),
+]
 FIXTURES = {"sqlite": "sqlite_url", "postgresql-18": "postgres_url", "postgresql-17": "postgres17_url"}
 
 
@@ -151,7 +154,7 @@ def conditions(connection: Connection, database: Database) -> dict[str, str]:
 
 
 async def test_an_empty_database_is_not_migrated(database: Database) -> None:
-    with pytest.raises(NotMigrated, match="at revision None, and this version of Dovecote needs 0002: run `dovecote"):
+    with pytest.raises(NotMigrated, match="at revision None, and this version of Dovecote needs 0007: run `dovecote"):
         await database.check_migrated()
 
 
@@ -171,7 +174,7 @@ async def test_another_versions_schema_is_not_migrated(database: Database) -> No
 async def test_an_older_versions_schema_is_to_be_migrated(database: Database) -> None:
     await database.migrate("0001")
 
-    with pytest.raises(NotMigrated, match="at revision 0001, and this version of Dovecote needs 0002: run `dovecote"):
+    with pytest.raises(NotMigrated, match="at revision 0001, and this version of Dovecote needs 0007: run `dovecote"):
         await database.check_migrated()
 
 
