@@ -22,6 +22,7 @@ DovecoteError
 ├── FileInUse                a file that a notification still needs cannot be deleted
 ├── UnknownFile              no file has that id
 ├── FileTooLarge             a file over a limit, with the limit and what lifts it
+├── UrlNotFetched            a URL of a file leads to nothing that can be sent
 ├── StorageUnavailable       the file storage cannot be reached just now, or its disk is full
 └── StorageRefused           the file storage refuses: credentials, bucket, clock, rights
 
@@ -155,9 +156,26 @@ class FileInUse(DovecoteError):
 class UnknownFile(DovecoteError, LookupError):
     """No file has that id."""
 
+    def __init__(self, file_id: int, *, name: str | None = None) -> None:
+        """Name the id; with `name`, the file is there and has no such name."""
+        if name is None:
+            problem = f"no file has the id {file_id}: it was deleted or collected, or never put."
+        else:
+            problem = f'file {file_id} has no name "{name}".'
+        super().__init__(f"{problem} `dovecote file list` shows those that there are.")
+
 
 class FileTooLarge(DovecoteError, ValueError):
     """A file is over a limit; the message names the limit and what lifts it."""
+
+
+class UrlNotFetched(DovecoteError):
+    """A URL of a file leads to nothing that can be sent. `again` says that another try may succeed."""
+
+    def __init__(self, problem: str, *, again: bool = False) -> None:
+        """Say what stands in the way; the message holds no query of the URL, which may be a secret."""
+        super().__init__(problem)
+        self.again = again
 
 
 class StorageUnavailable(DovecoteError, ConnectionError):

@@ -8,13 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime, timedelta
 
     from dovecote.model import (
         Bot,
         ClaimedNotification,
         Cycle,
+        FilePart,
+        Known,
         NotificationRecord,
         ObjectInfo,
         Outcome,
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
         Settlement,
         State,
         Stats,
+        Uploaded,
+        UploadKey,
+        UploadTurn,
     )
 
 
@@ -206,6 +212,61 @@ class Channel(Protocol):
 
     async def close(self) -> None:
         """Let requests in flight end, then close every connection."""
+
+
+class FileChannel(Channel, Protocol):
+    """A channel that can upload files with a notification."""
+
+    async def upload(
+        self, claimed: ClaimedNotification, token: str, files: Sequence[FilePart], *, timeout: timedelta
+    ) -> Uploaded:
+        """Make the request with these files, whose parameters name their parts as `attach://part`.
+
+        The contents are read as they are sent. What reading them raises comes out as it is, and then the request was
+        certainly not made. Otherwise as `send`.
+        """
+
+
+class FileReader(Protocol):
+    """The contents of stored files."""
+
+    def stream(self, file_id: int) -> AsyncIterator[bytes]:
+        """The content in chunks, its SHA-256 verified before the last one is given out.
+
+        Raises, as it goes, UnknownFile, FileMissing, FileDamaged, StorageUnavailable, StorageRefused.
+        """
+
+
+class UrlReader(Protocol):
+    """Files behind URLs that Telegram could not fetch."""
+
+    def open(self, url: str) -> AbstractAsyncContextManager[FilePart]:
+        """Ask for it, and answer it as a part that can be read once. Raises UrlNotFetched."""
+
+
+class FileIds(Protocol):
+    """What Telegram calls the contents for each bot, and whose turn it is to upload one. Time is the store's own."""
+
+    async def look_up(self, files: Collection[tuple[int, int]]) -> Known:
+        """What is known of these files, each with the bot that sends it: (bot id, file id). One statement."""
+
+    async def begin(self, keys: Sequence[UploadKey], *, uploader: str, lease: timedelta) -> UploadTurn:
+        """Take the turn of uploading all of `keys` that have no `file_id`, or of none while another has one of them."""
+
+    async def renew(self, keys: Sequence[UploadKey], *, uploader: str, lease: timedelta) -> None:
+        """Let this uploader's turn end later."""
+
+    async def finish(self, file_ids: Mapping[UploadKey, str]) -> None:
+        """Remember what Telegram calls them; their turns are over."""
+
+    async def give_up(self, keys: Sequence[UploadKey], *, uploader: str) -> None:
+        """End this uploader's turn without a `file_id`."""
+
+    async def forget(self, file_ids: Mapping[UploadKey, str]) -> None:
+        """Telegram does not know these any more; one that is another by now stays."""
+
+    async def wake(self, released: Sequence[ClaimedNotification]) -> Sequence[int]:
+        """Make due those of `released` that wait since for an upload; answers the ids that are not given back yet."""
 
 
 class TokenSource(Protocol):

@@ -4,7 +4,17 @@ Every other module may import this one; this one imports none of them. All insta
 all durations are `timedelta`, all ids are the database's integers.
 """
 
-from dovecote.model.files import ObjectInfo
+from dovecote.model.attachments import (
+    AttachedFile,
+    Attachment,
+    FilePart,
+    Known,
+    KnownFile,
+    Uploaded,
+    UploadKey,
+    UploadTurn,
+)
+from dovecote.model.files import ObjectInfo, StoredFile
 from dovecote.model.notification import (
     Attempt,
     Bot,
@@ -34,6 +44,8 @@ from dovecote.model.notification import (
 )
 
 __all__ = [
+    "AttachedFile",
+    "Attachment",
     "Attempt",
     "Bot",
     "BotStopped",
@@ -43,6 +55,9 @@ __all__ = [
     "Delivered",
     "DeliveryPolicy",
     "Failed",
+    "FilePart",
+    "Known",
+    "KnownFile",
     "Migrated",
     "Notification",
     "NotificationRecord",
@@ -57,7 +72,11 @@ __all__ = [
     "Snoozed",
     "State",
     "Stats",
+    "StoredFile",
     "Unknown",
+    "UploadKey",
+    "UploadTurn",
+    "Uploaded",
     "WaitReason",
     "Waiting",
 ]

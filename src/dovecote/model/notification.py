@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import Any
 
+from dovecote.model.attachments import AttachedFile
+
 
 class Priority(IntEnum):
     """The lower the number, the more urgent. An urgent notification overtakes any backlog of its bot."""
@@ -160,7 +162,12 @@ class BotStopped:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """It was claimed and never tried (drain, a lease too short to start): due at once, nothing is spent."""
+    """It was claimed and never tried (drain, a lease too short to start): due again after `due_in`, nothing is spent.
+
+    `due_in` is above zero where it waits for another's upload of the same file.
+    """
+
+    due_in: timedelta = timedelta(0)
 
 
 Outcome = Delivered | Snoozed | Failed | Unknown | Dead | Migrated | BotStopped | Released
@@ -259,6 +266,8 @@ class WaitReason(StrEnum):
     """Another one of its chat comes before it: `behind`. `detail`: whether that one is leased or waiting."""
     CHAT_LIMIT = "chat_limit"
     """The limit of its chat."""
+    UPLOAD = "upload"
+    """Another one uploads the same file; it is sent when that is done, or at the latest then."""
     TURN = "turn"
     """It was put behind others of its chat that are gone since, and its turn comes at that time."""
     STOPPED = "stopped"
@@ -300,7 +309,7 @@ class NotificationRecord:
     """A notification's life so far: what was asked for, where it is, every attempt.
 
     `waits_for` is everything that holds it back now; it is empty for one that is due with nothing before it, for a
-    leased one, for a settled one, and in lists.
+    leased one, for a settled one, and in lists. `attachments` are the stored files that it sends, also only there.
     """
 
     id: int
@@ -323,6 +332,7 @@ class NotificationRecord:
     error_code: int | None = None
     error: str | None = None
     waits_for: tuple[Waiting, ...] = ()
+    attachments: tuple[AttachedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
