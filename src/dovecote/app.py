@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 from sqlalchemy.exc import DBAPIError
 
 from dovecote.administration import Administration
+from dovecote.attachments import AttachmentChannel, Knowledge, Patience, PreparedOutbox, Turns
 from dovecote.batch import BatchSummary, process_batch
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
@@ -21,6 +22,7 @@ from dovecote.sender import Sender
 from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url, translated
 from dovecote.stores.enqueue import Enqueuer
+from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.sqlite import SQLiteOutbox
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from dovecote.model import Notification
     from dovecote.ports import OutboxStore
 
+MEGABYTE = 1024 * 1024
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
 
 
@@ -59,10 +62,16 @@ class Dovecote(Administration):
             recipients=Recipients(self.database),
             vault=Vault(self.settings.encryption.ring()),
         )
-        self._enqueuer = Enqueuer(self.database, key_window=self.settings.enqueue.key_window)
+        self._enqueuer = Enqueuer(
+            self.database,
+            key_window=self.settings.enqueue.key_window,
+            largest_upload=self.settings.telegram.largest_upload * MEGABYTE,
+        )
         self._store: OutboxStore | None = None
         self._sender: Sender | None = None
-        self._channel: TelegramChannel | None = None
+        self._channel: AttachmentChannel | None = None
+        self._file_ids = FileIds(self.database)
+        self._knowledge = Knowledge(self._file_ids)
         _remember(self)
 
     async def __aenter__(self) -> Self:
@@ -131,12 +140,14 @@ class Dovecote(Administration):
     def store(self) -> OutboxStore:
         """The outbox as workers see it."""
         if self._store is None:
+            outbox: OutboxStore
             if self.database.is_postgresql:
                 from dovecote.stores.postgresql import PostgreSQLOutbox  # noqa: PLC0415 (an extra)
 
-                self._store = PostgreSQLOutbox(self.database.url, listen=self.settings.worker.listen)
+                outbox = PostgreSQLOutbox(self.database.url, listen=self.settings.worker.listen)
             else:
-                self._store = SQLiteOutbox(self.database.url)
+                outbox = SQLiteOutbox(self.database.url)
+            self._store = PreparedOutbox(outbox, self._knowledge)
         return self._store
 
     @property
@@ -144,7 +155,13 @@ class Dovecote(Administration):
         """What sends a claimed notification through the Bot API."""
         if self._sender is None:
             telegram = self.settings.telegram
-            self._channel = TelegramChannel(telegram.base_url, max_connections=telegram.connections)
+            self._channel = AttachmentChannel(
+                TelegramChannel(telegram.base_url, max_connections=telegram.connections),
+                self._reader,
+                self._knowledge,
+                Turns(self._file_ids, self._knowledge),
+                patience=Patience(upload=telegram.upload_timeout),
+            )
             tokens = BotTokens(self._bots, self.unseal)
             self._sender = Sender(
                 self._channel, tokens, timeout=telegram.timeout, unreadable_pause=UNREADABLE_TOKEN_PAUSE

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 TABLES = [
-    *("attachment", "attempt", "bot", "direct_upload", "file", "file_copy", "file_name", "file_store", "history"),
+    *(
+        "attachment",
+        "attempt",
+        "bot",
+        "direct_upload",
+        "file",
+        "file_copy",
+        "file_id",
+        "file_name",
+        "file_store",
+        "history",
+    ),
     *("idle_worker", "installation", "loose_object", "notification", "notification_key", "recipient"),
 ]
 FIXTURES = {"sqlite": "sqlite_url", "postgresql-18": "postgres_url", "postgresql-17": "postgres17_url"}

@@ -87,6 +87,12 @@ class Telegram(Section):
         "an address such as https://api.telegram.org, without a query",
     )
     timeout: Duration = _duration("20s", "How long one request may take, connecting included.")
+    upload_timeout: Duration = _duration("5m", "How long a request may take that uploads files.")
+    largest_upload: Whole = _count(
+        50,
+        "How many megabytes a file may have that is sent: 50 at Telegram, 2000 at a local Bot API server.",
+        most=2000,
+    )
     connections: Whole = _count(128, "How many connections are kept open at most.", most=10_000)
 
 

@@ -111,6 +111,15 @@ class Snoozed:
     error: str = ""
 
 
+class FileFault(StrEnum):
+    """What Telegram has against the way in which a file was given to it."""
+
+    UNKNOWN_ID = "unknown_id"
+    """The `file_id` is not one of this bot's, or of none."""
+    NOT_FETCHED = "not_fetched"
+    """It could not fetch the URL."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """It was certainly not delivered and may be tried again: connection refused, no connection free.
@@ -121,6 +130,7 @@ class Failed:
     error: str
     error_code: int | None = None
     retries: int | None = None
+    file: FileFault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +147,15 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """Telegram refused it for good, in its own words. `refusal` says that it refuses the recipient as well."""
+    """Telegram refused it for good, in its own words. `refusal` says that it refuses the recipient as well.
+
+    `file` says that it would take the same file given in another way.
+    """
 
     error: str
     error_code: int | None = None
     refusal: Refusal | None = None
+    file: FileFault | None = None
 
 
 @dataclass(frozen=True, slots=True)
