@@ -23,6 +23,10 @@ DovecoteError
 ├── UnknownFile              no file has that id
 ├── FileTooLarge             a file over a limit, with the limit and what lifts it
 ├── UrlNotFetched            a URL of a file leads to nothing that can be sent
+├── UnknownUpload            there is no such direct upload, or its time is over
+├── StoresDiffer             the files are in another store than the one that is configured
+├── TelegramRefused          Telegram does not give a file; its own words
+├── TelegramUnavailable      Telegram cannot be reached just now, or its answer broke off
 ├── StorageUnavailable       the file storage cannot be reached just now, or its disk is full
 └── StorageRefused           the file storage refuses: credentials, bucket, clock, rights
 
@@ -152,6 +156,15 @@ class FileDamaged(DovecoteError):
 class FileInUse(DovecoteError):
     """A file that a notification still needs cannot be deleted."""
 
+    def __init__(self, file_id: int, notification_id: int) -> None:
+        """Name the file, and a notification that needs it."""
+        super().__init__(
+            f"file {file_id} is needed by notification {notification_id}, which is still in the outbox: delete it once"
+            f" that one is settled (`dovecote notification show {notification_id}`)."
+        )
+        self.file_id = file_id
+        self.notification_id = notification_id
+
 
 class UnknownFile(DovecoteError, LookupError):
     """No file has that id."""
@@ -163,6 +176,27 @@ class UnknownFile(DovecoteError, LookupError):
         else:
             problem = f'file {file_id} has no name "{name}".'
         super().__init__(f"{problem} `dovecote file list` shows those that there are.")
+
+
+class UnknownUpload(DovecoteError, LookupError):
+    """There is no direct upload of that name, or it was not completed in time."""
+
+
+class StoresDiffer(DovecoteError):
+    """The files are in another store than the one that is configured."""
+
+
+class TelegramRefused(DovecoteError):
+    """Telegram does not give a file. The message holds Telegram's own words and, where there is one, a remedy."""
+
+
+class TelegramUnavailable(DovecoteError, ConnectionError):
+    """Telegram cannot be reached just now, or its answer broke off. `retry_after` is in seconds, where it tells one."""
+
+    def __init__(self, problem: str, *, retry_after: float | None = None) -> None:
+        """Say what happened."""
+        super().__init__(problem)
+        self.retry_after = retry_after
 
 
 class FileTooLarge(DovecoteError, ValueError):

@@ -211,7 +211,7 @@ class Turns:
         while self._flights.get(key) is flight and self._now() < flight.until:
             await asyncio.sleep(min(LOOK_EVERY, max(0.0, flight.until - self._now())))
             try:
-                known = await self._store.look_up([file])
+                known = await self._store.look_up({file})
             except DovecoteError as error:
                 logger.warning("whether a file was uploaded could not be asked: %s", error)
                 continue

@@ -7,6 +7,7 @@ same pictures in another order cannot wait for each other.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, or_, select, tuple_
@@ -16,7 +17,8 @@ from dovecote.model import Known, KnownFile, UploadKey, UploadTurn
 from dovecote.stores.clock import StoreClock, real_microseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime, timedelta
 
     from sqlalchemy import ColumnElement, Connection
@@ -39,7 +41,7 @@ class FileIds:
         self._table = database.tables.file_id
         self._clock = StoreClock(database, clock)
 
-    async def look_up(self, files: Collection[tuple[int, int]]) -> Known:
+    async def look_up(self, files: AbstractSet[tuple[int, int]]) -> Known:
         """See `ports.FileIds.look_up`. One statement for each thousand files."""
         file, named, known = self._tables.files.file, self._tables.files.file_name, self._table
         bots = sorted({bot_id for bot_id, _ in files})
@@ -144,7 +146,7 @@ class FileIds:
         """See `ports.FileIds.wake`. In transactions of a thousand each."""
         left: list[int] = []
         for chunk in _chunks(released):
-            left += await self._database.run(lambda connection, chunk=chunk: self._wake(connection, chunk), write=True)
+            left += await self._database.run(partial(self._wake, released=chunk), write=True)
         return left
 
     def _wake(self, connection: Connection, released: Sequence[ClaimedNotification]) -> list[int]:

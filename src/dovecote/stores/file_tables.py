@@ -51,9 +51,11 @@ def file_tables(metadata: MetaData, prefix: str) -> FileTables:
         file_copy=Table(
             f"{prefix}file_copy",
             metadata,
-            # Which store holds a content, under the key that its file names.
             Column("file_id", BigId, primary_key=True, autoincrement=False),
             Column("store_id", Integer, primary_key=True, autoincrement=False),
+            # No two copies of a store ever have the same, not even one after another: see `dovecote.files`.
+            Column("key", Bytewise, nullable=False),
+            UniqueConstraint("store_id", "key", name=f"{prefix}file_copy_key"),
         ),
         loose_object=_loose_object(metadata, prefix),
         direct_upload=_direct_upload(metadata, prefix),
@@ -70,15 +72,12 @@ def _file(metadata: MetaData, prefix: str) -> Table:
         Column("sha256", Bytewise, nullable=False),
         Column("size", BigInteger, nullable=False),
         Column("content_type", Text, nullable=False),
-        # No two files ever have the same, not even one after another: see `dovecote.files`.
-        Column("key", Bytewise, nullable=False),
         Column("created_at", Instant(), nullable=False),
         # When it was last put, or found in use: the grace period begins then.
         Column("needed_at", Instant(), nullable=False),
         # Kept until it is deleted by hand, in use or not.
         Column("kept", Boolean, nullable=False, server_default=text("false")),
         UniqueConstraint("sha256"),
-        UniqueConstraint("key"),
         CheckConstraint("size >= 0", name="size"),
         sqlite_autoincrement=True,
     )
@@ -151,6 +150,8 @@ def _direct_upload(metadata: MetaData, prefix: str) -> Table:
         Column("max_size", BigInteger, nullable=False),
         Column("kept", Boolean, nullable=False, server_default=text("false")),
         Column("expires_at", Instant(), nullable=False),
+        # What `complete` has made of it, so that completing again answers the same.
+        Column("file_id", BigId),
     )
     Index(f"{prefix}direct_upload_expiry", table.c.expires_at)
     return table

@@ -33,6 +33,7 @@ from sqlalchemy import (
 from dovecote.stores.column_types import EPOCH, MICROSECOND, BigId, Chat, Instant, Labels, MessageIds
 from dovecote.stores.file_id_tables import file_id_table
 from dovecote.stores.file_tables import FileTables, file_tables
+from dovecote.stores.leadership_tables import LeadershipTables, leadership_tables
 
 # The types are looked for here as well, beside the tables that are made of them.
 __all__ = [
@@ -255,6 +256,7 @@ class Tables:
     installation: Table
     files: FileTables
     file_id: Table
+    leadership: LeadershipTables
 
 
 def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
@@ -278,6 +280,7 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         installation=Table(f"{prefix}installation", metadata, Column("id", Text, primary_key=True)),
         files=file_tables(metadata, prefix),
         file_id=file_id_table(metadata, prefix),
+        leadership=leadership_tables(metadata, prefix),
     )
 
 

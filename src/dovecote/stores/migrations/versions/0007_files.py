@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 revision = "0007"
-down_revision = "0002"
+down_revision = "0004"
 
 TABLES = ("file", "file_name", "file_store", "file_copy", "loose_object", "direct_upload", "attachment")
 INSTANT = TIMESTAMP(timezone=True).with_variant(sa.BigInteger(), "sqlite")
@@ -58,13 +58,11 @@ def upgrade() -> None:
         sa.Column("sha256", BYTEWISE, nullable=False),
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("content_type", sa.Text, nullable=False),
-        sa.Column("key", BYTEWISE, nullable=False),
         sa.Column("created_at", INSTANT, nullable=False),
         sa.Column("needed_at", INSTANT, nullable=False),
         _flag("kept"),
         sa.PrimaryKeyConstraint("id", name=_constraint("file", "pkey")),
         sa.UniqueConstraint("sha256", name=_constraint("file", "sha256_key")),
-        sa.UniqueConstraint("key", name=_constraint("file", "key_key")),
         sa.CheckConstraint("size >= 0", name=_constraint("file", "size_check")),
         sqlite_autoincrement=True,
     )
@@ -77,6 +75,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("file_id", "name", name=_constraint("file_name", "pkey")),
     )
     _index("file_name_name", "file_name", ["name", "file_id"])
+    _create_stores()
+    _create(
+        "attachment",
+        sa.Column("notification_id", BIG_ID, autoincrement=False, nullable=False),
+        sa.Column("position", sa.SmallInteger, autoincrement=False, nullable=False),
+        sa.Column("file_id", BIG_ID, nullable=False),
+        sa.Column("field", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("notification_id", "position", name=_constraint("attachment", "pkey")),
+    )
+    _index("attachment_file", "attachment", ["file_id", "notification_id"])
+
+
+def _create_stores() -> None:
     _create(
         "file_store",
         sa.Column("id", sa.Integer, sa.Identity(), nullable=False),
@@ -93,7 +104,9 @@ def upgrade() -> None:
         "file_copy",
         sa.Column("file_id", BIG_ID, autoincrement=False, nullable=False),
         sa.Column("store_id", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("key", BYTEWISE, nullable=False),
         sa.PrimaryKeyConstraint("file_id", "store_id", name=_constraint("file_copy", "pkey")),
+        sa.UniqueConstraint("store_id", "key", name=_constraint("file_copy", "key")),
     )
     _create(
         "loose_object",
@@ -113,18 +126,10 @@ def upgrade() -> None:
         sa.Column("max_size", sa.BigInteger, nullable=False),
         _flag("kept"),
         sa.Column("expires_at", INSTANT, nullable=False),
+        sa.Column("file_id", BIG_ID),
         sa.PrimaryKeyConstraint("key", name=_constraint("direct_upload", "pkey")),
     )
     _index("direct_upload_expiry", "direct_upload", ["expires_at"])
-    _create(
-        "attachment",
-        sa.Column("notification_id", BIG_ID, autoincrement=False, nullable=False),
-        sa.Column("position", sa.SmallInteger, autoincrement=False, nullable=False),
-        sa.Column("file_id", BIG_ID, nullable=False),
-        sa.Column("field", sa.Text, nullable=False),
-        sa.PrimaryKeyConstraint("notification_id", "position", name=_constraint("attachment", "pkey")),
-    )
-    _index("attachment_file", "attachment", ["file_id", "notification_id"])
 
 
 def downgrade() -> None:

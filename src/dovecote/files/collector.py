@@ -1,0 +1,118 @@
+"""The collection: files that nobody needs, and objects that belong to no file, are removed by the leader.
+
+Leadership saves work and nothing else: two collections at a time take different rows, and what both remove is removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from dovecote.errors import DovecoteError
+from dovecote.model import Collection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dovecote.files.storages import Storages
+    from dovecote.ports import FileSweeper, Leadership
+
+logger = logging.getLogger(__name__)
+
+BATCH: Final = 200
+"""Rows in one transaction."""
+AGAIN_AFTER: Final = timedelta(hours=1)
+"""When an object is tried again that its store did not remove."""
+
+
+async def collect(
+    sweeper: FileSweeper,
+    storages: Storages,
+    *,
+    grace: timedelta,
+    on_progress: Callable[[Collection], None] = lambda _: None,
+    may_go_on: Callable[[], bool] = lambda: True,
+) -> Collection:
+    """Remove whatever has not been needed for `grace`, and whatever belongs to no file. Raises StoreUnavailable.
+
+    `on_progress` hears what is done so far after each batch, before which `may_go_on` is asked.
+    """
+    await storages.primary()
+    after: tuple[int, int] | None = (0, -1)
+    while after is not None and may_go_on():
+        after = await sweeper.release(after=after, limit=BATCH)
+    done, more = Collection(), True
+    while more and may_go_on():
+        collected, more = await sweeper.collect(grace=grace, limit=BATCH)
+        done += collected
+        on_progress(done)
+    while may_go_on() and (objects := await sweeper.doomed(limit=BATCH)):
+        removed = await storages.remove(objects, sweeper)
+        # Put off in any case, so that this ends; those that are gone are no longer there to be put off.
+        await sweeper.put_off(objects, by=AGAIN_AFTER)
+        done += Collection(objects=removed, failed_objects=len(objects) - removed)
+        on_progress(done)
+    return done
+
+
+class FileCollector:
+    """Collects every `interval` while this instance leads. `run` until `stop`."""
+
+    def __init__(
+        self,
+        sweeper: FileSweeper,
+        storages: Storages,
+        leadership: Leadership,
+        *,
+        grace: timedelta,
+        interval: timedelta,
+    ) -> None:
+        self._sweeper = sweeper
+        self._storages = storages
+        self._leadership = leadership
+        self._grace = grace
+        self._interval = interval
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        """Collect until `stop`. A failed round is logged, and tried again with the next."""
+        while not self._stopped.is_set():
+            if self._leadership.term is not None:
+                await self._collect()
+                await self._wait(self._interval)
+            else:
+                await self._until_it_may_lead()
+
+    def stop(self) -> None:
+        """End after the batch that is under way."""
+        self._stopped.set()
+
+    async def _collect(self) -> None:
+        try:
+            done = await collect(self._sweeper, self._storages, grace=self._grace, may_go_on=self._may_go_on)
+        except DovecoteError as error:
+            logger.warning("files could not be collected, and are with the next round: %s", error)
+            return
+        if done.files or done.objects:
+            logger.info("collected %d files of %d bytes, removed %d objects", done.files, done.size, done.objects)
+
+    def _may_go_on(self) -> bool:
+        return self._leadership.term is not None and not self._stopped.is_set()
+
+    async def _wait(self, time: timedelta) -> None:
+        try:
+            async with asyncio.timeout(time.total_seconds()):
+                await self._stopped.wait()
+        except TimeoutError:
+            return
+
+    async def _until_it_may_lead(self) -> None:
+        waiting = [asyncio.create_task(self._leadership.changed()), asyncio.create_task(self._stopped.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)

@@ -1,0 +1,134 @@
+"""The S3 client: where its requests go and how it is set up, whatever the environment says beside that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from dovecote.errors import InvalidConfiguration, MissingExtra
+from dovecote.storage.signatures import quoted
+
+if TYPE_CHECKING:
+    from dovecote.storage.signatures import Credentials
+
+_CONNECT: Final = timedelta(seconds=5)
+_LONGEST_REQUEST: Final = timedelta(days=1)
+"""The client's own limit counts the whole body, however large; what may not last is a stretch without progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """`endpoint` as people know it, and `base`, the address of the bucket."""
+
+    endpoint: str
+    base: str
+    in_host: bool
+
+    def url(self, key: str) -> str:
+        """The address of a key, its prefix included."""
+        return f"{self.base}/{quoted(key)}"
+
+
+def addresses(bucket: str, endpoint: str | None, region: str, path_style: bool | None) -> Addresses:  # noqa: FBT001 - three-valued
+    """Where a bucket is. Raises InvalidConfiguration for a bucket or an endpoint that cannot be."""
+    faults = list(endpoint_faults(endpoint)) if endpoint else []
+    if not bucket or not all(letter.isascii() and (letter.isalnum() or letter in ".-_") for letter in bucket):
+        faults.append(f'"{bucket}" is no name of a bucket: it has letters, digits, dots and hyphens.')
+    if faults:
+        raise InvalidConfiguration(faults)
+    if endpoint is None:
+        endpoint = f"https://s3.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
+        # A certificate for *.s3... covers one name in front, not two.
+        in_host = "." not in bucket if path_style is None else not path_style
+    else:
+        endpoint = endpoint.rstrip("/")
+        in_host = path_style is False
+    parts = urlsplit(endpoint)
+    if parts.netloc.startswith(f"{bucket}."):
+        # The bucket's own host was given as the endpoint.
+        return Addresses(endpoint, endpoint, in_host=True)
+    if in_host:
+        return Addresses(endpoint, f"{parts.scheme}://{bucket}.{parts.netloc}{parts.path}", in_host=True)
+    return Addresses(endpoint, f"{endpoint}/{bucket}", in_host=False)
+
+
+def endpoint_faults(endpoint: str) -> list[str]:
+    """What is wrong with an endpoint, as sentences; it is not shown where it holds a password."""
+    try:
+        parts = urlsplit(endpoint)
+        _ = parts.port
+    except ValueError:
+        return ["the endpoint is no address: give one such as https://s3.example.com."]
+    if parts.username is not None or parts.password is not None:
+        return ["the endpoint holds credentials, which belong elsewhere: see storage.access_key_id."]
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        return [f'the endpoint "{endpoint}" is no address of a server: give one such as https://s3.example.com.']
+    return []
+
+
+def client(
+    at: Addresses,
+    *,
+    bucket: str,
+    prefix: str,
+    region: str,
+    credentials: Credentials | None,
+    encryption: str | None,
+    kms_key_id: str | None,
+    timeout: timedelta,
+    retry_for: timedelta,
+) -> tuple[Any, Any]:
+    """The client's module and its store. Raises MissingExtra, and InvalidConfiguration for what the client refuses."""
+    try:
+        import obstore  # noqa: PLC0415 - an extra
+        from obstore.store import S3Store  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MissingExtra("s3", "an S3-compatible store") from error
+    config: dict[str, Any] = {
+        "bucket": bucket,
+        "region": region,
+        # Two names for one thing, and the environment may hold the stronger one.
+        "endpoint": at.base if at.in_host else at.endpoint,
+        "aws_endpoint_url_s3": at.base if at.in_host else at.endpoint,
+        "virtual_hosted_style_request": at.in_host,
+        # Some stores have no bulk delete, or one that says nothing of failures.
+        "disable_bulk_delete": True,
+    }
+    if credentials is not None:
+        config["access_key_id"] = credentials.access_key_id
+        config["secret_access_key"] = credentials.secret_access_key
+        if credentials.session_token is not None:
+            config["session_token"] = credentials.session_token
+    if encryption:
+        config["server_side_encryption"] = encryption
+    if kms_key_id:
+        config["sse_kms_key_id"] = kms_key_id
+    try:
+        store = S3Store(
+            prefix=prefix or None,
+            config=config,  # type: ignore[arg-type] # made above, from what it knows
+            client_options={
+                "allow_http": at.endpoint.startswith("http:"),
+                "connect_timeout": _CONNECT,
+                "read_timeout": timeout,
+                "timeout": _LONGEST_REQUEST,
+                "default_content_type": "application/octet-stream",
+            },
+            retry_config={
+                "max_retries": 10,
+                "retry_timeout": retry_for,
+                "backoff": {
+                    "init_backoff": timedelta(milliseconds=100),
+                    "max_backoff": timedelta(seconds=5),
+                    "base": 2,
+                },
+            },
+        )
+    except Exception as error:  # noqa: BLE001 - the client has several, and their texts may hold what it was given
+        fault = (
+            f'the S3 client refuses the settings of bucket "{bucket}" ({type(error).__name__}): see docs/storage.md.'
+        )
+        raise InvalidConfiguration([fault]) from None
+    return obstore, store

@@ -1,0 +1,77 @@
+"""What an upload is given: bytes, or a stream of them, cut into blocks of the size that a backend likes."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from dovecote.errors import FileDamaged
+from dovecote.storage.keys import shown
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator
+
+BUFFERS = (bytes, bytearray, memoryview)
+
+
+def whole(file: object, key: str, size: int | None) -> bytes | None:
+    """The content if it is given as a whole, None if it is a stream. Raises TypeError, FileDamaged."""
+    if isinstance(file, BUFFERS):
+        content = bytes(file)
+        refuse_other_size(key, len(content), size)
+        return content
+    if not hasattr(file, "__aiter__"):
+        raise TypeError(
+            f"a file to upload is bytes or an asynchronous iterator of bytes, not {type(file).__name__}; "
+            "read a file of the disk in pieces and yield them."
+        )
+    return None
+
+
+@asynccontextmanager
+async def blocks(
+    source: AsyncIterable[bytes], key: str, *, block: int, size: int | None
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The source in blocks of `block` bytes, of which the last may be shorter; none if it is empty.
+
+    When the body ends early the source is closed. The blocks raise FileDamaged where it does not hold `size` bytes.
+    """
+    cut = _cut(source, key, block, size)
+    try:
+        yield cut
+    finally:
+        await cut.aclose()
+        close = getattr(source, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _cut(source: AsyncIterable[object], key: str, block: int, size: int | None) -> Any:
+    held: list[memoryview] = []
+    waiting = total = 0
+    async for chunk in source:
+        if not isinstance(chunk, BUFFERS):
+            raise TypeError(f"a stream to upload yields bytes, and this one yielded {type(chunk).__name__}.")
+        # Held beyond this turn, so it must be ours: a reader may fill the same buffer again. Bytes are not copied.
+        content = bytes(chunk)
+        rest = memoryview(content)
+        total += len(rest)
+        if size is not None and total > size:
+            raise FileDamaged(f"{shown(key)} is not stored: the stream holds more than the {size} bytes promised.")
+        while waiting + len(rest) >= block:
+            room = block - waiting
+            # A chunk that is a block as it stands is not copied.
+            yield content if not held and block == len(rest) == len(content) else b"".join([*held, rest[:room]])
+            held, waiting, rest = [], 0, rest[room:]
+        if rest:
+            held.append(rest)
+            waiting += len(rest)
+    refuse_other_size(key, total, size)
+    if held:
+        yield b"".join(held)
+
+
+def refuse_other_size(key: str, actual: int, promised: int | None) -> None:
+    """Raise FileDamaged if there is a promise and it is not kept."""
+    if promised is not None and actual != promised:
+        raise FileDamaged(f"{shown(key)} is not stored: {promised} bytes were promised, and it has {actual}.")

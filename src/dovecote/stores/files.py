@@ -1,0 +1,200 @@
+"""The files in the database: contents by their hash, names, copies. The protocol they serve: `dovecote.files`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import exists, literal, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from dovecote.errors import FileInUse, UnknownFile
+from dovecote.stores.clock import StoreClock, real_microseconds
+from dovecote.stores.file_rows import (
+    IDS,
+    add_name,
+    file_stores,
+    hold,
+    insert_or_ignore,
+    remove_files,
+    stored_files,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime, timedelta
+
+    from sqlalchemy import Connection, Row
+
+    from dovecote.model import FileStore, NewFile, ObjectPlace, StoredFile
+    from dovecote.stores.database import Database
+
+
+class Files:
+    """`ports.FileCatalogue` on either database. `clock` answers microseconds; PostgreSQL has its own."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], int] = real_microseconds) -> None:
+        self._database = database
+        self._tables = database.tables.files
+        self._clock = StoreClock(database, clock)
+
+    async def file(self, file_id: int) -> StoredFile:
+        """See `ports.FileCatalogue.file`."""
+        return await self._database.run(lambda connection: self._read(connection, file_id))
+
+    async def page(
+        self, *, name: str | None = None, before_id: int | None = None, limit: int = 50
+    ) -> Sequence[StoredFile]:
+        """See `ports.FileCatalogue.page`."""
+        file, named = self._tables.file, self._tables.file_name
+        statement = select(file).order_by(file.c.id.desc()).limit(limit)
+        if name is not None:
+            statement = statement.where(exists().where(named.c.name == name, named.c.file_id == file.c.id))
+        if before_id is not None:
+            statement = statement.where(file.c.id < max(IDS[0], min(before_id, IDS[-1])))
+
+        def read(connection: Connection) -> list[StoredFile]:
+            return stored_files(connection, self._tables, connection.execute(statement).all())
+
+        return await self._database.run(read)
+
+    async def needed_again(self, sha256: str, *, name: str | None, keep: bool) -> StoredFile | None:
+        """See `ports.FileCatalogue.needed_again`."""
+
+        def touch(connection: Connection) -> StoredFile | None:
+            return self._touch(connection, sha256, name, self._clock.now(connection), keep=keep)
+
+        return await self._database.run(touch, write=True)
+
+    async def announce(self, key: str, *, window: timedelta, stores: Sequence[FileStore] = ()) -> Sequence[FileStore]:
+        """See `ports.FileCatalogue.announce`."""
+
+        def write(connection: Connection) -> Sequence[FileStore]:
+            until = self._clock.now(connection) + window
+            chosen = stores or [store for store in file_stores(connection, self._tables) if store.role != "retired"]
+            rows = [{"store_id": store.id, "key": key, "until": until, "doomed": False} for store in chosen]
+            insert_or_ignore(connection, self._tables.loose_object, rows)
+            return chosen
+
+        return await self._database.run(write, write=True)
+
+    async def record(self, new: NewFile, stores: Sequence[FileStore]) -> StoredFile | None:
+        """See `ports.FileCatalogue.record`."""
+        loose = self._tables.loose_object
+
+        def write(connection: Connection) -> StoredFile | None:
+            now = self._clock.now(connection)
+            held = hold(connection, self._tables, new.key, [store.id for store in stores])
+            if not held:
+                return None
+            announced = (loose.c.key == new.key, loose.c.store_id.in_(held))
+            while True:
+                made = self._insert(connection, new, now)
+                if made is not None:
+                    copies = [{"file_id": made, "store_id": store_id, "key": new.key} for store_id in held]
+                    insert_or_ignore(connection, self._tables.file_copy, copies)
+                    add_name(connection, self._tables, made, new.name, now)
+                    connection.execute(loose.delete().where(*announced))
+                    return self._read(connection, made)
+                # Removed between the two statements, it can be inserted after all.
+                found = self._touch(connection, new.sha256, new.name, now, keep=new.keep)
+                if found is not None:
+                    connection.execute(loose.update().where(*announced).values(doomed=True, until=now))
+                    return found
+
+        return await self._database.run(write, write=True)
+
+    async def forget(self, file_id: int, *, name: str | None = None) -> Sequence[ObjectPlace]:
+        """See `ports.FileCatalogue.forget`."""
+
+        def write(connection: Connection) -> list[ObjectPlace]:
+            # Whoever attaches the file holds a share lock on it until the end of the transaction: this waits for it.
+            row = self._locked(connection, file_id)
+            if name is not None and self._takes_a_name_of_several(connection, file_id, name):
+                return []
+            notification_id = self._needed_by(connection, file_id)
+            if notification_id is not None:
+                raise FileInUse(file_id, notification_id)
+            return remove_files(connection, self._tables, [row], self._clock.now(connection))
+
+        return await self._database.run(write, write=True)
+
+    async def keep(self, file_id: int, *, keep: bool) -> StoredFile:
+        """See `ports.FileCatalogue.keep`."""
+        file = self._tables.file
+
+        def write(connection: Connection) -> StoredFile:
+            values = {"kept": keep, "needed_at": self._clock.now(connection)}
+            if (
+                file_id not in IDS
+                or not connection.execute(file.update().where(file.c.id == file_id).values(values)).rowcount
+            ):
+                raise UnknownFile(file_id)
+            return self._read(connection, file_id)
+
+        return await self._database.run(write, write=True)
+
+    def _read(self, connection: Connection, file_id: int) -> StoredFile:
+        file = self._tables.file
+        rows = connection.execute(select(file).where(file.c.id == file_id)).all() if file_id in IDS else []
+        if not rows:
+            raise UnknownFile(file_id)
+        return stored_files(connection, self._tables, rows)[0]
+
+    def _locked(self, connection: Connection, file_id: int) -> Row[Any]:
+        file = self._tables.file
+        statement = select(file).where(file.c.id == file_id).with_for_update()
+        row = connection.execute(statement).one_or_none() if file_id in IDS else None
+        if row is None:
+            raise UnknownFile(file_id)
+        return row
+
+    def _insert(self, connection: Connection, new: NewFile, now: datetime) -> int | None:
+        """Insert the file; None where there is one of this content: whoever inserts at the same time is waited for."""
+        insert = (postgresql if self._database.is_postgresql else sqlite).insert(self._tables.file)
+        statement = insert.values(
+            sha256=new.sha256,
+            size=new.size,
+            content_type=new.content_type,
+            created_at=now,
+            needed_at=now,
+            kept=new.keep,
+        )
+        made: int | None = connection.execute(
+            statement.on_conflict_do_nothing(index_elements=["sha256"]).returning(self._tables.file.c.id)
+        ).scalar()
+        return made
+
+    def _touch(
+        self, connection: Connection, sha256: str, name: str | None, now: datetime, *, keep: bool
+    ) -> StoredFile | None:
+        file = self._tables.file
+        statement = (
+            file.update()
+            .where(file.c.sha256 == sha256)
+            .values(needed_at=now, kept=or_(file.c.kept, literal(keep)))
+            .returning(file.c.id)
+        )
+        file_id: int | None = connection.execute(statement).scalar()
+        if file_id is None:
+            return None
+        add_name(connection, self._tables, file_id, name, now)
+        return self._read(connection, file_id)
+
+    def _takes_a_name_of_several(self, connection: Connection, file_id: int, name: str) -> bool:
+        named = self._tables.file_name
+        of_file = named.c.file_id == file_id
+        if not connection.execute(named.delete().where(of_file, named.c.name == name)).rowcount:
+            raise UnknownFile(file_id, name=name)
+        return connection.execute(select(named.c.name).where(of_file).limit(1)).first() is not None
+
+    def _needed_by(self, connection: Connection, file_id: int) -> int | None:
+        """A notification of the outbox that needs it. With the file locked, no other can come to need it."""
+        attachment, notification = self._tables.attachment, self._database.tables.notification
+        statement = (
+            select(attachment.c.notification_id)
+            .join(notification, notification.c.id == attachment.c.notification_id)
+            .where(attachment.c.file_id == file_id)
+            .limit(1)
+        )
+        found: int | None = connection.execute(statement).scalar()
+        return found

@@ -1,0 +1,57 @@
+"""Files on every database: the fixtures of the stores' own tests, and a world of files on top."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from file_world import FileWorld
+from migrated import migrate
+from outboxes import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from databases import PostgresDatabases
+
+DATABASES = ["sqlite", "postgresql"]
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite database, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "x.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(params=DATABASES)
+def outbox_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a fresh, migrated database."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "x.db")
+        yield f"sqlite:///{tmp_path}/x.db"
+        return
+    server: PostgresDatabases = request.getfixturevalue("postgres")
+    url = server.create_database(server.template("migrated", migrate))
+    yield url
+    server.drop_database(url)
+
+
+@pytest_asyncio.fixture
+async def outbox(outbox_database: str) -> AsyncIterator[Outbox]:
+    """An outbox whose clock stands at `outboxes.START`, with one bot, "shop"."""
+    outbox = Outbox(outbox_database)
+    await outbox.stop_clock()
+    await outbox.bot()
+    yield outbox
+    await outbox.close()
+
+
+@pytest.fixture
+def world(outbox: Outbox) -> FileWorld:
+    """Files of one process, with one empty store."""
+    return FileWorld(outbox)
