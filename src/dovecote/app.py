@@ -16,14 +16,19 @@ from dovecote.batch import BatchSummary, process_batch
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
 from dovecote.errors import StoreUnavailable, TokenUnreadable
+from dovecote.files import Files, Storages
 from dovecote.leadership import ElectionSettings, Elector, answer_within, report, this_process
 from dovecote.observability.metrics import Metrics
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
+from dovecote.storage.local import LocalStorage
 from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url, translated
 from dovecote.stores.enqueue import Enqueuer
+from dovecote.stores.file_collection import FileSweep
 from dovecote.stores.file_ids import FileIds
+from dovecote.stores.file_moves import FileMoves
+from dovecote.stores.files import Files as Catalogue
 from dovecote.stores.history import History
 from dovecote.stores.leadership import Terms
 from dovecote.stores.lease import RowLease
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
     from dovecote.model import LeadershipReport, Notification
     from dovecote.ports import LeaseStore, Loop, OutboxStore, TermStore
 
+FILES = "dovecote-files"
 MEGABYTE = 1024 * 1024
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
 
@@ -76,6 +82,7 @@ class Dovecote(Administration):
         self._channel: AttachmentChannel | None = None
         self._file_ids = FileIds(self.database)
         self._knowledge = Knowledge(self._file_ids)
+        self._files: Files | None = None
         self._leases: LeaseStore | None = None
         self._terms: TermStore | None = None
         self._elector: Elector | None = None
@@ -168,7 +175,7 @@ class Dovecote(Administration):
             telegram = self.settings.telegram
             self._channel = AttachmentChannel(
                 TelegramChannel(telegram.base_url, max_connections=telegram.connections),
-                self._reader,
+                self.files,
                 self._knowledge,
                 Turns(self._file_ids, self._knowledge),
                 patience=Patience(upload=telegram.upload_timeout),
@@ -178,6 +185,14 @@ class Dovecote(Administration):
                 self._channel, tokens, timeout=telegram.timeout, unreadable_pause=UNREADABLE_TOKEN_PAUSE
             )
         return self._sender
+
+    @property
+    def files(self) -> Files:
+        """The files that are stored."""
+        if self._files is None:
+            storages = Storages(FileMoves(self.database), FILES, lambda _: LocalStorage(FILES))
+            self._files = Files(Catalogue(self.database), FileSweep(self.database), storages)
+        return self._files
 
     def unit_of_work(self) -> UnitOfWork:
         """A unit of work on this outbox."""

@@ -155,7 +155,7 @@ def conditions(connection: Connection, database: Database) -> dict[str, str]:
 
 
 async def test_an_empty_database_is_not_migrated(database: Database) -> None:
-    with pytest.raises(NotMigrated, match="at revision None, and this version of Dovecote needs 0007: run `dovecote"):
+    with pytest.raises(NotMigrated, match="at revision None, and this version of Dovecote needs 0008: run `dovecote"):
         await database.check_migrated()
 
 
@@ -164,7 +164,7 @@ async def test_another_versions_schema_is_not_migrated(database: Database) -> No
     table = "dovecote.migration" if database.is_postgresql else "dovecote_migration"
     await database.run(lambda c: c.execute(text(f"UPDATE {table} SET version_num = '9999'")), write=True)  # noqa: S608
 
-    complaint = r"at revision 9999, which this version of Dovecote does not know \(it needs 0007\).*upgrade the program"
+    complaint = r"at revision 9999, which this version of Dovecote does not know \(it needs 0008\).*upgrade the program"
     with pytest.raises(NotMigrated, match=complaint):
         await database.check_migrated()
     with pytest.raises(NotMigrated, match=complaint):
@@ -175,7 +175,7 @@ async def test_another_versions_schema_is_not_migrated(database: Database) -> No
 async def test_an_older_versions_schema_is_to_be_migrated(database: Database) -> None:
     await database.migrate("0001")
 
-    with pytest.raises(NotMigrated, match="at revision 0001, and this version of Dovecote needs 0007: run `dovecote"):
+    with pytest.raises(NotMigrated, match="at revision 0001, and this version of Dovecote needs 0008: run `dovecote"):
         await database.check_migrated()
 
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
     from typing import Any
 
+    from dovecote.attachment_ports import FileChannel, FileReader
     from dovecote.attachments.known import Knowledge
     from dovecote.attachments.turns import Turns
     from dovecote.model import ClaimedNotification, KnownFile, Outcome
-    from dovecote.ports import FileChannel, FileReader
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +48,15 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A slot with its file. `key` is what its `file_id` would be known by; None where it is uploaded in any case."""
+    """A slot with its file. `key` is what its `file_id` would be known by; None where it is uploaded in any case.
+
+    `part` is the part of the request that holds it if it is uploaded; one file of one name needs one part.
+    """
 
     slot: Slot
     file: KnownFile
     name: str
+    part: str
     key: UploadKey | None
 
 
@@ -163,7 +167,7 @@ class AttachmentChannel:
         if self._now() >= ends_at:
             # What is begun now would be under way when the lease is over.
             return Released(), {}
-        parts = {_part(place): self._as_part(place) for place in uploads}
+        parts = {place.part: self._as_part(place) for place in uploads}
         try:
             uploaded = await self._channel.upload(claimed, token, list(parts.values()), timeout=self._patience.upload)
         except (UnknownFile, FileMissing, FileDamaged) as error:
@@ -183,13 +187,14 @@ class AttachmentChannel:
     def _as_part(self, place: Place) -> FilePart:
         file_id = place.file.file_id
         return FilePart(
-            _part(place), place.name, place.file.content_type, place.file.size, lambda: self._reader.stream(file_id)
+            place.part, place.name, place.file.content_type, place.file.size, lambda: self._reader.stream(file_id)
         )
 
 
 def _places(bot_id: int, found: Sequence[Slot], files: Mapping[int, KnownFile]) -> list[Place]:
     thumbnails = {id(slot.holder): files[slot.file_id].sha256 for slot in found if slot.kind == THUMBNAIL}
     places = []
+    parts: dict[tuple[int, str], str] = {}
     for slot in found:
         file = files[slot.file_id]
         name = slot.name or file.name or _name(slot, file)
@@ -197,17 +202,14 @@ def _places(bot_id: int, found: Sequence[Slot], files: Mapping[int, KnownFile]) 
         if slot.cache and slot.kind is not None and slot.kind != THUMBNAIL:
             thumbnail = thumbnails.get(id(slot.holder))
             key = UploadKey(bot_id, file.sha256, slot.kind, options(slot, name, thumbnail))
-        places.append(Place(slot, file, name, key))
+        part = parts.setdefault((file.file_id, name), f"file{len(parts) + 1}")
+        places.append(Place(slot, file, name, part, key))
     return places
 
 
 def _name(slot: Slot, file: KnownFile) -> str:
     ending = _ENDINGS.get(file.content_type) or mimetypes.guess_extension(file.content_type) or ""
     return f"{slot.kind if slot.kind in NAMED or slot.kind == 'photo' else 'file'}{ending}"
-
-
-def _part(place: Place) -> str:
-    return f"file{place.file.file_id}-{place.slot.message}{'-thumbnail' if place.slot.kind == THUMBNAIL else ''}"
 
 
 def _written(places: Sequence[Place], known: Mapping[UploadKey, str]) -> list[Place]:
@@ -221,13 +223,13 @@ def _written(places: Sequence[Place], known: Mapping[UploadKey, str]) -> list[Pl
             file_id = None if place.key is None else known.get(place.key)
             if file_id is None:
                 uploaded.append(place)
-            place.slot.holder[place.slot.member] = file_id or f"{SCHEME}{_part(place)}"
+            place.slot.holder[place.slot.member] = file_id or f"{SCHEME}{place.part}"
     holders = {id(place.slot.holder) for place in uploaded}
     for place in places:
         if place.slot.kind == THUMBNAIL:
             if id(place.slot.holder) in holders:
                 uploaded.append(place)
-                place.slot.holder[place.slot.member] = f"{SCHEME}{_part(place)}"
+                place.slot.holder[place.slot.member] = f"{SCHEME}{place.part}"
             else:
                 del place.slot.holder[place.slot.member]
     return uploaded

@@ -81,7 +81,8 @@ _WRONG_FILE = (
     "wrong remote file id",
     "invalid file id",
     "invalid file http url specified",
-    "file_reference_",
+    "file_reference_expired",
+    "file_reference_invalid",
     "can't use file of type",
 )
 _MIGRATED = "group chat was upgraded to a supergroup chat"

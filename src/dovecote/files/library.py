@@ -18,10 +18,10 @@ from dovecote.model import NewFile, ObjectPlace
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from dovecote.file_ports import FileCatalogue, FileSweeper
     from dovecote.files.contents import Content, Source
     from dovecote.files.storages import Storages
     from dovecote.model import FileStore, StoredFile
-    from dovecote.ports import FileCatalogue, FileSweeper
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ from dovecote.errors import DovecoteError, StoresDiffer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from dovecote.file_ports import FileStores, FileSweeper
     from dovecote.model import FileStore, ObjectPlace
-    from dovecote.ports import FileStorage, FileStores, FileSweeper
+    from dovecote.ports import FileStorage
 
 logger = logging.getLogger(__name__)
 

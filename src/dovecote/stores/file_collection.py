@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class FileSweep:
-    """`ports.FileSweeper` on either database. `clock` answers microseconds since the epoch; PostgreSQL has its own."""
+    """`file_ports.FileSweeper` on either database. `clock` answers microseconds; PostgreSQL has its own."""
 
     def __init__(self, database: Database, *, clock: Callable[[], int] = real_microseconds) -> None:
         self._database = database
@@ -34,7 +34,7 @@ class FileSweep:
         self._clock = StoreClock(database, clock)
 
     async def release(self, *, after: tuple[int, int], limit: int) -> tuple[int, int] | None:
-        """See `ports.FileSweeper.release`."""
+        """See `file_ports.FileSweeper.release`."""
         file = self._tables.files.file
 
         def write(connection: Connection) -> tuple[int, int] | None:
@@ -55,7 +55,7 @@ class FileSweep:
         return await self._database.run(write, write=True)
 
     async def collect(self, *, grace: timedelta, limit: int) -> tuple[Collection, bool]:
-        """See `ports.FileSweeper.collect`."""
+        """See `file_ports.FileSweeper.collect`."""
         tables = self._tables.files
         file, attachment = tables.file, tables.attachment
 
@@ -75,7 +75,7 @@ class FileSweep:
         return await self._database.run(write, write=True)
 
     async def doomed(self, *, limit: int) -> Sequence[ObjectPlace]:
-        """See `ports.FileSweeper.doomed`."""
+        """See `file_ports.FileSweeper.doomed`."""
         loose, upload = self._tables.files.loose_object, self._tables.files.direct_upload
 
         def write(connection: Connection) -> list[ObjectPlace]:
@@ -97,14 +97,14 @@ class FileSweep:
         return await self._database.run(write, write=True)
 
     async def removed(self, objects: Sequence[ObjectPlace]) -> None:
-        """See `ports.FileSweeper.removed`."""
+        """See `file_ports.FileSweeper.removed`."""
         loose = self._tables.files.loose_object
         these = tuple_(loose.c.store_id, loose.c.key).in_([(each.store_id, each.key) for each in objects])
         statement = loose.delete().where(these, loose.c.doomed)
         await self._database.run(lambda connection: connection.execute(statement), write=True)
 
     async def put_off(self, objects: Sequence[ObjectPlace], *, by: timedelta) -> None:
-        """See `ports.FileSweeper.put_off`."""
+        """See `file_ports.FileSweeper.put_off`."""
         loose = self._tables.files.loose_object
         these = tuple_(loose.c.store_id, loose.c.key).in_([(each.store_id, each.key) for each in objects])
 

@@ -33,7 +33,10 @@ WOKEN = "dovecote"
 
 
 class FileIds:
-    """`ports.FileIds` on either database. `clock` answers microseconds since the epoch; PostgreSQL has its own."""
+    """`attachment_ports.FileIds` on either database.
+
+    `clock` answers microseconds since the epoch; PostgreSQL has its own.
+    """
 
     def __init__(self, database: Database, *, clock: Callable[[], int] = real_microseconds) -> None:
         self._database = database
@@ -42,7 +45,7 @@ class FileIds:
         self._clock = StoreClock(database, clock)
 
     async def look_up(self, files: AbstractSet[tuple[int, int]]) -> Known:
-        """See `ports.FileIds.look_up`. One statement for each thousand files."""
+        """See `attachment_ports.FileIds.look_up`. One statement for each thousand files."""
         file, named, known = self._tables.files.file, self._tables.files.file_name, self._table
         bots = sorted({bot_id for bot_id, _ in files})
         name = (
@@ -70,7 +73,7 @@ class FileIds:
         return await self._database.run(read)
 
     async def begin(self, keys: Sequence[UploadKey], *, uploader: str, lease: timedelta) -> UploadTurn:
-        """See `ports.FileIds.begin`."""
+        """See `attachment_ports.FileIds.begin`."""
 
         def take(connection: Connection) -> UploadTurn:
             now = self._clock.now(connection)
@@ -100,7 +103,7 @@ class FileIds:
         )
 
     async def renew(self, keys: Sequence[UploadKey], *, uploader: str, lease: timedelta) -> None:
-        """See `ports.FileIds.renew`."""
+        """See `attachment_ports.FileIds.renew`."""
 
         def write(connection: Connection) -> None:
             until = self._clock.now(connection) + lease
@@ -110,7 +113,7 @@ class FileIds:
         await self._database.run(write, write=True)
 
     async def finish(self, file_ids: Mapping[UploadKey, str]) -> None:
-        """See `ports.FileIds.finish`."""
+        """See `attachment_ports.FileIds.finish`."""
 
         def write(connection: Connection) -> None:
             now = self._clock.now(connection)
@@ -125,7 +128,7 @@ class FileIds:
         await self._database.run(write, write=True)
 
     async def give_up(self, keys: Sequence[UploadKey], *, uploader: str) -> None:
-        """See `ports.FileIds.give_up`."""
+        """See `attachment_ports.FileIds.give_up`."""
         await self._database.run(lambda connection: self._give_up(connection, keys, uploader), write=True)
 
     def _give_up(self, connection: Connection, keys: Sequence[UploadKey], uploader: str) -> None:
@@ -134,7 +137,7 @@ class FileIds:
         connection.execute(table.delete().where(self._is_one_of(keys), *ours))
 
     async def forget(self, file_ids: Mapping[UploadKey, str]) -> None:
-        """See `ports.FileIds.forget`."""
+        """See `attachment_ports.FileIds.forget`."""
 
         def write(connection: Connection) -> None:
             for key, file_id in sorted(file_ids.items()):
@@ -143,7 +146,7 @@ class FileIds:
         await self._database.run(write, write=True)
 
     async def wake(self, released: Sequence[ClaimedNotification]) -> Sequence[int]:
-        """See `ports.FileIds.wake`. In transactions of a thousand each."""
+        """See `attachment_ports.FileIds.wake`. In transactions of a thousand each."""
         left: list[int] = []
         for chunk in _chunks(released):
             left += await self._database.run(partial(self._wake, released=chunk), write=True)

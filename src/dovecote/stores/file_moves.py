@@ -24,7 +24,7 @@ ROLES_LOCK = 0x646F7666
 
 
 class FileMoves:
-    """`ports.FileStores` on either database. `clock` answers microseconds since the epoch; PostgreSQL has its own."""
+    """`file_ports.FileStores` on either database. `clock` answers microseconds; PostgreSQL has its own."""
 
     def __init__(self, database: Database, *, clock: Callable[[], int] = real_microseconds) -> None:
         self._database = database
@@ -32,11 +32,11 @@ class FileMoves:
         self._clock = StoreClock(database, clock)
 
     async def stores(self) -> Sequence[FileStore]:
-        """See `ports.FileStores.stores`."""
+        """See `file_ports.FileStores.stores`."""
         return await self._database.run(lambda connection: file_stores(connection, self._tables))
 
     async def adopt(self, url: str) -> FileStore:
-        """See `ports.FileStores.adopt`."""
+        """See `file_ports.FileStores.adopt`."""
         file = self._tables.file
 
         def write(connection: Connection) -> FileStore:
@@ -52,7 +52,7 @@ class FileMoves:
         return await self._database.run(write, write=True)
 
     async def mirror(self, url: str) -> FileStore:
-        """See `ports.FileStores.mirror`."""
+        """See `file_ports.FileStores.mirror`."""
 
         def write(connection: Connection) -> FileStore:
             for store in self._alone(connection):
@@ -70,7 +70,7 @@ class FileMoves:
         return await self._database.run(write, write=True)
 
     async def lacking(self, store_id: int, *, after_id: int, limit: int) -> Sequence[StoredFile]:
-        """See `ports.FileStores.lacking`."""
+        """See `file_ports.FileStores.lacking`."""
         file = self._tables.file
         statement = select(file).where(file.c.id > after_id, ~self._has_copy(store_id)).order_by(file.c.id).limit(limit)
 
@@ -80,7 +80,7 @@ class FileMoves:
         return await self._database.run(read)
 
     async def count(self, store_id: int) -> tuple[int, int]:
-        """See `ports.FileStores.count`."""
+        """See `file_ports.FileStores.count`."""
         file = self._tables.file
         files, lacking = select(func.count()).select_from(file), select(func.count()).select_from(file)
         lacking = lacking.where(~self._has_copy(store_id))
@@ -91,7 +91,7 @@ class FileMoves:
         return await self._database.run(read)
 
     async def copied(self, file_id: int, copy: ObjectPlace) -> bool:
-        """See `ports.FileStores.copied`."""
+        """See `file_ports.FileStores.copied`."""
         table, loose = self._tables.file, self._tables.loose_object
 
         def write(connection: Connection) -> bool:
@@ -112,7 +112,7 @@ class FileMoves:
         return await self._database.run(write, write=True)
 
     async def switch(self, store_id: int) -> bool:
-        """See `ports.FileStores.switch`."""
+        """See `file_ports.FileStores.switch`."""
         file = self._tables.file
 
         def write(connection: Connection) -> bool:
@@ -130,7 +130,7 @@ class FileMoves:
         return await self._database.run(write, write=True)
 
     async def leave(self, store_id: int, *, after_id: int, limit: int) -> int | None:
-        """See `ports.FileStores.leave`."""
+        """See `file_ports.FileStores.leave`."""
         copy = self._tables.file_copy
         page = (
             select(copy.c.file_id)

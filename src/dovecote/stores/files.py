@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Files:
-    """`ports.FileCatalogue` on either database. `clock` answers microseconds; PostgreSQL has its own."""
+    """`file_ports.FileCatalogue` on either database. `clock` answers microseconds; PostgreSQL has its own."""
 
     def __init__(self, database: Database, *, clock: Callable[[], int] = real_microseconds) -> None:
         self._database = database
@@ -38,13 +38,13 @@ class Files:
         self._clock = StoreClock(database, clock)
 
     async def file(self, file_id: int) -> StoredFile:
-        """See `ports.FileCatalogue.file`."""
+        """See `file_ports.FileCatalogue.file`."""
         return await self._database.run(lambda connection: self._read(connection, file_id))
 
     async def page(
         self, *, name: str | None = None, before_id: int | None = None, limit: int = 50
     ) -> Sequence[StoredFile]:
-        """See `ports.FileCatalogue.page`."""
+        """See `file_ports.FileCatalogue.page`."""
         file, named = self._tables.file, self._tables.file_name
         statement = select(file).order_by(file.c.id.desc()).limit(limit)
         if name is not None:
@@ -58,7 +58,7 @@ class Files:
         return await self._database.run(read)
 
     async def needed_again(self, sha256: str, *, name: str | None, keep: bool) -> StoredFile | None:
-        """See `ports.FileCatalogue.needed_again`."""
+        """See `file_ports.FileCatalogue.needed_again`."""
 
         def touch(connection: Connection) -> StoredFile | None:
             return self._touch(connection, sha256, name, self._clock.now(connection), keep=keep)
@@ -66,7 +66,7 @@ class Files:
         return await self._database.run(touch, write=True)
 
     async def announce(self, key: str, *, window: timedelta, stores: Sequence[FileStore] = ()) -> Sequence[FileStore]:
-        """See `ports.FileCatalogue.announce`."""
+        """See `file_ports.FileCatalogue.announce`."""
 
         def write(connection: Connection) -> Sequence[FileStore]:
             until = self._clock.now(connection) + window
@@ -78,7 +78,7 @@ class Files:
         return await self._database.run(write, write=True)
 
     async def record(self, new: NewFile, stores: Sequence[FileStore]) -> StoredFile | None:
-        """See `ports.FileCatalogue.record`."""
+        """See `file_ports.FileCatalogue.record`."""
         loose = self._tables.loose_object
 
         def write(connection: Connection) -> StoredFile | None:
@@ -104,7 +104,7 @@ class Files:
         return await self._database.run(write, write=True)
 
     async def forget(self, file_id: int, *, name: str | None = None) -> Sequence[ObjectPlace]:
-        """See `ports.FileCatalogue.forget`."""
+        """See `file_ports.FileCatalogue.forget`."""
 
         def write(connection: Connection) -> list[ObjectPlace]:
             # Whoever attaches the file holds a share lock on it until the end of the transaction: this waits for it.
@@ -119,7 +119,7 @@ class Files:
         return await self._database.run(write, write=True)
 
     async def keep(self, file_id: int, *, keep: bool) -> StoredFile:
-        """See `ports.FileCatalogue.keep`."""
+        """See `file_ports.FileCatalogue.keep`."""
         file = self._tables.file
 
         def write(connection: Connection) -> StoredFile:
