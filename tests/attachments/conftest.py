@@ -22,6 +22,13 @@ def outbox_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     yield from fresh_outbox(request, tmp_path)
 
 
+@pytest.fixture
+def postgresql_outbox_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The same, on PostgreSQL."""
+    request.param = "postgresql"
+    yield from fresh_outbox(request, tmp_path)
+
+
 @pytest_asyncio.fixture
 async def parts(outbox_url: str, tmp_path: Path) -> AsyncIterator[Attaching]:
     """A Dovecote with files, and an emulator."""

@@ -100,14 +100,14 @@ class Turns:
         self._knowledge.learn(turn.file_ids)
         self._land([key for key in keys if key in turn.file_ids], wake_all=True)
         left = tuple(key for key in keys if key not in turn.file_ids)
-        if turn.busy_for is None:
+        if not turn.busy:
             return Turn(left, turn.file_ids)
-        released = Released(SHORTEST_WAIT)
-        for key in left:
-            flights[key].until = self._now() + turn.busy_for
-            released = self._wait(flights[key], claimed)
+        for key, seconds in turn.busy.items():
+            flights[key].until = self._now() + seconds
             self._spawn(self._watch(key, flights[key], (key.bot_id, files[key])))
-        return released
+        self._land([key for key in left if key not in turn.busy], wake_all=False)
+        last = max(turn.busy, key=turn.busy.__getitem__)
+        return self._wait(flights[last], claimed)
 
     def _flight(self, key: UploadKey, ends_at: float) -> Flight:
         before = self._left.pop(key, None)

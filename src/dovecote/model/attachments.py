@@ -75,11 +75,11 @@ class Known:
 class UploadTurn:
     """Whether one may upload now. `file_ids` are those that are there already and need no upload.
 
-    `busy_for` is the seconds until another's turn ends that has begun one of them; None: it is one's own turn.
+    `busy` are those that another uploads, with the seconds until that turn ends; with none it is one's own turn.
     """
 
     file_ids: Mapping[UploadKey, str]
-    busy_for: float | None = None
+    busy: Mapping[UploadKey, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,15 +80,14 @@ class FileIds:
             for key in sorted(set(keys)):
                 self._take(connection, key, uploader, now, now + lease)
             rows = connection.execute(select(self._table).where(self._is_one_of(keys))).all()
-            ends = [
-                row.upload_until
+            busy = {
+                _key(row): (row.upload_until - now).total_seconds()
                 for row in rows
                 if row.file_id is None and row.uploader != uploader and row.upload_until is not None
-            ]
-            if ends:
+            }
+            if busy:
                 self._give_up(connection, keys, uploader)
-            known = {_key(row): row.file_id for row in rows if row.file_id is not None}
-            return UploadTurn(known, (max(ends) - now).total_seconds() if ends else None)
+            return UploadTurn({_key(row): row.file_id for row in rows if row.file_id is not None}, busy)
 
         return await self._database.run(take, write=True)
 
