@@ -5,11 +5,16 @@ from typing import TYPE_CHECKING
 
 from dovecote.errors import (
     DovecoteError,
+    FileDamaged,
+    FileMissing,
     InvalidConfiguration,
+    InvalidKey,
     InvalidNotification,
     MissingExtra,
     NotConfigured,
     NotMigrated,
+    StorageRefused,
+    StorageUnavailable,
     StoreUnavailable,
     TokenUnreadable,
     UnknownBot,
@@ -36,7 +41,10 @@ from dovecote.version import __version__
 if TYPE_CHECKING:
     from dovecote.app import Dovecote, process_notifications_batch
     from dovecote.batch import BatchSummary
+    from dovecote.ports import FileStorage
     from dovecote.service import Service
+    from dovecote.storage.local import LocalStorage
+    from dovecote.storage.s3 import S3Storage
     from dovecote.unit_of_work import UnitOfWork
     from dovecote.worker import Worker
 else:
@@ -44,6 +52,9 @@ else:
     _LATER = {
         "BatchSummary": "dovecote.batch",
         "Dovecote": "dovecote.app",
+        "FileStorage": "dovecote.ports",
+        "LocalStorage": "dovecote.storage.local",
+        "S3Storage": "dovecote.storage.s3",
         "Service": "dovecote.service",
         "UnitOfWork": "dovecote.unit_of_work",
         "Worker": "dovecote.worker",
@@ -66,8 +77,13 @@ __all__ = [
     "DeliveryPolicy",
     "Dovecote",
     "DovecoteError",
+    "FileDamaged",
+    "FileMissing",
+    "FileStorage",
     "InvalidConfiguration",
+    "InvalidKey",
     "InvalidNotification",
+    "LocalStorage",
     "MissingExtra",
     "NotConfigured",
     "NotMigrated",
@@ -75,9 +91,12 @@ __all__ = [
     "NotificationRecord",
     "Priority",
     "Recipient",
+    "S3Storage",
     "Service",
     "State",
     "Stats",
+    "StorageRefused",
+    "StorageUnavailable",
     "StoreUnavailable",
     "TokenUnreadable",
     "UnitOfWork",

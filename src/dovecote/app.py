@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from sqlalchemy.exc import DBAPIError
 
 from dovecote.administration import Administration
-from dovecote.attachments import AttachmentChannel, Knowledge, Patience, PreparedOutbox, Turns
+from dovecote.attachments import AttachmentChannel, Knowledge, Patience, PreparedOutbox, Turns, UrlSender
 from dovecote.batch import BatchSummary, process_batch
+from dovecote.channels.fetching import UrlFetcher
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
-from dovecote.errors import StoreUnavailable, TokenUnreadable
+from dovecote.errors import StorageUnavailable, StoreUnavailable, TokenUnreadable
 from dovecote.files import Files, Storages
 from dovecote.leadership import ElectionSettings, Elector, answer_within, report, this_process
 from dovecote.observability.metrics import Metrics
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
-from dovecote.storage.local import LocalStorage
+from dovecote.storage.addresses import opened
+from dovecote.storage.signatures import Credentials
 from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url, translated
 from dovecote.stores.enqueue import Enqueuer
@@ -44,10 +48,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from dovecote.model import LeadershipReport, Notification
-    from dovecote.ports import LeaseStore, Loop, OutboxStore, TermStore
+    from dovecote.ports import LeaseStore, Loop, ManagedStorage, OutboxStore, TermStore
+
+MEGABYTE = 1024 * 1024
+logger = logging.getLogger(__name__)
 
 FILES = "dovecote-files"
-MEGABYTE = 1024 * 1024
+STORAGE_PATIENCE = 10.0
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
 
 
@@ -55,14 +62,17 @@ class Dovecote(Administration):
     """An outbox and everything that works on it.
 
     `Dovecote("sqlite:///dovecote.db")` or `Dovecote("postgresql://...")`; without a URL it is the configured one. All
-    other settings come from `settings`, or from `dovecote.toml` and the `DOVECOTE_*` variables. Nothing is opened
-    before it is needed. Raises InvalidConfiguration with every fault, MissingExtra for PostgreSQL without its driver.
+    other settings come from `settings`, or from `dovecote.toml` and the `DOVECOTE_*` variables. `storage` is where
+    files are kept, in place of the configured one; it is closed together with this. Nothing is opened before it is
+    needed. Raises InvalidConfiguration with every fault, MissingExtra for PostgreSQL without its driver.
 
     The Dovecote that was made last in a process is the one that `UnitOfWork()` and `process_notifications_batch()`
     mean.
     """
 
-    def __init__(self, url: str | None = None, *, settings: Settings | None = None) -> None:
+    def __init__(
+        self, url: str | None = None, *, settings: Settings | None = None, storage: ManagedStorage | None = None
+    ) -> None:
         self.settings = settings or load_settings()
         self.database = Database(outbox_url(url or self.settings.database.url))
         self.metrics = Metrics()
@@ -78,6 +88,7 @@ class Dovecote(Administration):
             largest_upload=self.settings.telegram.largest_upload * MEGABYTE,
         )
         self._store: OutboxStore | None = None
+        self._storage = storage
         self._sender: Sender | None = None
         self._channel: AttachmentChannel | None = None
         self._file_ids = FileIds(self.database)
@@ -107,6 +118,8 @@ class Dovecote(Administration):
             await self._leases.close()
         if self._terms is not None:
             await self._terms.close()
+        if self._storage is not None:
+            await self._storage.close()
         await self.database.close()
         self._channel = self._store = self._sender = self._leases = self._terms = self._elector = None
         _forget(self)
@@ -152,6 +165,30 @@ class Dovecote(Administration):
         finally:
             lite.close()
 
+    @property
+    def storage(self) -> ManagedStorage:
+        """Where the contents of files are kept: what was given, else what the settings name.
+
+        Raises MissingExtra for an S3-compatible store without its client.
+        """
+        if self._storage is None:
+            chosen = self.settings.storage
+            credentials = None
+            if chosen.access_key_id is not None and chosen.secret_access_key is not None:
+                credentials = Credentials(chosen.access_key_id, chosen.secret_access_key.get_secret_value())
+            self._storage = opened(
+                chosen.url or self._beside_the_database().as_uri(),
+                public_url=chosen.public_url,
+                credentials=credentials,
+                url_lifetime=chosen.url_lifetime,
+            )
+        return self._storage
+
+    def _beside_the_database(self) -> Path:
+        if self.database.is_postgresql:
+            return Path(FILES).absolute()
+        return Path(str(self.database.url.database)).absolute().with_name(FILES)
+
     # The delivery's side.
 
     @property
@@ -173,24 +210,30 @@ class Dovecote(Administration):
         """What sends a claimed notification through the Bot API."""
         if self._sender is None:
             telegram = self.settings.telegram
-            self._channel = AttachmentChannel(
-                TelegramChannel(telegram.base_url, max_connections=telegram.connections),
-                self.files,
-                self._knowledge,
-                Turns(self._file_ids, self._knowledge),
-                patience=Patience(upload=telegram.upload_timeout),
-            )
+            self._channel = self._attachment_channel()
             tokens = BotTokens(self._bots, self.unseal)
             self._sender = Sender(
                 self._channel, tokens, timeout=telegram.timeout, unreadable_pause=UNREADABLE_TOKEN_PAUSE
             )
         return self._sender
 
+    def _attachment_channel(self) -> AttachmentChannel:
+        telegram = self.settings.telegram
+        channel = TelegramChannel(telegram.base_url, max_connections=telegram.connections)
+        patience = Patience(upload=telegram.upload_timeout)
+        urls = None
+        if telegram.fetch_urls != "never":
+            fetcher = UrlFetcher(timeout=telegram.upload_timeout, private=telegram.fetch_urls == "any")
+            urls = UrlSender(channel, fetcher, largest=telegram.largest_upload * MEGABYTE, patience=patience)
+        turns = Turns(self._file_ids, self._knowledge)
+        return AttachmentChannel(channel, self.files, self._knowledge, turns, urls=urls, patience=patience)
+
     @property
     def files(self) -> Files:
         """The files that are stored."""
         if self._files is None:
-            storages = Storages(FileMoves(self.database), FILES, lambda _: LocalStorage(FILES))
+            url = self.settings.storage.url or FILES
+            storages = Storages(FileMoves(self.database), url, lambda _: self.storage)
             self._files = Files(Catalogue(self.database), FileSweep(self.database), storages)
         return self._files
 
@@ -285,8 +328,13 @@ class Dovecote(Administration):
         await self.database.migrate()
 
     async def check(self) -> None:
-        """Raise NotMigrated, StoreUnavailable, or TokenUnreadable with every such bot, if a worker could not work."""
+        """Raise what would keep a worker from working.
+
+        NotMigrated, StoreUnavailable, TokenUnreadable with every such bot, StorageRefused where a storage is named in
+        the settings. A storage that cannot be reached just now is only logged: most notifications need none.
+        """
         await self.database.check_migrated()
+        await self._check_storage()
         faults: list[str] = []
         for bot in await self._bots.bots():
             if bot.stopped_reason is None:
@@ -296,6 +344,17 @@ class Dovecote(Administration):
                     faults.append(str(error))
         if faults:
             raise TokenUnreadable("\n".join(faults))
+
+    async def _check_storage(self) -> None:
+        if self._storage is None and self.settings.storage.url is None:
+            return
+        try:
+            async with asyncio.timeout(STORAGE_PATIENCE):
+                await self.storage.check()
+        except TimeoutError:
+            logger.warning("files cannot be kept or read just now: the storage does not answer")
+        except StorageUnavailable as error:
+            logger.warning("files cannot be kept or read just now: %s", error)
 
 
 def _begun(path: str) -> sqlite3.Connection:

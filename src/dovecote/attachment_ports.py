@@ -53,8 +53,11 @@ class FileReader(Protocol):
 class UrlReader(Protocol):
     """Files behind URLs that Telegram could not fetch."""
 
-    def open(self, url: str) -> AbstractAsyncContextManager[FilePart]:
-        """Ask for it, and answer it as a part that can be read once. Raises UrlNotFetched."""
+    def open(self, url: str, *, part: str, largest: int) -> AbstractAsyncContextManager[FilePart]:
+        """Ask for it, and answer it as this part of a request, to be read once; at most `largest` bytes.
+
+        Raises UrlNotFetched, also as it is read.
+        """
 
 
 class FileIds(Protocol):

@@ -303,6 +303,10 @@ class StorageUpkeep(Protocol):
         """Give back every connection and thread. May be called again."""
 
 
+class ManagedStorage(FileStorage, StorageUpkeep, Protocol):
+    """Both: what a Dovecote keeps its files in."""
+
+
 class Channel(Protocol):
     """Sends one notification and says what came of it."""
 

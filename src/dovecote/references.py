@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
@@ -24,6 +25,8 @@ SCHEME: Final = "attach://"
 MARK: Final = f'"{SCHEME}file'
 """What is in the JSON text of all parameters that hold a reference, and in that of few others."""
 
+# Bytes of what is uploaded, below what the server takes of any file.
+LARGEST: Final = {"photo": 10 * 1024 * 1024, "thumbnail": 200 * 1024}
 KINDS: Final = frozenset({"photo", "document", "video", "audio", "voice", "animation", "sticker"})
 # Of these Telegram keeps the name that they were uploaded with, and takes a thumbnail.
 NAMED: Final = frozenset({"document", "video", "audio", "animation"})
@@ -57,6 +60,11 @@ class Slot:
     name: str | None = None
     cache: bool = True
     message: int = 0
+
+    @property
+    def largest(self) -> int:
+        """The most bytes that Telegram takes of what is uploaded here, whatever the server takes of any file."""
+        return LARGEST.get(self.kind or "", sys.maxsize)
 
     @property
     def beside(self) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from dovecote.content import Fault, attached, params_json, plain_params, shown, sound, weigh
 from dovecote.errors import FileTooLarge, InvalidNotification
 from dovecote.model import DeliveryPolicy, Notification, Priority
-from dovecote.references import place_of
+from dovecote.references import LARGEST, place_of
 
 KEY_LENGTH: Final = 255
 LABEL_LENGTH: Final = 64
@@ -23,8 +23,6 @@ PRIORITIES: Final = range(len(Priority))
 # The years in UTC that an instant may lie in: no database and no zone overflows there, nor when a retry is added.
 YEARS: Final = range(2000, 9999)
 POLICIES: Final = frozenset(str(policy) for policy in DeliveryPolicy)
-# Bytes of what is uploaded, below what the server takes of any file.
-LARGEST: Final = {"photo": 10 * 1024 * 1024, "thumbnail": 200 * 1024}
 SMALLER: Final = {
     "photo": "make the picture smaller, or send it as a document",
     "thumbnail": "make it smaller, at most 320 pixels wide and high",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,7 @@ async def test_a_picture_for_many_is_uploaded_once_and_after_a_restart_not_again
         ids = await parts.broadcast(file, range(first, first + 1000))
 
         async with several(parts, outbox_url, tmp_path / "files", workers):
-            await until(lambda: parts.parts.settled(first + 999))
+            await until(partial(parts.parts.settled, first + 999))
 
         assert (await parts.dovecote.stats()).delivered == first + 999
         assert len(ids) == 1000

@@ -18,7 +18,9 @@ uploaded once, by whichever worker needs it first, and sent by its `file_id` eve
 """
 
 from dovecote.attachments.known import Knowledge, PreparedOutbox
-from dovecote.attachments.sending import AttachmentChannel, Patience
+from dovecote.attachments.patience import Patience
+from dovecote.attachments.sending import AttachmentChannel
 from dovecote.attachments.turns import Turns
+from dovecote.attachments.urls import UrlSender
 
-__all__ = ["AttachmentChannel", "Knowledge", "Patience", "PreparedOutbox", "Turns"]
+__all__ = ["AttachmentChannel", "Knowledge", "Patience", "PreparedOutbox", "Turns", "UrlSender"]

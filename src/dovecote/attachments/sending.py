@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from dovecote.attachments.patience import Patience
 from dovecote.attachments.turns import Turn
 from dovecote.errors import FileDamaged, FileMissing, StorageRefused, StorageUnavailable, StoreUnavailable, UnknownFile
 from dovecote.model import Dead, Delivered, Failed, FileFault, FilePart, Released, UploadKey
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from dovecote.attachment_ports import FileChannel, FileReader
     from dovecote.attachments.known import Knowledge
     from dovecote.attachments.turns import Turns
+    from dovecote.attachments.urls import UrlSender
     from dovecote.model import ClaimedNotification, KnownFile, Outcome
 
 logger = logging.getLogger(__name__)
@@ -35,15 +37,6 @@ CROWDED: Final = Released(timedelta(seconds=1))
 DOCUMENTS: Final = ("document", "video", "audio", "voice", "animation", "sticker", "video_note")
 # A file without a name of its own still needs one: a sticker is told by its ending.
 _ENDINGS: Final = {"application/gzip": ".tgs", "audio/ogg": ".ogg", "image/jpeg": ".jpg", "image/webp": ".webp"}
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long an upload may take, how many there are at a time, and how long one waits to be among them."""
-
-    upload: timedelta = timedelta(minutes=5)
-    uploads: int = 32
-    crowded: timedelta = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +54,10 @@ class Place:
 
 
 class AttachmentChannel:
-    """Sends through `channel` what has stored files and what has none; implements `dovecote.ports.Channel`."""
+    """Sends through `channel` what has stored files and what has none; implements `dovecote.ports.Channel`.
+
+    Without `urls`, nothing but Telegram fetches a URL.
+    """
 
     def __init__(
         self,
@@ -70,6 +66,7 @@ class AttachmentChannel:
         knowledge: Knowledge,
         turns: Turns,
         *,
+        urls: UrlSender | None = None,
         patience: Patience | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -77,6 +74,7 @@ class AttachmentChannel:
         self._reader = reader
         self._knowledge = knowledge
         self._turns = turns
+        self._urls = urls
         self._patience = patience or Patience()
         self._room = asyncio.Semaphore(self._patience.uploads)
         self._now = monotonic
@@ -85,6 +83,8 @@ class AttachmentChannel:
         """See `dovecote.ports.Channel.send`. An upload may take longer than `timeout`, everything else may not."""
         if MARK in claimed.params:
             return self._send(claimed, token, timeout)
+        if claimed.failures and self._urls is not None and "://" in claimed.params:
+            return self._urls.send(claimed, token, timeout=timeout)
         return self._channel.send(claimed, token, timeout=timeout)
 
     async def close(self) -> None:

@@ -24,6 +24,7 @@ from dovecote.config.settings import (
     Retry,
     Setting,
     Settings,
+    Storage,
     Telegram,
     Worker,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "Retry",
     "Setting",
     "Settings",
+    "Storage",
     "Telegram",
     "Worker",
     "configuration_faults",

@@ -22,19 +22,25 @@ from dovecote.config.values import (
     Duration,
     DurationOrZero,
     FernetKeys,
+    FetchUrls,
     Host,
     HttpToken,
     KeysFile,
     LeaseDuration,
     LogFormat,
     LogLevel,
+    PublicUrl,
     RedisUrl,
+    Secret,
+    StorageUrl,
+    Text,
     Whole,
     fernet_key,
     is_loopback,
     masked_url,
 )
 from dovecote.errors import InvalidConfiguration
+from dovecote.storage.signatures import LONGEST_SIGNED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,6 +127,11 @@ class Telegram(Section):
         "How many megabytes a file may have that is sent: 50 at Telegram, 2000 at a local Bot API server.",
         most=2000,
     )
+    fetch_urls: FetchUrls = _setting(
+        "public",
+        "Which URLs of files the engine fetches and uploads itself where Telegram could not fetch them twice.",
+        "public (no address of a private network), any, or never",
+    )
     connections: Whole = _count(128, "How many connections are kept open at most.", most=10_000)
 
 
@@ -163,6 +174,44 @@ class Enqueue(Section):
     """What is promised to the application."""
 
     key_window: Duration = _duration("30d", "How long a key is remembered: enqueuing it again changes nothing.")
+
+
+class Storage(Section):
+    """Where the contents of files are kept."""
+
+    url: StorageUrl = _setting(
+        None,
+        "A folder or an S3-compatible store. Not set, it is the folder dovecote-files beside the database.",
+        "file:///FOLDER or s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION, without credentials in it",
+    )
+    public_url: PublicUrl = _setting(
+        None,
+        "Where people read the files: a CDN, or a web server on the folder. Not set, URLs are signed and expire.",
+        "an address such as https://files.example.com, without a query",
+    )
+    url_lifetime: Duration = _setting(
+        "1h", "How long a signed URL is good for where nothing else is said.", f"{TAKES_DURATION}; 7 days at most"
+    )
+    access_key_id: Text = _setting(
+        None,
+        "The access key of the S3-compatible store. Not set, it comes from the usual places of AWS's tools.",
+        "the public half of an access key",
+    )
+    secret_access_key: Secret = _setting(
+        None, "The secret half of that access key.", "the secret half of an access key", secret=True
+    )
+
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        """Show the URL as it could be shown to anybody."""
+        for name, value in super().__repr_args__():
+            yield str(name), masked_url(value) if name == "url" and value else value
+
+
+class Files(Section):
+    """How long files are kept that nobody needs."""
+
+    grace: Duration = _duration("7d", "How long a file stays that no notification needs any more, and nobody keeps.")
+    collect_interval: Duration = _duration("10m", "How often the leader looks for such files.")
 
 
 class Http(Section):
@@ -249,6 +298,8 @@ class Settings(Section):
     worker: Worker = Worker()
     retry: Retry = Retry()
     enqueue: Enqueue = Enqueue()
+    storage: Storage = Storage()
+    files: Files = Files()
     http: Http = Http()
     log: Log = Log()
     encryption: Encryption = Encryption()
@@ -288,6 +339,19 @@ def contradictions(settings: Settings) -> Iterator[Contradiction]:
         )
         yield Contradiction(frozenset({"retry.first", "retry.longest"}), sentence)
     yield from _of_leadership(settings.leadership)
+    storage = settings.storage
+    if (storage.access_key_id is None) != (storage.secret_access_key is None):
+        here, missing = "storage.access_key_id", "storage.secret_access_key"
+        if storage.access_key_id is None:
+            here, missing = missing, here
+        sentence = f"{here} is set and {missing} is not: an access key has two halves. Set both, or neither."
+        yield Contradiction(frozenset({here, missing}), sentence)
+    if storage.url_lifetime > LONGEST_SIGNED:
+        sentence = (
+            f"storage.url_lifetime is {in_seconds(storage.url_lifetime)}: no store signs a URL for longer than "
+            f"{in_seconds(LONGEST_SIGNED)}. Set it to that or less, or set storage.public_url."
+        )
+        yield Contradiction(frozenset({"storage.url_lifetime"}), sentence)
     if settings.http.token is None and not is_loopback(settings.http.host):
         sentence = (
             f'http.host is "{settings.http.host}", which other machines can reach, and http.token is not set: set '

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
 from dovecote.redaction import REDACTED_PASSWORD
+from dovecote.storage.addresses import storage_faults
 from dovecote.stores.addresses import parameter_faults
 
 REASON: Final = "reason"
@@ -34,6 +35,7 @@ TAKES_LEASE: Final = 'a duration of half a second or more, such as "15s"'
 
 _LONGEST = timedelta(days=3650)
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SECRET_PARAMETER = re.compile(r"([\w-]*(?:password|secret|token|access_key)[\w-]*=)[^&]*", re.IGNORECASE)
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?) ?(ms|s|m|h|d|)", re.ASCII)
 
 
@@ -108,6 +110,13 @@ def _lasts(duration: timedelta) -> timedelta:
     return duration
 
 
+def _storage_url(url: str) -> str:
+    faults = storage_faults(url)
+    if faults:
+        raise PydanticCustomError(REASON, "{reason}", {"reason": ", and ".join(faults)})
+    return url
+
+
 def _base_url(url: str) -> str:
     parts = urlsplit(url)
     _ = parts.port
@@ -127,7 +136,7 @@ def _host(host: str) -> str:
 def masked_url(url: str) -> str:
     """`url` without its password, also where it is malformed or the password stands in the query."""
     url = re.sub(r"(://[^:@]*:).*(?=@)", rf"\1{REDACTED_PASSWORD}", url, flags=re.DOTALL)
-    return re.sub(r"(password=)[^&]*", rf"\1{REDACTED_PASSWORD}", url, flags=re.IGNORECASE)
+    return _SECRET_PARAMETER.sub(rf"\1{REDACTED_PASSWORD}", url)
 
 
 def is_loopback(host: str) -> bool:
@@ -174,10 +183,15 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 RedisUrl = Annotated[Annotated[str, AfterValidator(_redis_url)] | None, BeforeValidator(_not_empty)]
 LeaseDuration = Annotated[Duration, AfterValidator(_lasts)]
+StorageUrl = Annotated[Annotated[str, AfterValidator(_storage_url)] | None, BeforeValidator(_not_empty)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+PublicUrl = Annotated[BaseUrl | None, BeforeValidator(_not_empty)]
+Secret = Annotated[SecretStr | None, BeforeValidator(_not_empty)]
+Text = Annotated[str | None, BeforeValidator(_not_empty)]
 Host = Annotated[str, AfterValidator(_host)]
 HttpToken = Annotated[Annotated[SecretStr, AfterValidator(_http_token)] | None, BeforeValidator(_not_empty)]
 FernetKeys = Annotated[tuple[Annotated[SecretStr, AfterValidator(fernet_key)], ...], BeforeValidator(_split)]
 KeysFile = Annotated[Path | None, BeforeValidator(_not_empty)]
+FetchUrls = Annotated[Literal["public", "any", "never"], BeforeValidator(_lower)]
 LogFormat = Annotated[Literal["console", "json"], BeforeValidator(_lower)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)]

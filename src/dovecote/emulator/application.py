@@ -45,6 +45,7 @@ Headers = list[tuple[bytes, bytes]]
 Reply = tuple[int, bytes, Headers]
 
 LARGEST_BODY = 51 * 1024 * 1024
+DOWNLOADS = "/file/bot"
 
 _NUMBER = re.compile(r"-?\d+")
 _WORD = re.compile(r"[A-Za-z]{1,64}")
@@ -125,6 +126,8 @@ class Application:
         path: str = scope["path"]
         if path.startswith("/bot"):
             await self._bot_api(scope, path, receive, send)
+        elif path.startswith(DOWNLOADS):
+            await self._download(scope["method"], path.removeprefix(DOWNLOADS), receive, send)
         elif path.startswith("/emulator/"):
             body = await _body(receive)
             status, answer = self._control.answer(scope["method"], path, scope["query_string"], body or b"")
@@ -134,6 +137,30 @@ class Application:
             await _body(receive)
             answer = orjson.dumps(not_found().as_json())
             await _respond(send, 404, answer, _headers(answer))
+
+    async def _download(self, method: str, rest: str, receive: Receive, send: Send) -> None:
+        """Give out a file that getFile has named. It is no call: no record is made of it."""
+        await _body(receive)
+        token, _, path = rest.partition("/")
+        try:
+            bot_id = self.tokens.bot(token)
+            if method != _GET:
+                raise not_found()
+            content = self._world.downloads.content(bot_id, path)
+        except Refusal as refusal:
+            await _respond(send, *_refused(refusal))
+            return
+        headers = [(b"content-type", b"application/octet-stream"), (b"content-length", b"%d" % content.size)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for block in content.blocks():
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    def receive_file(
+        self, bot_id: int, *, kind: str, content: bytes, size: int | None, name: str | None
+    ) -> dict[str, Any]:
+        """Let somebody send a file to a bot. Raises ValueError for what cannot be."""
+        return self._world.downloads.receive(bot_id, kind=kind, content=content, size=size, name=name)
 
     async def _bot_api(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
         connection: Connection = scope["state"]["connection"]
@@ -216,6 +243,7 @@ class Application:
             failure = internal()
             self.journal.refuse(record, failure.code, failure.description)
             return _refused(failure)
+        self._world.downloads.remember(given.uploads.values())
         record.message_ids = call.message_ids
         record.space = call.space
         if method.acts:

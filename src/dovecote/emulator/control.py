@@ -52,6 +52,7 @@ class Control:
             ("GET", "/emulator/counts"): self._counts,
             ("GET", "/emulator/uploads"): self._get_uploads,
             ("POST", "/emulator/reset"): self._post_reset,
+            ("POST", "/emulator/files"): self._post_files,
             ("GET", "/emulator/script"): self._get_script,
             ("POST", "/emulator/script"): self._post_script,
             ("DELETE", "/emulator/script"): self._delete_script,
@@ -106,6 +107,19 @@ class Control:
     def _post_reset(self, _query: Query, _body: bytes) -> bytes:
         self._application.reset()
         return orjson.dumps({"ok": True})
+
+    def _post_files(self, query: Query, body: bytes) -> bytes:
+        bot_id = _number(query, "bot")
+        if bot_id is None:
+            raise InvalidQuery("bot: name the bot that the file is sent to, by its id.")
+        kind, name = query.get("kind") or "document", query.get("name") or None
+        try:
+            received = self._application.receive_file(
+                bot_id, kind=kind, content=body, size=_number(query, "size"), name=name
+            )
+        except ValueError as error:
+            raise InvalidQuery(str(error)) from None
+        return orjson.dumps(received)
 
     def _get_script(self, _query: Query, _body: bytes) -> bytes:
         return orjson.dumps({"rules": self._script.as_json()})

@@ -160,6 +160,18 @@ def thumbnail_parameter(value: Any, uploads: Mapping[str, Upload], bot_id: int) 
     return {"thumbnail": file.fields(bot_id) | {"width": width, "height": height}}
 
 
+def unpacked(file_id: str) -> tuple[int, File] | None:
+    """The bot's id and the file that a file_id of the emulator's making names; None for any other text."""
+    if not _ALPHABET.fullmatch(file_id):
+        return None
+    try:
+        packed = base64.urlsafe_b64decode(file_id + "=" * (-len(file_id) % 4))
+        magic, owner, number, digest, size, width, height = _LAYOUT.unpack(packed)
+    except (binascii.Error, struct.error):
+        return None
+    return (owner, File(_KINDS[number], digest, size or None, width, height)) if magic == _MAGIC else None
+
+
 def image_size(head: bytes) -> tuple[int, int]:
     """Width and height of a PNG, JPEG, GIF, BMP or WebP. Raises Refusal for anything else."""
     if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) >= 24:  # noqa: PLR2004 - where IHDR's sizes end

@@ -163,6 +163,22 @@ class Emulator:
         """What was uploaded, by its SHA-256 in hexadecimal digits. It is live until the next reset."""
         return self._application.uploads.by_sha256
 
+    def receive_file(
+        self,
+        bot_id: int,
+        content: bytes = b"",
+        *,
+        kind: str = "document",
+        name: str | None = None,
+        size: int | None = None,
+    ) -> str:
+        """Let somebody send a file to a bot, and answer its file_id, good until the next reset.
+
+        A large one may be given by its `size` in bytes alone. Raises ValueError for what cannot be.
+        """
+        received = self._application.receive_file(bot_id, kind=kind, content=content, size=size, name=name)
+        return str(received["file_id"])
+
     def script(self, *rules: Rule) -> None:
         """Add scripted answers."""
         self._application.script.add(rules)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from dovecote.emulator.downloads import Downloads
 from dovecote.emulator.reading import text_of
 from dovecote.emulator.recipients import Recipients
 from dovecote.emulator.refusal import bad_request
@@ -113,6 +114,7 @@ class World:
         self.random = random
         self.messages = Messages()
         self.recipients = Recipients()
+        self.downloads = Downloads()
         self._users: dict[int, orjson.Fragment] = {}
         self._names: dict[int, str] = {}
         self._albums = 0

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from dovecote.errors import DovecoteError, FileDamaged, FileMissing, StorageUnavailable
+from dovecote.errors import DovecoteError, FileDamaged, FileMissing, NotConfigured, StorageUnavailable
 from dovecote.files.contents import taken_in
 from dovecote.model import NewFile, ObjectPlace
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from dovecote.file_ports import FileCatalogue, FileSweeper
     from dovecote.files.contents import Content, Source
+    from dovecote.files.incoming import Incoming
     from dovecote.files.storages import Storages
     from dovecote.model import FileStore, StoredFile
 
@@ -34,10 +35,13 @@ TRIES: Final = 3
 class Files:
     """The files of a Dovecote. Ids are the database's, sizes are in bytes."""
 
-    def __init__(self, catalogue: FileCatalogue, sweeper: FileSweeper, storages: Storages) -> None:
+    def __init__(
+        self, catalogue: FileCatalogue, sweeper: FileSweeper, storages: Storages, incoming: Incoming | None = None
+    ) -> None:
         self._catalogue = catalogue
         self._sweeper = sweeper
         self._storages = storages
+        self._incoming = incoming
 
     async def put(
         self, source: Source, *, name: str | None = None, keep: bool = False, max_size: int | None = None
@@ -55,6 +59,20 @@ class Files:
             check_name(name)
         async with taken_in(source, max_size=max_size) as content:
             return await self.put_content(content, name=name, keep=keep)
+
+    async def fetch(
+        self, bot: str, file_id: str, *, name: str | None = None, keep: bool = True, max_size: int | None = None
+    ) -> StoredFile:
+        """Store what somebody has sent to a bot: `getFile`, and the download, streamed into storage.
+
+        Unless told otherwise it is kept until it is deleted. Raises UnknownBot, TokenUnreadable, TelegramRefused (a
+        wrong `file_id` or token), TelegramUnavailable, FileTooLarge (with what to do about it), and what `put` does.
+        """
+        if name is not None:
+            check_name(name)
+        if self._incoming is None:
+            raise NotConfigured("these files were made without a source of incoming ones.")
+        return await self._incoming.fetch(self, bot, file_id, name=name, keep=keep, max_size=max_size)
 
     async def put_content(self, content: Content, *, name: str | None, keep: bool) -> StoredFile:
         """Store what was taken in already."""

@@ -167,7 +167,7 @@ class Folder:
         beginning = prefix.rpartition("/")[0]
         with contextlib.ExitStack() as stack:
             try:
-                with told(self.root, beginning or None):
+                with told(self.root, beginning):
                     root = stack.enter_context(self._root(create=False))
                     if beginning:
                         parent, name = stack.enter_context(self._parent(root, beginning))

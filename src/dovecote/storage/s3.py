@@ -26,7 +26,7 @@ from dovecote.storage.s3_errors import Place, told
 from dovecote.storage.s3_feed import fed
 from dovecote.storage.s3_multiparts import abort_multiparts
 from dovecote.storage.signatures import Credentials, Signer, quoted
-from dovecote.storage.sources import blocks, refuse_other_size, whole
+from dovecote.storage.sources import blocks, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
@@ -308,7 +308,10 @@ class S3Storage:
                 counted(),
             )
             found = await self._client.head_async(self._store, key)
-        refuse_other_size(key, int(found["size"]), total)
+        if int(found["size"]) != total:
+            raise FileDamaged(
+                f"{self._place} holds {found['size']} of the {total} bytes of {shown(key)}: upload again."
+            )
 
     async def _rest(self, key: str, place: int, size: int, etag: str) -> Any:
         """The content from `place` on. Raises FileDamaged if it is another one by now."""

@@ -37,6 +37,7 @@ _REASONS: Final = (
 )
 _CLOCK: Final = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestNotYetValid", "RequestInTheFuture"})
 _TRANSIENT: Final = frozenset({"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "OperationAborted"})
+_REDIRECT: Final = "redirect without LOCATION"
 _METADATA_SERVICE: Final = "169.254.169.254"
 
 
@@ -76,7 +77,7 @@ def translated(text: str, kind: str, place: Place, key: str | None) -> Exception
         )
     if kind == "PreconditionError" or status == 412:  # noqa: PLR2004
         return FileDamaged(f"{shown(key or '')} was changed in {place} while it was read: read it again.")
-    refusal = _refusal(code, place)
+    refusal = _refusal("PermanentRedirect" if _REDIRECT in text else code, place)
     if refusal:
         return StorageRefused(refusal)
     if code == "KeyTooLongError":

@@ -64,6 +64,12 @@ def get_chat(call: Call) -> Any:
     return full
 
 
+@method("getFile", acts=False)
+def get_file(call: Call) -> Any:
+    """Where a file can be downloaded."""
+    return call.world.downloads.locate(call.bot_id, text_parameter(call.parameters, "file_id"))
+
+
 @method("answerCallbackQuery")
 def answer_callback_query(call: Call) -> Any:
     """Answer a pressed button. Nobody presses buttons here, so any identifier is taken but an empty one."""
