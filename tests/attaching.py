@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deliveries import Delivery, delivery, until
 
-from dovecote.files import Files, Storages
 from dovecote.model import Attachment, Notification
-from dovecote.storage.local import LocalStorage
-from dovecote.stores.file_collection import FileSweep
-from dovecote.stores.file_moves import FileMoves
-from dovecote.stores.files import Files as Catalogue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -44,7 +39,7 @@ class Attaching:
         self.parts = parts
         self.emulator = emulator
         self.dovecote = parts.dovecote
-        self.storage = use_folder(parts, folder)
+        self.folder = folder
         self.files = self.dovecote.files
 
     async def put(self, content: bytes, name: str | None = None) -> StoredFile:
@@ -93,17 +88,8 @@ class Attaching:
         return [record.parameters for record in self.emulator.accepted if record.chat_id == chat]
 
 
-def use_folder(parts: Delivery, folder: Path) -> LocalStorage:
-    """Keep the files of a Dovecote in this folder."""
-    storage = LocalStorage(folder)
-    database = parts.dovecote.database
-    storages = Storages(FileMoves(database), str(folder), lambda _: storage)
-    parts.dovecote._files = Files(Catalogue(database), FileSweep(database), storages)
-    return storage
-
-
 @asynccontextmanager
 async def attaching(url: str, emulator: Emulator, folder: Path, **settings: Any) -> AsyncIterator[Attaching]:
     """An `Attaching` with one bot, "shop", whose pauses between tries are short."""
-    async with delivery(url, emulator.url, retry=QUICK, **settings) as parts:
+    async with delivery(url, emulator.url, retry=QUICK, files=folder, **settings) as parts:
         yield Attaching(parts, emulator, folder)

@@ -10,7 +10,7 @@ from outboxes import START
 from dovecote.errors import DovecoteError, FileMissing, InvalidConfiguration
 from dovecote.files import Files, Storages
 from dovecote.files.collector import collect
-from dovecote.model import ObjectInfo
+from dovecote.model import ObjectInfo, SignedUpload
 from dovecote.stores.file_collection import FileSweep
 from dovecote.stores.file_moves import FileMoves
 from dovecote.stores.file_uploads import FileUploads
@@ -77,6 +77,22 @@ class MemoryObjects:
         await self._call("info", key)
         return ObjectInfo(key, len(self._content(key)), START, self.content_types.get(key))
 
+    async def check(self, *, writes: bool = True) -> None:
+        await self._call("check", str(writes))
+
+    async def sweep(self, *, older_than: timedelta) -> int:
+        assert older_than >= timedelta(days=1)
+        return 0
+
+    async def signed_upload(
+        self, key: str, *, content_type: str, largest: int, size: int | None = None, expires_in: timedelta
+    ) -> SignedUpload:
+        headers = {"Content-Type": content_type, "X-Largest": str(largest), "X-Size": str(size)}
+        return SignedUpload("PUT", f"{self.url_base}/{key}", START + expires_in, headers)
+
+    async def close(self) -> None:
+        self.objects.clear()
+
     async def url(self, key: str, *, expires_in: timedelta) -> str:
         return f"{self.url_base}/{key}?for={expires_in.total_seconds():.0f}"
 
@@ -104,7 +120,7 @@ class FileWorld:
         self.moves = FileMoves(database, clock=clock)
         self.uploads = FileUploads(database, clock=clock)
         self.storages = Storages(self.moves, url, self.store)
-        self.files = Files(self.catalogue, self.sweeper, self.storages)
+        self.files = Files(self.catalogue, self.sweeper, self.storages, uploads=self.uploads)
 
     def another(self, *, url: str = PRIMARY) -> FileWorld:
         """Another process on the same database and stores."""

@@ -7,7 +7,6 @@ import logging
 import sqlite3
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from sqlalchemy.exc import DBAPIError
@@ -18,21 +17,16 @@ from dovecote.batch import BatchSummary, process_batch
 from dovecote.channels.fetching import UrlFetcher
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
-from dovecote.errors import StorageUnavailable, StoreUnavailable, TokenUnreadable
-from dovecote.files import Files, Storages
+from dovecote.errors import StorageUnavailable, StoreUnavailable, TokenUnreadable, UnknownBot
+from dovecote.filing import Filing
 from dovecote.leadership import ElectionSettings, Elector, answer_within, report, this_process
 from dovecote.observability.metrics import Metrics
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
-from dovecote.storage.addresses import opened
-from dovecote.storage.signatures import Credentials
 from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url, translated
 from dovecote.stores.enqueue import Enqueuer
-from dovecote.stores.file_collection import FileSweep
 from dovecote.stores.file_ids import FileIds
-from dovecote.stores.file_moves import FileMoves
-from dovecote.stores.files import Files as Catalogue
 from dovecote.stores.history import History
 from dovecote.stores.leadership import Terms
 from dovecote.stores.lease import RowLease
@@ -47,13 +41,13 @@ from dovecote.worker import Worker, WorkerSettings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from dovecote.files import Files
     from dovecote.model import LeadershipReport, Notification
     from dovecote.ports import LeaseStore, Loop, ManagedStorage, OutboxStore, TermStore
 
 MEGABYTE = 1024 * 1024
 logger = logging.getLogger(__name__)
 
-FILES = "dovecote-files"
 STORAGE_PATIENCE = 10.0
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
 
@@ -88,12 +82,11 @@ class Dovecote(Administration):
             largest_upload=self.settings.telegram.largest_upload * MEGABYTE,
         )
         self._store: OutboxStore | None = None
-        self._storage = storage
+        self._filing = Filing(self.database, self.settings, storage, self._token_of)
         self._sender: Sender | None = None
         self._channel: AttachmentChannel | None = None
         self._file_ids = FileIds(self.database)
         self._knowledge = Knowledge(self._file_ids)
-        self._files: Files | None = None
         self._leases: LeaseStore | None = None
         self._terms: TermStore | None = None
         self._elector: Elector | None = None
@@ -118,8 +111,7 @@ class Dovecote(Administration):
             await self._leases.close()
         if self._terms is not None:
             await self._terms.close()
-        if self._storage is not None:
-            await self._storage.close()
+        await self._filing.close()
         await self.database.close()
         self._channel = self._store = self._sender = self._leases = self._terms = self._elector = None
         _forget(self)
@@ -166,28 +158,24 @@ class Dovecote(Administration):
             lite.close()
 
     @property
+    def files(self) -> Files:
+        """The files: put, get, fetch, delete and so on. Raises MissingExtra where the storage's client is missing."""
+        return self._filing.files
+
+    @property
     def storage(self) -> ManagedStorage:
         """Where the contents of files are kept: what was given, else what the settings name.
 
         Raises MissingExtra for an S3-compatible store without its client.
         """
-        if self._storage is None:
-            chosen = self.settings.storage
-            credentials = None
-            if chosen.access_key_id is not None and chosen.secret_access_key is not None:
-                credentials = Credentials(chosen.access_key_id, chosen.secret_access_key.get_secret_value())
-            self._storage = opened(
-                chosen.url or self._beside_the_database().as_uri(),
-                public_url=chosen.public_url,
-                credentials=credentials,
-                url_lifetime=chosen.url_lifetime,
-            )
-        return self._storage
+        return self._filing.storage
 
-    def _beside_the_database(self) -> Path:
-        if self.database.is_postgresql:
-            return Path(FILES).absolute()
-        return Path(str(self.database.url.database)).absolute().with_name(FILES)
+    async def _token_of(self, name: str) -> str:
+        """The token of the bot of that name. Raises UnknownBot, TokenUnreadable."""
+        bots = {bot.name: bot for bot in await self._bots.bots()}
+        if name not in bots:
+            raise UnknownBot(name, sorted(bots))
+        return self.unseal(bots[name])
 
     # The delivery's side.
 
@@ -227,15 +215,6 @@ class Dovecote(Administration):
             urls = UrlSender(channel, fetcher, largest=telegram.largest_upload * MEGABYTE, patience=patience)
         turns = Turns(self._file_ids, self._knowledge)
         return AttachmentChannel(channel, self.files, self._knowledge, turns, urls=urls, patience=patience)
-
-    @property
-    def files(self) -> Files:
-        """The files that are stored."""
-        if self._files is None:
-            url = self.settings.storage.url or FILES
-            storages = Storages(FileMoves(self.database), url, lambda _: self.storage)
-            self._files = Files(Catalogue(self.database), FileSweep(self.database), storages)
-        return self._files
 
     def unit_of_work(self) -> UnitOfWork:
         """A unit of work on this outbox."""
@@ -315,7 +294,7 @@ class Dovecote(Administration):
 
     def leader_loops(self) -> list[Loop]:
         """The loops that work only while this instance leads; each asks its elector. `Service` runs them."""
-        return []
+        return [self._filing.collector(self.elector())]
 
     async def leadership(self) -> LeadershipReport:
         """Who leads, and every instance that follows. Raises StoreUnavailable, NotMigrated, MissingExtra."""
@@ -346,7 +325,7 @@ class Dovecote(Administration):
             raise TokenUnreadable("\n".join(faults))
 
     async def _check_storage(self) -> None:
-        if self._storage is None and self.settings.storage.url is None:
+        if not self._filing.names_a_storage:
             return
         try:
             async with asyncio.timeout(STORAGE_PATIENCE):

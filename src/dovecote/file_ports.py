@@ -40,9 +40,10 @@ class FileCatalogue(Protocol):
         """
 
     async def record(self, new: NewFile, stores: Sequence[FileStore]) -> StoredFile | None:
-        """Make a file of what now lies in `stores`; None where the window was over, so that it is being removed.
+        """Make a file of what now lies in `stores`; what does not become one is doomed.
 
-        Where the same content has become a file meanwhile, that one is answered, and these objects are doomed.
+        None where the window was over, or the primary is another store by now. Where the same content has become a
+        file meanwhile, that one is answered.
         """
 
     async def forget(self, file_id: int, *, name: str | None = None) -> Sequence[ObjectPlace]:
@@ -53,6 +54,9 @@ class FileCatalogue(Protocol):
 
     async def keep(self, file_id: int, *, keep: bool) -> StoredFile:
         """Let it never be collected, or let it be again, a grace period from now. Raises UnknownFile."""
+
+    async def owned(self, store_id: int, keys: Sequence[str]) -> set[str]:
+        """Those of the keys that a file or an upload has in that store, or that are being removed from it."""
 
 
 class FileSweeper(Protocol):
@@ -69,7 +73,10 @@ class FileSweeper(Protocol):
         """Remove files that nobody has needed for `grace` and doom their objects; says whether there may be more."""
 
     async def doomed(self, *, limit: int) -> Sequence[ObjectPlace]:
-        """Objects to be removed now: doomed ones, and uploads that did not become files in time, doomed herewith."""
+        """Objects to be removed now: doomed ones, and uploads that did not become files in time, doomed herewith.
+
+        What lies in a retired store is not among them: it is forgotten, and left to whoever empties the store.
+        """
 
     async def removed(self, objects: Sequence[ObjectPlace]) -> None:
         """They are gone from the stores."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from attaching import Attaching, digest, png, use_folder
+from attaching import QUICK, Attaching, digest, png
 from deliveries import Delivery, delivery, until
 from pyreqwest.client import ClientBuilder
 from worker_processes import WorkerProcess
@@ -29,9 +29,8 @@ async def several(parts: Attaching, outbox_url: str, folder: Path, count: int) -
     async with AsyncExitStack() as stack:
         others = []
         for _ in range(count):
-            other = Delivery(outbox_url, parts.emulator.url, retry={"first": "10ms"}, keys=parts.parts.keys)
+            other = Delivery(outbox_url, parts.emulator.url, retry=QUICK, keys=parts.parts.keys, files=folder)
             stack.push_async_callback(other.dovecote.close)
-            use_folder(other, folder)
             await stack.enter_async_context(other.working())
             others.append(other)
         yield others
@@ -46,11 +45,9 @@ async def only_one_is_leased(parts: Attaching) -> bool:
 async def test_a_picture_for_ten_thousand_is_uploaded_exactly_once(postgresql_outbox_url: str, tmp_path: Path) -> None:
     with EmulatorProcess() as process:
         async with (
-            delivery(postgresql_outbox_url, process.url) as first,
-            delivery_of(first, postgresql_outbox_url, process.url) as second,
+            delivery(postgresql_outbox_url, process.url, files=tmp_path / "files") as first,
+            delivery_of(first, postgresql_outbox_url, process.url, tmp_path / "files") as second,
         ):
-            for parts in (first, second):
-                use_folder(parts, tmp_path / "files")
             file = await first.dovecote.files.put(png())
             photo = {"photo": Attachment(file)}
             await first.enqueue(
@@ -69,9 +66,9 @@ async def test_a_picture_for_ten_thousand_is_uploaded_exactly_once(postgresql_ou
 
 
 @asynccontextmanager
-async def delivery_of(first: Delivery, url: str, base_url: str) -> AsyncIterator[Delivery]:
+async def delivery_of(first: Delivery, url: str, base_url: str, folder: Path) -> AsyncIterator[Delivery]:
     """Another process's Dovecote on the same outbox."""
-    other = Delivery(url, base_url, keys=first.keys)
+    other = Delivery(url, base_url, keys=first.keys, files=folder)
     try:
         yield other
     finally:

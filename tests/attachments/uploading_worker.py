@@ -12,7 +12,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from attaching import use_folder
 from deliveries import Delivery
 
 from dovecote.attachments import AttachmentChannel, Turns
@@ -20,8 +19,7 @@ from dovecote.channels.telegram import TelegramChannel
 
 
 async def work(given: dict[str, Any]) -> None:
-    parts = Delivery(given["url"], given["base_url"], keys=given["keys"])
-    use_folder(parts, Path(given["folder"]))
+    parts = Delivery(given["url"], given["base_url"], keys=given["keys"], files=Path(given["folder"]))
     dovecote, lease = parts.dovecote, timedelta(seconds=given["lease"])
     channel = AttachmentChannel(
         TelegramChannel(given["base_url"]),

@@ -200,7 +200,7 @@ async def test_a_damaged_content_is_an_error_and_its_end_is_never_given_out(worl
     for damaged in (LARGE[:-1] + b"x", LARGE[:-1], LARGE + b"x", b""):
         world.primary.objects[key] = damaged
 
-        with pytest.raises(FileDamaged, match=f"file {file.id} is damaged"):
+        with pytest.raises(FileDamaged, match=f'another content as "file {file.id}"'):
             await world.files.get(file.id)
         given: list[bytes] = []
         with pytest.raises(FileDamaged):

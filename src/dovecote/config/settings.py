@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from dovecote.config.key_files import MAKE_A_KEY, keys_of
 from dovecote.config.values import (
     SHORTEST_HTTP_TOKEN,
     TAKES_DURATION,
@@ -35,21 +36,16 @@ from dovecote.config.values import (
     StorageUrl,
     Text,
     Whole,
-    fernet_key,
     is_loopback,
     masked_url,
 )
-from dovecote.errors import InvalidConfiguration
 from dovecote.storage.signatures import LONGEST_SIGNED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 LEASE_MARGIN: Final = timedelta(seconds=5)
 """By how much a lease outlives the slowest request: time to flush its outcome before the lease is another's."""
-
-MAKE_A_KEY: Final = '`python -c "from dovecote.vault import generate_key; print(generate_key())"`'
 
 
 def _setting(
@@ -263,31 +259,7 @@ class Encryption(Section):
 
         Raises InvalidConfiguration, with every fault of the file; no message holds a key.
         """
-        return (*self.keys, *(_keys_of(self.keys_file) if self.keys_file else ()))
-
-
-def _keys_of(path: Path) -> list[SecretStr]:
-    where = f'encryption.keys_file is "{path}"'
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise InvalidConfiguration([f"{where}, which cannot be read ({reason}): name a file of Fernet keys."]) from None
-    keys: list[SecretStr] = []
-    faults: list[str] = []
-    for number, line in enumerate(lines, start=1):
-        text = line.partition("#")[0].strip()
-        if not text:
-            continue
-        try:
-            keys.append(fernet_key(SecretStr(text)))
-        except ValueError:
-            faults.append(f"{where}, and its line {number} is no Fernet key (it is not shown): mend or remove it.")
-    if not keys and not faults:
-        faults.append(f"{where}, which holds no key: write one into it; {MAKE_A_KEY} makes one.")
-    if faults:
-        raise InvalidConfiguration(faults)
-    return keys
+        return (*self.keys, *(keys_of(self.keys_file) if self.keys_file else ()))
 
 
 class Settings(Section):

@@ -41,6 +41,7 @@ async def collect(
     `on_progress` hears what is done so far after each batch, before which `may_go_on` is asked.
     """
     await storages.primary()
+    await storages.sweep()
     after: tuple[int, int] | None = (0, -1)
     while after is not None and may_go_on():
         after = await sweeper.release(after=after, limit=BATCH)
@@ -59,7 +60,9 @@ async def collect(
 
 
 class FileCollector:
-    """Collects every `interval` while this instance leads. `run` until `stop`."""
+    """Collects every `interval` while this instance leads; implements `dovecote.ports.Loop`."""
+
+    name = "files"
 
     def __init__(
         self,

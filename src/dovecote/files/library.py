@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 import secrets
@@ -11,37 +10,55 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from dovecote.errors import DovecoteError, FileDamaged, FileMissing, NotConfigured, StorageUnavailable
+from dovecote.digests import checked
+from dovecote.errors import DovecoteError, FileMissing, NotConfigured, StorageUnavailable
+from dovecote.files.collector import collect
 from dovecote.files.contents import taken_in
+from dovecote.files.direct import Direct
+from dovecote.files.keys import check_name, fresh_key
+from dovecote.files.mover import Mover
+from dovecote.files.verifier import Verifier
 from dovecote.model import NewFile, ObjectPlace
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
-    from dovecote.file_ports import FileCatalogue, FileSweeper
+    from dovecote.file_ports import DirectUploads, FileCatalogue, FileSweeper
     from dovecote.files.contents import Content, Source
     from dovecote.files.incoming import Incoming
     from dovecote.files.storages import Storages
-    from dovecote.model import FileStore, StoredFile
+    from dovecote.model import Collection, FileStore, Move, StoredFile, UploadTicket, Verification
 
 logger = logging.getLogger(__name__)
 
 WINDOW: Final = timedelta(days=1)
 """How long an upload may take before its object is removed as a dead process's."""
-LONGEST_NAME: Final = 255
 TRIES: Final = 3
 
 
 class Files:
-    """The files of a Dovecote. Ids are the database's, sizes are in bytes."""
+    """The files of a Dovecote. Ids are the database's, sizes are in bytes.
+
+    `incoming` and `uploads` are needed for `fetch` and for `upload_url` alone; `grace` is how long an unneeded file
+    stays.
+    """
 
     def __init__(
-        self, catalogue: FileCatalogue, sweeper: FileSweeper, storages: Storages, incoming: Incoming | None = None
+        self,
+        catalogue: FileCatalogue,
+        sweeper: FileSweeper,
+        storages: Storages,
+        *,
+        incoming: Incoming | None = None,
+        uploads: DirectUploads | None = None,
+        grace: timedelta = timedelta(days=7),
     ) -> None:
         self._catalogue = catalogue
         self._sweeper = sweeper
         self._storages = storages
         self._incoming = incoming
+        self._direct = None if uploads is None else Direct(uploads, storages)
+        self._grace = grace
 
     async def put(
         self, source: Source, *, name: str | None = None, keep: bool = False, max_size: int | None = None
@@ -98,7 +115,7 @@ class Files:
             await self._storages.remove([each for each in ours if each not in copies], self._sweeper)
             if file is not None:
                 return file
-            logger.warning("an upload took longer than %s and begins again", WINDOW)
+            logger.warning("an upload took longer than %s, or the files were moved meanwhile: it begins again", WINDOW)
         raise StorageUnavailable(
             f"the upload took longer than {WINDOW}, {TRIES} times: is the connection to the store so slow?"
         )
@@ -144,7 +161,9 @@ class Files:
         for place in copies:
             try:
                 storage = await self._storages.storage(place.store_id)
-                async for chunk in verified(storage.stream(place.key), file):
+                async for chunk in checked(
+                    storage.stream(place.key), name=f"file {file.id}", sha256=file.sha256, size=file.size
+                ):
                     begun = True
                     yield chunk
             except DovecoteError as error:
@@ -194,38 +213,69 @@ class Files:
         await self._storages.remove(objects, self._sweeper)
         return bool(objects)
 
+    async def upload_url(
+        self,
+        name: str | None,
+        content_type: str,
+        max_size: int,
+        *,
+        size: int | None = None,
+        expires_in: timedelta = timedelta(minutes=15),
+        keep: bool = False,
+    ) -> UploadTicket:
+        """Let a client upload one content straight into the store, of at most `max_size` bytes, or exactly `size`.
 
-def fresh_key(sha256: str) -> str:
-    """A key for a content that no object ever had."""
-    return f"sha256/{sha256[:2]}/{sha256[2:4]}/{sha256}-{secrets.token_hex(8)}"
+        What is to be sent stands in the ticket; when it is sent, `complete` makes a file of it. Raises ValueError for
+        limits that cannot be, and StorageRefused where the store cannot do it, as a folder cannot.
+        """
+        if name is not None:
+            check_name(name)
+        return await self._to_direct().allow(name, content_type, max_size, size=size, expires_in=expires_in, keep=keep)
 
+    async def complete(self, upload_id: str, *, sha256: str | None = None, size: int | None = None) -> StoredFile:
+        """Make a file of what a client has uploaded, once it is what was agreed on; again, and it is the same file.
 
-def check_name(name: str) -> None:
-    """Raise ValueError for a name that no file can have."""
-    if not name or len(name.encode(errors="replace")) > LONGEST_NAME:
-        raise ValueError(f"a file's name has 1 to {LONGEST_NAME} bytes in UTF-8, and {name[:40]!r} has not.")
-    if not name.isprintable() or "/" in name or "\\" in name:
-        raise ValueError(f"{name!r} cannot be a file's name: it holds a slash, a backslash or a control character.")
+        `sha256` (in hexadecimal) and `size` are what the client says that it has sent. Raises UnknownUpload,
+        FileMissing before anything is there, FileTooLarge, and FileDamaged where it differs from that or is of another
+        kind than was agreed on.
+        """
+        return await self._to_direct().complete(self, upload_id, sha256=sha256, size=size)
 
+    def _to_direct(self) -> Direct:
+        if self._direct is None:
+            raise NotConfigured("these files were made without direct uploads.")
+        return self._direct
 
-async def verified(chunks: AsyncIterator[bytes], file: StoredFile) -> AsyncIterator[bytes]:
-    """The chunks, the last one only once all of them have the file's size and hash. Raises FileDamaged."""
-    digest, size, held = hashlib.sha256(), 0, b""
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > file.size:
-            break
-        digest.update(chunk)
-        if held:
-            yield held
-        held = chunk
-    if size != file.size or digest.hexdigest() != file.sha256:
-        raise FileDamaged(
-            f"file {file.id} is damaged: its store holds something else than the {file.size:,} bytes that were put"
-            " (`dovecote file verify` tells what else is)."
+    async def collect(
+        self, *, grace: timedelta | None = None, on_progress: Callable[[Collection], None] = lambda _: None
+    ) -> Collection:
+        """Remove now what the leader would: files that nobody needs or keeps, and objects that belong to no file."""
+        return await collect(
+            self._sweeper, self._storages, grace=self._grace if grace is None else grace, on_progress=on_progress
         )
-    if held:
-        yield held
+
+    async def verify(
+        self, *, quick: bool = False, on_progress: Callable[[int, int], None] = lambda _done, _all: None
+    ) -> Verification:
+        """Compare database and stores, and name what is missing, damaged or stray. `quick` compares sizes alone."""
+        records = self._storages.records
+        verifier = Verifier(self._catalogue, records, self._storages, quick=quick, on_progress=on_progress)
+        return await verifier.verify()
+
+    async def move(self, url: str, *, on_progress: Callable[[Move], None] = lambda _: None) -> Move:
+        """Move all files to the store of that URL while everything goes on; begun again, it goes on where it was.
+
+        Raises StoresDiffer, InvalidConfiguration, StorageRefused, and FileDamaged that names what cannot be copied.
+        """
+        return await self._mover(on_progress).move(url)
+
+    async def abandon_move(self) -> str | None:
+        """Give a move up that has not switched yet; answers the URL of what was to be the target, None without one."""
+        store = await self._mover().abandon()
+        return None if store is None else store.url
+
+    def _mover(self, on_progress: Callable[[Move], None] = lambda _: None) -> Mover:
+        return Mover(self._catalogue, self._storages.records, self._storages, window=WINDOW, on_progress=on_progress)
 
 
 def _part_of(target: Path) -> IO[bytes]:

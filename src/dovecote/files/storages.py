@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 from dovecote.errors import DovecoteError, StoresDiffer
 
@@ -12,20 +13,33 @@ if TYPE_CHECKING:
 
     from dovecote.file_ports import FileStores, FileSweeper
     from dovecote.model import FileStore, ObjectPlace
-    from dovecote.ports import FileStorage
+    from dovecote.ports import ManagedStorage
 
 logger = logging.getLogger(__name__)
 
+LEFT_BEHIND: Final = timedelta(days=1)
+
 
 class Storages:
-    """Opens each store once. `url` is the configured one; `open_` makes a storage of a URL."""
+    """Opens each store once. `url` is the configured one; `open_` makes a storage of a URL.
 
-    def __init__(self, records: FileStores, url: str, open_: Callable[[str], FileStorage]) -> None:
-        self._records = records
+    `identity` answers what a URL leads to: two URLs of one identity are one store, whatever else stands in them.
+    """
+
+    def __init__(
+        self,
+        records: FileStores,
+        url: str,
+        open_: Callable[[str], ManagedStorage],
+        *,
+        identity: Callable[[str], str] = lambda url: url,
+    ) -> None:
+        self.records = records
         self._url = url
         self._open = open_
+        self._identity = identity
         self._known: dict[int, FileStore] = {}
-        self._opened: dict[str, FileStorage] = {}
+        self._opened: dict[str, ManagedStorage] = {}
         self._primary: FileStore | None = None
 
     async def primary(self) -> FileStore:
@@ -34,45 +48,57 @@ class Storages:
         Raises StoresDiffer where the files are in another store, and were not moved there.
         """
         if self._primary is None:
-            primary = await self._records.adopt(self._url)
-            await self._refresh()
-            if primary.url != self._url:
+            primary = await self.records.adopt(self._url)
+            await self.refresh()
+            if not self.same(primary.url, self._url):
                 self._follow(primary)
             self._primary = primary
         return self._primary
 
     def _follow(self, primary: FileStore) -> None:
         """Accept a primary that is not the configured store, if the files were moved there from it or move to it."""
-        roles = {store.url: store.role for store in self._known.values()}
-        if self._url not in roles:
+        roles = {self._identity(store.url): store.role for store in self._known.values()}
+        configured = self._identity(self._url)
+        if configured not in roles:
             raise StoresDiffer(
                 f"storage.url is {self._url}, and the files are in {primary.url}: move them with `dovecote file move"
                 f" {self._url}` while storage.url still names {primary.url}, or set it back."
             )
-        if roles[self._url] == "retired":
+        if roles[configured] == "retired":
             logger.warning(
                 "the files were moved from %s to %s, which is used: set storage.url to it", self._url, primary.url
             )
 
-    async def _refresh(self) -> None:
-        self._known = {store.id: store for store in await self._records.stores()}
+    async def refresh(self) -> None:
+        """Look at the roles again."""
+        self._known = {store.id: store for store in await self.records.stores()}
         self._primary = next((store for store in self._known.values() if store.role == "primary"), self._primary)
 
-    def of(self, store: FileStore) -> FileStorage:
+    def same(self, url: str, other: str) -> bool:
+        """Whether both lead to one store."""
+        return self._identity(url) == self._identity(other)
+
+    def of(self, store: FileStore) -> ManagedStorage:
         """The storage behind a store. Raises what opening it raises, InvalidConfiguration or MissingExtra."""
-        storage = self._opened.get(store.url)
+        return self.open(store.url)
+
+    def open(self, url: str) -> ManagedStorage:
+        """The storage of a URL, opened once. The configured one is opened as it is configured now."""
+        identity = self._identity(url)
+        storage = self._opened.get(identity)
         if storage is None:
-            storage = self._opened[store.url] = self._open(store.url)
+            storage = self._open(self._url if self.same(url, self._url) else url)
+            self._opened[identity] = storage
         return storage
 
-    async def storage(self, store_id: int) -> FileStorage:
+    async def storage(self, store_id: int) -> ManagedStorage:
         """The storage of that id."""
         return self.of(await self.store(store_id))
 
     async def store(self, store_id: int) -> FileStore:
         """The store of that id. Raises StoresDiffer where there is none."""
         if store_id not in self._known:
-            await self._refresh()
+            await self.refresh()
         if store_id not in self._known:
             raise StoresDiffer(f"no file store has the id {store_id}: was its row removed by hand?")
         return self._known[store_id]
@@ -97,10 +123,18 @@ class Storages:
             await sweeper.removed(gone)
         return len(gone)
 
+    async def sweep(self) -> None:
+        """Let the stores that are written remove what uploads of killed processes have left behind."""
+        await self.refresh()
+        for store in self._known.values():
+            if store.role != "retired":
+                try:
+                    await self.of(store).sweep(older_than=LEFT_BEHIND)
+                except DovecoteError as error:
+                    logger.warning("%s could not be swept, and is with the next collection: %s", store.url, error)
+
     async def close(self) -> None:
-        """Close every storage that was opened and can be closed."""
+        """Close every storage that was opened. May be called again."""
         opened, self._opened = self._opened, {}
         for storage in opened.values():
-            close = getattr(storage, "close", None)
-            if close is not None:
-                await close()
+            await storage.close()

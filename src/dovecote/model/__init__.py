@@ -26,6 +26,7 @@ from dovecote.model.files import (
     RemoteFile,
     SignedUpload,
     StoredFile,
+    UploadTicket,
     Verification,
 )
 from dovecote.model.leadership import Instance, InstanceRecord, LeadershipReport, Peer, Term
@@ -105,6 +106,7 @@ __all__ = [
     "Term",
     "Unknown",
     "UploadKey",
+    "UploadTicket",
     "UploadTurn",
     "Uploaded",
     "Verification",

@@ -88,6 +88,14 @@ class DirectUpload:
 
 
 @dataclass(frozen=True, slots=True)
+class UploadTicket:
+    """Leave to upload one content past us: what the client must send, and the `id` to complete it by afterwards."""
+
+    id: str
+    upload: SignedUpload
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteFile:
     """A file at Telegram that can be fetched for about an hour. `size` is in bytes, None where Telegram tells none.
 

@@ -77,9 +77,12 @@ class FileSweep:
     async def doomed(self, *, limit: int) -> Sequence[ObjectPlace]:
         """See `file_ports.FileSweeper.doomed`."""
         loose, upload = self._tables.files.loose_object, self._tables.files.direct_upload
+        store = self._tables.files.file_store
+        retired = select(store.c.id).where(store.c.role == "retired")
 
         def write(connection: Connection) -> list[ObjectPlace]:
             now = self._clock.now(connection)
+            connection.execute(loose.delete().where(loose.c.until <= now, loose.c.store_id.in_(retired)))
             overdue = (
                 select(loose.c.store_id, loose.c.key, loose.c.doomed)
                 .where(loose.c.until <= now)

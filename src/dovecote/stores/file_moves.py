@@ -9,7 +9,7 @@ from sqlalchemy import exists, func, select
 from dovecote.errors import StoresDiffer
 from dovecote.model import FileStore
 from dovecote.stores.clock import StoreClock, real_microseconds
-from dovecote.stores.file_rows import file_stores, hold, stored_files
+from dovecote.stores.file_rows import file_stores, hold, lock_roles, stored_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from dovecote.model import ObjectPlace, StoredFile
     from dovecote.stores.database import Database
-
-# Held by whoever changes the roles of the stores.
-ROLES_LOCK = 0x646F7666
 
 
 class FileMoves:
@@ -164,8 +161,7 @@ class FileMoves:
 
     def _alone(self, connection: Connection) -> list[FileStore]:
         """All stores, while nobody else changes their roles."""
-        if self._database.is_postgresql:
-            connection.execute(select(func.pg_advisory_xact_lock(ROLES_LOCK)))
+        lock_roles(connection)
         return file_stores(connection, self._tables)
 
     def _set_role(self, connection: Connection, store: FileStore, role: str) -> None:

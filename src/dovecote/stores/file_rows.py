@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dovecote.model import FileStore, ObjectPlace, StoredFile
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # What the databases take for an id. No file has one beyond it.
 IDS = range(1, 2**63)
+ROLES_LOCK = 0x646F7666
 
 
 def insert_or_ignore(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
@@ -96,6 +97,16 @@ def doom(connection: Connection, tables: FileTables, objects: Sequence[ObjectPla
         tables.loose_object,
         [{"store_id": each.store_id, "key": each.key, "until": now, "doomed": True} for each in objects],
     )
+
+
+def lock_roles(connection: Connection, *, shared: bool = False) -> None:
+    """Keep the roles of the stores as they are until the end of the transaction; on SQLite one writer does so anyway.
+
+    Shared by those who put files, it is held alone by whoever changes the roles.
+    """
+    if connection.dialect.name == "postgresql":
+        lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+        connection.execute(select(lock(ROLES_LOCK)))
 
 
 def hold(connection: Connection, tables: FileTables, key: str, store_ids: Sequence[int]) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import exists, literal, or_, select
+from sqlalchemy import exists, false, literal, or_, select, union_all
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dovecote.errors import FileInUse, UnknownFile
@@ -15,6 +15,7 @@ from dovecote.stores.file_rows import (
     file_stores,
     hold,
     insert_or_ignore,
+    lock_roles,
     remove_files,
     stored_files,
 )
@@ -80,28 +81,38 @@ class Files:
     async def record(self, new: NewFile, stores: Sequence[FileStore]) -> StoredFile | None:
         """See `file_ports.FileCatalogue.record`."""
         loose = self._tables.loose_object
+        announced = (loose.c.key == new.key, loose.c.store_id.in_([store.id for store in stores]))
 
         def write(connection: Connection) -> StoredFile | None:
             now = self._clock.now(connection)
+            lock_roles(connection, shared=True)
+            roles = {store.id: store.role for store in file_stores(connection, self._tables)}
             held = hold(connection, self._tables, new.key, [store.id for store in stores])
-            if not held:
-                return None
-            announced = (loose.c.key == new.key, loose.c.store_id.in_(held))
-            while True:
-                made = self._insert(connection, new, now)
-                if made is not None:
-                    copies = [{"file_id": made, "store_id": store_id, "key": new.key} for store_id in held]
-                    insert_or_ignore(connection, self._tables.file_copy, copies)
-                    add_name(connection, self._tables, made, new.name, now)
-                    connection.execute(loose.delete().where(*announced))
-                    return self._read(connection, made)
-                # Removed between the two statements, it can be inserted after all.
-                found = self._touch(connection, new.sha256, new.name, now, keep=new.keep)
-                if found is not None:
-                    connection.execute(loose.update().where(*announced).values(doomed=True, until=now))
-                    return found
+            copies = [store_id for store_id in held if roles[store_id] != "retired"]
+            file = None
+            # A content that the primary has not got is no file: a switch has seen that it lacks nothing.
+            if any(roles[store_id] == "primary" for store_id in copies):
+                file = self._make(connection, new, copies, now)
+                ours = (loose.c.store_id == copy.store_id for copy in file.copies if copy.key == new.key)
+                connection.execute(loose.delete().where(*announced, or_(false(), *ours)))
+            connection.execute(loose.update().where(*announced).values(doomed=True, until=now))
+            return file
 
         return await self._database.run(write, write=True)
+
+    def _make(self, connection: Connection, new: NewFile, store_ids: Sequence[int], now: datetime) -> StoredFile:
+        """The new file, or the one that has this content already, now needed again."""
+        while True:
+            made = self._insert(connection, new, now)
+            if made is not None:
+                rows = [{"file_id": made, "store_id": store_id, "key": new.key} for store_id in store_ids]
+                insert_or_ignore(connection, self._tables.file_copy, rows)
+                add_name(connection, self._tables, made, new.name, now)
+                return self._read(connection, made)
+            # Removed between the two statements, it can be inserted after all.
+            found = self._touch(connection, new.sha256, new.name, now, keep=new.keep)
+            if found is not None:
+                return found
 
     async def forget(self, file_id: int, *, name: str | None = None) -> Sequence[ObjectPlace]:
         """See `file_ports.FileCatalogue.forget`."""
@@ -132,6 +143,15 @@ class Files:
             return self._read(connection, file_id)
 
         return await self._database.run(write, write=True)
+
+    async def owned(self, store_id: int, keys: Sequence[str]) -> set[str]:
+        """See `file_ports.FileCatalogue.owned`."""
+        copy, loose = self._tables.file_copy, self._tables.loose_object
+        statement = union_all(
+            select(copy.c.key).where(copy.c.store_id == store_id, copy.c.key.in_(keys)),
+            select(loose.c.key).where(loose.c.store_id == store_id, loose.c.key.in_(keys)),
+        )
+        return await self._database.run(lambda connection: set(connection.execute(statement).scalars()))
 
     def _read(self, connection: Connection, file_id: int) -> StoredFile:
         file = self._tables.file
