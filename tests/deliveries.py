@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from migrated import migrate
 
 from dovecote.app import Dovecote
-from dovecote.config import Encryption, Retry, Settings, Telegram
+from dovecote.config import Encryption, Retry, Settings
 from dovecote.model import Notification
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
@@ -67,7 +67,10 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], *, bound: float
 
 
 class Delivery:
-    """An outbox, its bots, and workers on it. `base_url` is a Bot API; `channel`, where given, is used instead."""
+    """An outbox, its bots, and workers on it. `base_url` is a Bot API; `channel`, where given, is used instead.
+
+    `files` is the folder of the files; `telegram` are more settings of that section.
+    """
 
     def __init__(
         self,
@@ -78,14 +81,17 @@ class Delivery:
         retry: Mapping[str, Any] | None = None,
         worker: Mapping[str, Any] | None = None,
         keys: Sequence[str] | None = None,
+        files: Path | None = None,
+        telegram: Mapping[str, Any] | None = None,
     ) -> None:
         self.keys = [generate_key()] if keys is None else keys
         self.settings = Settings.model_validate(
             {
-                "telegram": Telegram(base_url=base_url, timeout=timedelta(seconds=timeout)),
+                "telegram": {"base_url": base_url, "timeout": timedelta(seconds=timeout), **(telegram or {})},
                 "encryption": Encryption.model_validate({"keys": list(self.keys)}),
                 "retry": Retry.model_validate(retry or {}),
                 "worker": dict(worker or {}),
+                "storage": {"url": None if files is None else files.as_uri()},
             }
         )
         self.dovecote = Dovecote(url, settings=self.settings)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Self, overload
 from sqlalchemy.exc import DBAPIError
 
 from dovecote.administration import Administration
+from dovecote.attachments import AttachmentChannel, Knowledge, Patience, PreparedOutbox, Turns, UrlSender
 from dovecote.batch import BatchSummary, process_batch
+from dovecote.channels.fetching import UrlFetcher
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
 from dovecote.errors import StorageUnavailable, StoreUnavailable, TokenUnreadable, UnknownBot
@@ -26,6 +28,7 @@ from dovecote.sender import Sender
 from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url, translated
 from dovecote.stores.enqueue import Enqueuer
+from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
 from dovecote.stores.leadership import Terms
 from dovecote.stores.lease import RowLease
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from dovecote.model import LeadershipReport, Notification, Pruned
     from dovecote.ports import LeaseStore, Loop, ManagedStorage, OutboxStore, TermStore
 
+MEGABYTE = 1024 * 1024
 logger = logging.getLogger(__name__)
 
 STORAGE_PATIENCE = 10.0
@@ -77,11 +81,17 @@ class Dovecote(Administration):
             recipients=Recipients(self.database),
             vault=Vault(self.settings.encryption.ring()),
         )
-        self._enqueuer = Enqueuer(self.database, key_window=self.settings.enqueue.key_window)
+        self._enqueuer = Enqueuer(
+            self.database,
+            key_window=self.settings.enqueue.key_window,
+            largest_upload=self.settings.telegram.largest_upload * MEGABYTE,
+        )
         self._store: OutboxStore | None = None
         self._filing = Filing(self.database, self.settings, storage, self._token_of)
         self._sender: Sender | None = None
-        self._channel: TelegramChannel | None = None
+        self._channel: AttachmentChannel | None = None
+        self._file_ids = FileIds(self.database)
+        self._knowledge = Knowledge(self._file_ids)
         self._leases: LeaseStore | None = None
         self._terms: TermStore | None = None
         self._elector: Elector | None = None
@@ -178,12 +188,14 @@ class Dovecote(Administration):
     def store(self) -> OutboxStore:
         """The outbox as workers see it."""
         if self._store is None:
+            outbox: OutboxStore
             if self.database.is_postgresql:
                 from dovecote.stores.postgresql import PostgreSQLOutbox  # noqa: PLC0415 (an extra)
 
-                self._store = PostgreSQLOutbox(self.database.url, listen=self.settings.worker.listen)
+                outbox = PostgreSQLOutbox(self.database.url, listen=self.settings.worker.listen)
             else:
-                self._store = SQLiteOutbox(self.database.url)
+                outbox = SQLiteOutbox(self.database.url)
+            self._store = PreparedOutbox(outbox, self._knowledge)
         return self._store
 
     @property
@@ -191,12 +203,23 @@ class Dovecote(Administration):
         """What sends a claimed notification through the Bot API."""
         if self._sender is None:
             telegram = self.settings.telegram
-            self._channel = TelegramChannel(telegram.base_url, max_connections=telegram.connections)
+            self._channel = self._attachment_channel()
             tokens = BotTokens(self._bots, self.unseal)
             self._sender = Sender(
                 self._channel, tokens, timeout=telegram.timeout, unreadable_pause=UNREADABLE_TOKEN_PAUSE
             )
         return self._sender
+
+    def _attachment_channel(self) -> AttachmentChannel:
+        telegram = self.settings.telegram
+        channel = TelegramChannel(telegram.base_url, max_connections=telegram.connections)
+        patience = Patience(upload=telegram.upload_timeout)
+        urls = None
+        if telegram.fetch_urls != "never":
+            fetcher = UrlFetcher(timeout=telegram.upload_timeout, private=telegram.fetch_urls == "any")
+            urls = UrlSender(channel, fetcher, largest=telegram.largest_upload * MEGABYTE, patience=patience)
+        turns = Turns(self._file_ids, self._knowledge)
+        return AttachmentChannel(channel, self.files, self._knowledge, turns, urls=urls, patience=patience)
 
     def unit_of_work(self) -> UnitOfWork:
         """A unit of work on this outbox."""

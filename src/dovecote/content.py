@@ -14,6 +14,21 @@ from typing import Any, Final
 
 import orjson
 
+from dovecote.model import Attachment, StoredFile
+from dovecote.references import (
+    ALBUM_KINDS,
+    MARK,
+    NAMED,
+    SCHEME,
+    SENDS,
+    THUMBNAIL,
+    Slot,
+    is_reference,
+    place_of,
+    reference,
+    slots,
+)
+
 TEXT_LIMIT: Final = 4096
 CAPTION_LIMIT: Final = 1024
 PARAMS_LIMIT: Final = 1024 * 1024
@@ -21,6 +36,10 @@ PARAMS_LIMIT: Final = 1024 * 1024
 MARKUP_LIMIT: Final = 16 * TEXT_LIMIT
 ALBUM: Final = range(2, 11)
 DEEPEST: Final = 64
+# In one call.
+FILES: Final = 50
+FILE_IDS: Final = range(1, 2**63)
+NAME_LENGTH: Final = 255
 INTEGERS: Final = range(-(2**63), 2**64)
 # The characters that take two UTF-16 code units.
 TWO_UNITS: Final = range(0x10000, 0x110000)
@@ -131,6 +150,10 @@ def _plain_members(members: Mapping[Any, Any], place: _Place, depth: int) -> dic
 
 def _plain_text(value: str, place: _Place) -> str:
     plain = value if type(value) is str else str.__str__(value)
+    if plain.startswith(SCHEME) and is_reference(plain):
+        raise Fault(
+            _field(place), f"{shown(plain)} is how the outbox names a stored file: pass an Attachment of that file."
+        )
     return plain if plain.isascii() and "\0" not in plain else sound(plain, _field(place))
 
 
@@ -139,22 +162,50 @@ def _plain(value: Any, place: _Place, depth: int) -> Any:
         return _plain_text(value, place)
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int):
-        number = int(value)  # A range looks through all of its numbers for what is no plain int.
-        if number not in INTEGERS:
-            raise Fault(_field(place), "the integer has more than 64 bits: write it as text if the method takes text.")
-        return number
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise Fault(_field(place), f"{float(value)} is no number that JSON has: leave the parameter out.")
-        return float(value)
+    if isinstance(value, (int, float)):
+        return _plain_number(value, place)
     if depth <= 0:
         raise Fault(_field(place), f"it is nested more than {DEEPEST} deep, or contains itself: flatten it.")
     if isinstance(value, (list, tuple)):
         return [_plain(item, (number, place), depth - 1) for number, item in enumerate(value)]
     if isinstance(value, Mapping):
         return _plain_members(value, place, depth)
-    raise Fault(_field(place), f"{shown(value)} cannot be written as JSON: {_remedy(value)}")
+    return _reference(value, _field(place))
+
+
+def _plain_number(value: float, place: _Place) -> float:
+    if isinstance(value, int):
+        number = int(value)  # A range looks through all of its numbers for what is no plain int.
+        if number not in INTEGERS:
+            raise Fault(_field(place), "the integer has more than 64 bits: write it as text if the method takes text.")
+        return number
+    if not math.isfinite(value):
+        raise Fault(_field(place), f"{float(value)} is no number that JSON has: leave the parameter out.")
+    return float(value)
+
+
+def _reference(attachment: object, field: str) -> str:
+    if not isinstance(attachment, Attachment):
+        raise Fault(field, f"{shown(attachment)} cannot be written as JSON: {_remedy(attachment)}")
+    stored = attachment.file
+    # Whoever has no type checker may have put anything there.
+    file: object = stored.id if isinstance(stored, StoredFile) else stored
+    name: object = attachment.name
+    if name is None and isinstance(stored, StoredFile):
+        name = stored.name
+    if type(file) is not int or file not in FILE_IDS:
+        raise Fault(field, f"{shown(stored)} is no stored file: give what files.put answered, or its id.")
+    if name is not None:
+        if not isinstance(name, str) or not 0 < len(name) <= NAME_LENGTH or not name.isprintable():
+            raise Fault(
+                field,
+                f"{shown(name)} is no name of a file: give 1 to {NAME_LENGTH} characters that can be printed, such as"
+                " invoice.pdf.",
+            )
+        sound(name, field)
+    if type(attachment.cache) is not bool:
+        raise Fault(field, f"cache is {shown(attachment.cache)}: give True or False.")
+    return reference(Attachment(file, name=name, cache=attachment.cache), file)
 
 
 def _remedy(value: object) -> str:
@@ -165,7 +216,7 @@ def _remedy(value: object) -> str:
     if hasattr(value, "timestamp") and hasattr(value, "utcoffset"):
         return "pass `int(value.timestamp())`, Telegram's way to write an instant."
     if isinstance(value, (bytes, bytearray, memoryview)) or hasattr(value, "read"):
-        return "an upload cannot wait in the outbox; pass a file_id or a URL."
+        return "an upload cannot wait in the outbox; put it with files.put and pass an Attachment of that file."
     if isinstance(value, (set, frozenset)):
         return "pass a list."
     return "pass text, a number, True or False, or lists and dicts of these."
@@ -209,10 +260,46 @@ def _album_size(params: dict[str, Any]) -> int:
     if not isinstance(media, list) or len(media) not in ALBUM:
         what = f"{len(media)} items" if isinstance(media, list) else shown(media)
         raise Fault(field, f"{what}: an album is a list of 2 to 10 items.")
+    kinds = set()
     for place, item in enumerate(media):
         if isinstance(item, dict):
+            kinds.add(item.get("type"))
             _check_caption(item, f'{field}[{place}]["caption"]')
+    for kind in ("audio", "document"):
+        if kind in kinds and len(kinds) > 1:
+            others = " and ".join(sorted(str(other) for other in kinds - {kind}))
+            raise Fault(field, f"an album of {kind}s holds nothing else, and this one holds {others}: send two albums.")
     return len(media)
+
+
+def attached(method: str, params: dict[str, Any], written: str) -> list[Slot]:
+    """The stored files that stand in the plain `params`, whose JSON text is `written`. Raises Fault.
+
+    A file has to stand where the method takes one, and a thumbnail beside a file that has one.
+    """
+    if MARK not in written:
+        return []
+    found = slots(method, params)
+    if len(found) > FILES:
+        raise Fault("params", f"they hold {len(found)} files, and Telegram takes {FILES} in one call: send fewer.")
+    for slot in found:
+        _check_place(slot, method)
+    return found
+
+
+def _check_place(slot: Slot, method: str) -> None:
+    own = SENDS.get(method.lower())
+    if own is not None and slot.kind is None and slot.beside.get(own) is None:
+        raise Fault(place_of(slot.field), f"{method} sends a {own}: give the file as {own}.")
+    if slot.kind == THUMBNAIL:
+        beside = own or slot.beside.get("type")
+        if beside in SENDS.values() and beside not in NAMED:
+            raise Fault(place_of(slot.field), f"a {beside} has no thumbnail of one's own: leave it out.")
+    if method.lower() == "sendmediagroup" and slot.member == "media" and slot.beside.get("type") not in ALBUM_KINDS:
+        raise Fault(
+            place_of(slot.field),
+            f"{shown(slot.beside.get('type'))} is no type of an album's item: write photo, video, audio or document.",
+        )
 
 
 def _check_caption(params: dict[str, Any], field: str) -> None:

@@ -23,6 +23,7 @@ DovecoteError
 ├── FileInUse                a file that a notification still needs cannot be deleted
 ├── UnknownFile              no file has that id
 ├── FileTooLarge             a file over a limit, with the limit and what lifts it
+├── UrlNotFetched            a URL of a file leads to nothing that can be sent
 ├── UnknownUpload            there is no such direct upload, or its time is over
 ├── StoresDiffer             the files are in another store than the one that is configured
 ├── TelegramRefused          Telegram does not give a file; its own words
@@ -212,6 +213,15 @@ class TelegramUnavailable(DovecoteError, ConnectionError):
 
 class FileTooLarge(DovecoteError, ValueError):
     """A file is over a limit; the message names the limit and what lifts it."""
+
+
+class UrlNotFetched(DovecoteError):
+    """A URL of a file leads to nothing that can be sent. `again` says that another try may succeed."""
+
+    def __init__(self, problem: str, *, again: bool = False) -> None:
+        """Say what stands in the way; the message holds no query of the URL, which may be a secret."""
+        super().__init__(problem)
+        self.again = again
 
 
 class StorageUnavailable(DovecoteError, ConnectionError):

@@ -1,8 +1,9 @@
 """Typed helpers: a `Notification` for each of the common methods of the Bot API.
 
 They only spell the parameters; whatever the Bot API takes beyond them goes into `params`, and a method without a
-helper is `Notification(bot=..., method="...", params={...})`. None means not given. A file is a `file_id` of that bot
-or a URL that Telegram fetches. Nothing is checked here: enqueue does that, whoever made the notification.
+helper is `Notification(bot=..., method="...", params={...})`. None means not given. A file is an `Attachment`, a
+`file_id` of that bot, or a URL that Telegram fetches. Nothing is checked here: enqueue does that, whoever made the
+notification.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Unpack
 
-    from dovecote.model import DeliveryPolicy, Priority
+    from dovecote.model import Attachment, DeliveryPolicy, Priority
+
+    File = str | Attachment
 
 ParseMode = Literal["HTML", "MarkdownV2", "Markdown"]
 ChatId = int | str
@@ -56,6 +59,12 @@ class Captioned(Sending, total=False):
     has_spoiler: bool | None
 
 
+class Described(Captioned, total=False):
+    """What the methods take besides that send a file with a thumbnail."""
+
+    thumbnail: Attachment | None
+
+
 _OF_THE_NOTIFICATION = frozenset(Delivery.__annotations__) - {"params"}
 
 
@@ -74,17 +83,17 @@ def message(
     return _made(bot, chat_id, "sendMessage", {"text": text, **own}, more)
 
 
-def photo(bot: str, chat_id: ChatId, photo: str, **more: Unpack[Captioned]) -> Notification:
+def photo(bot: str, chat_id: ChatId, photo: File, **more: Unpack[Captioned]) -> Notification:
     """SendPhoto."""
     return _made(bot, chat_id, "sendPhoto", {"photo": photo}, more)
 
 
-def document(bot: str, chat_id: ChatId, document: str, **more: Unpack[Captioned]) -> Notification:
+def document(bot: str, chat_id: ChatId, document: File, **more: Unpack[Described]) -> Notification:
     """SendDocument."""
     return _made(bot, chat_id, "sendDocument", {"document": document}, more)
 
 
-def video(bot: str, chat_id: ChatId, video: str, **more: Unpack[Captioned]) -> Notification:
+def video(bot: str, chat_id: ChatId, video: File, **more: Unpack[Described]) -> Notification:
     """SendVideo."""
     return _made(bot, chat_id, "sendVideo", {"video": video}, more)
 
@@ -92,33 +101,33 @@ def video(bot: str, chat_id: ChatId, video: str, **more: Unpack[Captioned]) -> N
 def audio(
     bot: str,
     chat_id: ChatId,
-    audio: str,
+    audio: File,
     *,
     performer: str | None = None,
     title: str | None = None,
-    **more: Unpack[Captioned],
+    **more: Unpack[Described],
 ) -> Notification:
     """SendAudio."""
     return _made(bot, chat_id, "sendAudio", {"audio": audio, "performer": performer, "title": title}, more)
 
 
-def voice(bot: str, chat_id: ChatId, voice: str, **more: Unpack[Captioned]) -> Notification:
+def voice(bot: str, chat_id: ChatId, voice: File, **more: Unpack[Captioned]) -> Notification:
     """SendVoice."""
     return _made(bot, chat_id, "sendVoice", {"voice": voice}, more)
 
 
-def animation(bot: str, chat_id: ChatId, animation: str, **more: Unpack[Captioned]) -> Notification:
+def animation(bot: str, chat_id: ChatId, animation: File, **more: Unpack[Described]) -> Notification:
     """SendAnimation."""
     return _made(bot, chat_id, "sendAnimation", {"animation": animation}, more)
 
 
-def sticker(bot: str, chat_id: ChatId, sticker: str, **more: Unpack[Sending]) -> Notification:
+def sticker(bot: str, chat_id: ChatId, sticker: File, **more: Unpack[Sending]) -> Notification:
     """SendSticker."""
     return _made(bot, chat_id, "sendSticker", {"sticker": sticker}, more)
 
 
 def album(bot: str, chat_id: ChatId, media: Sequence[Mapping[str, Any]], **more: Unpack[Sending]) -> Notification:
-    """SendMediaGroup: 2 to 10 items such as `{"type": "photo", "media": file_id}`. Takes a slot for each item."""
+    """SendMediaGroup: 2 to 10 items such as `{"type": "photo", "media": Attachment(file)}`, a slot for each."""
     return _made(bot, chat_id, "sendMediaGroup", {"media": list(media)}, more)
 
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from dovecote.content import Fault, params_json, plain_params, shown, sound, weigh
-from dovecote.errors import InvalidNotification
+from dovecote.content import Fault, attached, params_json, plain_params, shown, sound, weigh
+from dovecote.errors import FileTooLarge, InvalidNotification
 from dovecote.model import DeliveryPolicy, Notification, Priority
+from dovecote.references import LARGEST, place_of
 
 KEY_LENGTH: Final = 255
 LABEL_LENGTH: Final = 64
@@ -22,6 +23,11 @@ PRIORITIES: Final = range(len(Priority))
 # The years in UTC that an instant may lie in: no database and no zone overflows there, nor when a retry is added.
 YEARS: Final = range(2000, 9999)
 POLICIES: Final = frozenset(str(policy) for policy in DeliveryPolicy)
+SMALLER: Final = {
+    "photo": "make the picture smaller, or send it as a document",
+    "thumbnail": "make it smaller, at most 320 pixels wide and high",
+}
+SEND_MORE: Final = "run a local Bot API server, which takes 2000 MB, and set telegram.largest_upload"
 # Telegram promises that an id has at most 52 significant bits.
 CHAT_IDS: Final = range(-(2**52) + 1, 2**52)
 
@@ -53,11 +59,19 @@ _CHANNEL = re.compile(r"@[A-Za-z0-9_]{4,32}")
 _BARE_CHANNEL = re.compile(r"[A-Za-z][A-Za-z0-9_]{3,31}")
 
 
+class PreparedFile(NamedTuple):
+    """A stored file that it sends: where it stands, and as what: a kind of file, a thumbnail, None for unknown."""
+
+    field: str
+    file_id: int
+    kind: str | None
+
+
 class PreparedNotification(NamedTuple):
     """A notification as the outbox holds it.
 
     `chat` is decimal text or `@channel` in lower case; `params` is JSON text without `chat_id`; the instants are in
-    UTC; `weight` is how many slots it takes.
+    UTC; `weight` is how many slots it takes; `files` are the stored files that it sends, which may not be there.
     """
 
     bot: str
@@ -71,6 +85,7 @@ class PreparedNotification(NamedTuple):
     at_most_once: bool
     labels: tuple[str, ...]
     weight: int
+    files: tuple[PreparedFile, ...] = ()
 
 
 def prepared(notification: Notification, *, index: int | None = None) -> PreparedNotification:
@@ -110,11 +125,12 @@ def _prepared(notification: Notification) -> PreparedNotification:
             f"{notification.expires_at} is not after due_at {notification.due_at}, so it could never be sent:"
             " give a later one.",
         )
+    written = params_json(params)
     return PreparedNotification(
         bot,
         chat,
         method,
-        params_json(params),
+        written,
         _key(notification.key),
         _priority(notification.priority),
         due_at,
@@ -122,7 +138,29 @@ def _prepared(notification: Notification) -> PreparedNotification:
         _at_most_once(notification.delivery),
         _labels(notification.labels),
         weight,
+        tuple(PreparedFile(slot.field, slot.file_id, slot.kind) for slot in attached(method, params, written)),
     )
+
+
+def check_file(file: PreparedFile, size: int, content_type: str, *, largest: int, index: int | None = None) -> None:
+    """Check what only the stored file tells. `size` and `largest`, the most that the server takes, are in bytes.
+
+    Raises FileTooLarge, and InvalidNotification; both name the place `index` in a sequence.
+    """
+    field, what = place_of(file.field), file.kind or "file"
+    limit = min(largest, LARGEST.get(what, largest))
+    if size > limit:
+        where = field if index is None else f"notification {index}: {field}"
+        raise FileTooLarge(
+            f"{where}: file {file.file_id} is {size} bytes, and Telegram takes {limit} for a {what}:"
+            f" {SMALLER.get(what, SEND_MORE)}."
+        )
+    if size == 0:
+        problem = f"file {file.file_id} is empty, and Telegram refuses that: put one with a content."
+        raise InvalidNotification(field, problem, index=index)
+    if what == "photo" and not content_type.startswith("image/"):
+        problem = f"file {file.file_id} is {content_type} and no picture: send it as a document, with sendDocument."
+        raise InvalidNotification(field, problem, index=index)
 
 
 def prepared_chat(chat_id: object) -> str:

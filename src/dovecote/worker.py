@@ -375,8 +375,8 @@ class Worker:
 def _due_again_in(settlement: Settlement) -> float:
     """Seconds until it may be claimed again; infinite for what has left the outbox."""
     match settlement.outcome:
-        case Released():
-            return 0.0
+        case Released(due_in):
+            return due_in.total_seconds()
         case Snoozed(retry_after):
             return retry_after.total_seconds()
         case _:

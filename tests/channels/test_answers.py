@@ -16,6 +16,7 @@ from dovecote.model import (
     Dead,
     Delivered,
     Failed,
+    FileFault,
     Migrated,
     Outcome,
     Refusal,
@@ -164,7 +165,26 @@ class TestRefused:
         ["failed to get HTTP URL content", "wrong type of the web page content"],
     )
     def test_a_url_that_could_not_be_fetched_is_worth_one_more_try(self, words: str) -> None:
-        assert classify(400, refusal(400, f"Bad Request: {words}")) == Failed(f"Bad Request: {words}", 400, retries=1)
+        assert classify(400, refusal(400, f"Bad Request: {words}")) == Failed(
+            f"Bad Request: {words}", 400, retries=1, file=FileFault.NOT_FETCHED
+        )
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "wrong file identifier/HTTP URL specified",
+            "wrong remote file identifier specified: Wrong string length",
+            "wrong file_id or the file is temporarily unavailable",
+            "can't use file of type Photo as Video",
+            "FILE_REFERENCE_EXPIRED",
+        ],
+    )
+    def test_a_file_id_that_telegram_does_not_know_is_told_apart(self, words: str) -> None:
+        error = f"Bad Request: {words}"
+
+        assert classify(400, refusal(400, error)) == Dead(error, 400, file=FileFault.UNKNOWN_ID)
+        failed = f'Bad Request: failed to send message #2 with the error message "{words}"'
+        assert classify(400, refusal(400, failed)) == Dead(failed, 400, file=FileFault.UNKNOWN_ID)
 
     @pytest.mark.parametrize(
         "phrase",

@@ -50,7 +50,7 @@ async def test_there_are_none_by_default(api: Api) -> None:
     assert await send(api, 100, chat_id=42) == [200] * 100
     assert await api.control("GET", "limits") == (
         200,
-        {"bot": None, "private": None, "group": None, "paid": None, "penalty": None},
+        {"bot": None, "private": None, "group": None, "paid": None, "penalty": None, "upload": None},
     )
 
 
@@ -339,6 +339,7 @@ class TestControl:
             "group": None,
             "paid": None,
             "penalty": {"growth": 2.0, "grace": 0.25, "longest": 3600.0},
+            "upload": None,
         }
         assert await send(api, 31) == [200] * 30 + [429]
 

@@ -191,7 +191,7 @@ class TestParams:
         ("value", "problem"),
         [
             (NOON, "int(value.timestamp())"),
-            (b"x", "pass a file_id or a URL"),
+            (b"x", "pass an Attachment"),
             (Path("x"), "cannot be written as JSON"),
             ({1}, "pass a list"),
             (Model(), "model_dump"),

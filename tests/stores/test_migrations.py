@@ -28,6 +28,7 @@ TABLES = [
         "direct_upload",
         "file",
         "file_copy",
+        "file_id",
         "file_name",
         "file_store",
         "history",

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import orjson
 
-from dovecote.model import BotStopped, Dead, Delivered, Failed, Migrated, Refusal, Snoozed, Unknown
+from dovecote.model import BotStopped, Dead, Delivered, Failed, FileFault, Migrated, Refusal, Snoozed, Unknown
 
 if TYPE_CHECKING:
     from dovecote.model import Outcome
@@ -75,6 +75,18 @@ _REFUSALS: Final = (
 _WRITING = ("send", "copy", "forward")
 # Telegram could not fetch a URL: its servers may succeed a second time, and no more than that is to be hoped for.
 _NOT_FETCHED = ("failed to get http url content", "wrong type of the web page content")
+# The bot has no file of that identifier: another bot's, a damaged one, or one that Telegram has forgotten.
+_WRONG_FILE = (
+    "wrong file identifier",
+    "wrong file_id",
+    "wrong remote file identifier",
+    "wrong remote file id",
+    "invalid file id",
+    "invalid file http url specified",
+    "file_reference_expired",
+    "file_reference_invalid",
+    "can't use file of type",
+)
 _MIGRATED = "group chat was upgraded to a supergroup chat"
 # It was accepted and taken away again; a second one would fare the same, or be a double.
 _TAKEN_AWAY = "sent message was immediately deleted"
@@ -177,7 +189,9 @@ def _refused(status: int, answer: dict[str, Any], retry_after: str | None, secre
         case 400 if says(error, _MIGRATED) and (chat := _new_chat(answer.get("parameters"))) is not None:
             outcome = Migrated(chat, error)
         case 400 if says(error, *_NOT_FETCHED):
-            outcome = Failed(error, code, retries=1)
+            outcome = Failed(error, code, retries=1, file=FileFault.NOT_FETCHED)
+        case 400 if says(error, *_WRONG_FILE):
+            outcome = Dead(error, code, file=FileFault.UNKNOWN_ID)
         case _:
             outcome = Dead(error, code, _refusal(code, error, method))
     return outcome

@@ -38,16 +38,18 @@ from pyreqwest.http import Url
 from pyreqwest.proxy import ProxyBuilder
 
 from dovecote.channels.answers import LARGEST_ANSWER, bounded, classify, says, too_large
+from dovecote.channels.sent_files import sent_files
+from dovecote.channels.uploads import BrokenUpload, Form, Upload
 from dovecote.errors import InvalidConfiguration
-from dovecote.model import BotStopped, Dead, Failed, Migrated, Released, Scope, Snoozed, Unknown
+from dovecote.model import BotStopped, Dead, Delivered, Failed, Migrated, Released, Scope, Snoozed, Unknown, Uploaded
 from dovecote.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pyreqwest.client import Client
 
-    from dovecote.model import ClaimedNotification, Outcome
+    from dovecote.model import ClaimedNotification, FilePart, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 
 
 class TelegramChannel:
-    """Sends through the Bot API; implements `dovecote.ports.Channel`.
+    """Sends through the Bot API; implements `dovecote.attachment_ports.FileChannel`.
 
     `base_url` is the server, with no slash at its end, such as a local Bot API server or the emulator. At most
     `max_connections` requests are in flight; one more waits up to `pool_timeout` for a connection and is then
@@ -119,14 +121,36 @@ class TelegramChannel:
         """
         if timeout <= _NOTHING:
             raise ValueError(f"the timeout of a request must be positive, not {timeout}")
+        return await self._delivered(claimed, token, timeout, None)
+
+    async def upload(
+        self, claimed: ClaimedNotification, token: str, files: Sequence[FilePart], *, timeout: timedelta
+    ) -> Uploaded:
+        """See `dovecote.attachment_ports.FileChannel.upload`. `timeout` covers all of it, as in `send`.
+
+        A connection that breaks before the files were given out whole is `Failed`: no message can have come of it.
+        """
+        if timeout <= _NOTHING:
+            raise ValueError(f"the timeout of a request must be positive, not {timeout}")
+        upload = Upload(files)
+        try:
+            outcome = await self._delivered(claimed, token, timeout, upload)
+        except asyncio.CancelledError:
+            upload.cancelled = True
+            raise
+        return Uploaded(outcome, sent_files(upload.answer) if isinstance(outcome, Delivered) else ())
+
+    async def _delivered(
+        self, claimed: ClaimedNotification, token: str, timeout: timedelta, upload: Upload | None
+    ) -> Outcome:
         started_at = self._clock()
-        outcome = await self._request(claimed, claimed.params, token, timeout)
+        outcome = await self._request(claimed, claimed.params, token, timeout, upload)
         if type(outcome) is Dead and says(outcome.error, *_NO_SUCH_REPLY):
             # Refused for certain, so sending again makes no second copy.
             params = without_reply(claimed.params)
             left = timeout - timedelta(seconds=self._clock() - started_at)
             if params is not None and left > _NOTHING:
-                outcome = await self._request(claimed, params, token, left)
+                outcome = await self._request(claimed, params, token, left, upload)
         if type(outcome) is Migrated and outcome.chat == claimed.chat:
             # It would be sent there again, and for ever.
             return Dead(outcome.error, HTTPStatus.BAD_REQUEST)
@@ -135,12 +159,15 @@ class TelegramChannel:
             return replace(outcome, scope=Scope.CHAT)
         return outcome
 
-    async def _request(self, claimed: ClaimedNotification, params: str, token: str, timeout: timedelta) -> Outcome:
+    async def _request(
+        self, claimed: ClaimedNotification, params: str, token: str, timeout: timedelta, upload: Upload | None
+    ) -> Outcome:
         url = self._urls.get((token, claimed.method)) or self._remember(token, claimed.method)
         if url is None:
             return _unspeakable(claimed, token)
         try:
-            body = request_body(claimed.chat, params, paid=claimed.paid)
+            parameters = request_body(claimed.chat, params, paid=claimed.paid)
+            body = parameters if upload is None else upload.form(parameters)
         except ValueError as error:
             return Dead(bounded(f"it cannot be put into a request: {error}", secret=token))
         generation = self._generation
@@ -150,21 +177,17 @@ class TelegramChannel:
             generation = self._recycle(generation)
         generation.in_flight += 1
         try:
-            request = generation.client.post(url).body_bytes(body).timeout(timeout).build_streamed()
-            async with request as response:
-                status = response.status
-                retry_after = response.get_header("Retry-After") if status == _TOO_MANY_REQUESTS else None
-                # Read to the bound and a byte more, which tells that it is passed; what is left unread ends with the
-                # connection, so an answer without end costs neither memory nor a place in the pool.
-                if int(response.get_header("Content-Length") or 0) > LARGEST_ANSWER:
-                    return too_large(status, retry_after=retry_after)
-                answer = memoryview(await response.body_reader.read(LARGEST_ANSWER + 1) or b"")
+            status, retry_after, answer = await _exchange(generation.client, url, body, timeout)
         except Exception as error:  # noqa: BLE001 (whatever comes out of the client holds the URL, and so the token)
-            return _unanswered(error, token)
+            return _unanswered(error, token) if upload is None else _broken(upload, error, token)
         finally:
             generation.in_flight -= 1
             if generation.retired and not generation.in_flight:
                 generation.idle.set()
+        if answer is None:
+            return too_large(status, retry_after=retry_after)
+        if upload is not None:
+            upload.answer = answer
         return classify(status, answer, retry_after=retry_after, secret=token, method=claimed.method)
 
     async def close(self) -> None:
@@ -247,6 +270,25 @@ async def _end(generation: _Generation) -> None:
     await generation.client.close()
 
 
+async def _exchange(
+    client: Client, url: str, body: bytes | Form, timeout: timedelta
+) -> tuple[int, str | None, memoryview | None]:
+    """Make a request; answers status, Retry-After, and the answer's body, None when it is longer than can be."""
+    builder = client.post(url).timeout(timeout)
+    if isinstance(body, bytes):
+        builder = builder.body_bytes(body)
+    else:
+        builder = builder.multipart(body.builder).headers({"Content-Type": body.content_type})
+    async with builder.build_streamed() as response:
+        status = response.status
+        retry_after = response.get_header("Retry-After") if status == _TOO_MANY_REQUESTS else None
+        # Read to the bound and a byte more, which tells that it is passed; what is left unread ends with the
+        # connection, so an answer without end costs neither memory nor a place in the pool.
+        if int(response.get_header("Content-Length") or 0) > LARGEST_ANSWER:
+            return status, retry_after, None
+        return status, retry_after, memoryview(await response.body_reader.read(LARGEST_ANSWER + 1) or b"")
+
+
 def request_body(chat: str | None, params: str, *, paid: bool = False) -> bytes:
     """Splice `chat_id` into `params`, JSON text of an object without it, unparsed. Answers UTF-8.
 
@@ -294,6 +336,17 @@ def _unanswered(error: Exception, token: str) -> Outcome:
     if _NEVER_CONNECTED in causes:
         return Failed(bounded(f"never sent: {words}", secret=token))
     return Unknown(bounded(f"no whole answer: {words}", secret=token))
+
+
+def _broken(upload: Upload, error: Exception, token: str) -> Outcome:
+    """There is no whole answer to an upload: raises what reading its contents raised, or says what is known."""
+    if upload.error is not None and not isinstance(upload.error, BrokenUpload):
+        raise upload.error
+    outcome = _unanswered(error, token)
+    if upload.is_whole or isinstance(outcome, Failed):
+        return outcome
+    words = str(upload.error) if upload.error is not None else getattr(outcome, "error", "")
+    return Failed(bounded(f"never sent whole: {words}", secret=token))
 
 
 def _causes(error: Exception) -> list[str]:

@@ -23,6 +23,7 @@ from dovecote.config.values import (
     Duration,
     DurationOrZero,
     FernetKeys,
+    FetchUrls,
     Host,
     HttpToken,
     KeysFile,
@@ -111,6 +112,17 @@ class Telegram(Section):
         "an address such as https://api.telegram.org, without a query",
     )
     timeout: Duration = _duration("20s", "How long one request may take, connecting included.")
+    upload_timeout: Duration = _duration("5m", "How long a request may take that uploads files.")
+    largest_upload: Whole = _count(
+        50,
+        "How many megabytes a file may have that is sent: 50 at Telegram, 2000 at a local Bot API server.",
+        most=2000,
+    )
+    fetch_urls: FetchUrls = _setting(
+        "public",
+        "Which URLs of files the engine fetches and uploads itself where Telegram could not fetch them twice.",
+        "public (no address of a private network), any, or never",
+    )
     connections: Whole = _count(128, "How many connections are kept open at most.", most=10_000)
 
 

@@ -1,13 +1,14 @@
 """A strict Bot API server for tests, demonstrations and the suites of bot developers."""
 
 from dovecote.emulator.connection import TELEGRAM_AGE
-from dovecote.emulator.limits import BotLimit, GroupLimit, Limits, PaidLimit, Penalty, PrivateLimit
+from dovecote.emulator.limits import BotLimit, GroupLimit, Limits, PaidLimit, Penalty, PrivateLimit, UploadLimit
 from dovecote.emulator.process import EmulatorProcess
 from dovecote.emulator.recipients import Recipient
 from dovecote.emulator.records import Record
 from dovecote.emulator.script import Answer, Match, Rule
 from dovecote.emulator.server import DEFAULT_PORT, Emulator, run_emulator
 from dovecote.emulator.traffic import BotTraffic
+from dovecote.emulator.uploads import Uploaded
 from dovecote.emulator.world import Clock, ScaledClock
 
 __all__ = [
@@ -29,5 +30,7 @@ __all__ = [
     "Record",
     "Rule",
     "ScaledClock",
+    "UploadLimit",
+    "Uploaded",
     "run_emulator",
 ]

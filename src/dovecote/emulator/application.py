@@ -22,9 +22,17 @@ from dovecote.emulator.methods import METHODS, Call, Method
 from dovecote.emulator.reading import MISSING, Read, read, text_of
 from dovecote.emulator.recipients import Recipients
 from dovecote.emulator.records import Journal, Record
-from dovecote.emulator.refusal import Refusal, internal, method_not_found, not_found, too_large
+from dovecote.emulator.refusal import (
+    Refusal,
+    internal,
+    method_not_found,
+    not_found,
+    too_large,
+    too_many_requests,
+)
 from dovecote.emulator.script import Answer, Script
 from dovecote.emulator.tokens import Tokens, bot_in
+from dovecote.emulator.uploads import Uploads
 
 if TYPE_CHECKING:
     from dovecote.emulator.recipients import Recipient
@@ -44,6 +52,7 @@ _WORD = re.compile(r"[A-Za-z]{1,64}")
 _LOG = logging.getLogger("dovecote.emulator")
 _JSON_TYPE = (b"content-type", b"application/json")
 _GET, _POST = "GET", "POST"
+_MULTIPART = b"multipart/"
 
 
 class Application:
@@ -70,6 +79,7 @@ class Application:
         self.script = Script(seed)
         self.ages = Ages(clock, connections)
         self.journal = Journal(capacity, self._forget)
+        self.uploads = Uploads()
         self._control = Control(self)
 
     def reset(self) -> None:
@@ -77,6 +87,7 @@ class Application:
         self._world = self._new_world()
         self.script.clear()
         self.journal.clear()
+        self.uploads.clear()
         self.tokens.reset()
         self.limits = self._given_limits
         self.ages.settings = self._given_connections
@@ -158,8 +169,9 @@ class Application:
             connection.reset()
             await _wait(receive, None)
             return
-        body = await _body(receive)
         token, method = _parts(path)
+        content_type = _content_type(scope)
+        body, crowded = await self._read_body(token, content_type, receive)
         try:
             bot_id = self.tokens.bot(token)
             if scope["method"] not in {_GET, _POST}:
@@ -169,7 +181,8 @@ class Application:
                 raise method_not_found()
             if body is None:
                 raise too_large()
-            given = read(scope["query_string"], _content_type(scope), body)
+            given = read(scope["query_string"], content_type, body)
+            self._take_uploads(bot_id, given, crowded=crowded)
         except Refusal as refusal:
             await self._refuse_early(send, token, method, refusal)
             return
@@ -179,11 +192,28 @@ class Application:
             answer = self.script.decide(bot_id, found.name, record.chat_id, reused=connection.requests > 1)
         if answer is None:
             reply = self._execute(record, found, given)
+            if given.uploads and not await self._space(record, given, receive):
+                return
             record.status = reply[0]
             await _respond(send, *reply)
             return
         real = self._execute(record, found, given) if answer.executes else None
         await self._scripted(answer, record, real, connection=connection, receive=receive, send=send)
+
+    async def _read_body(self, token: str, content_type: bytes, receive: Receive) -> tuple[bytes | None, bool]:
+        """The body, and whether it is an upload more than Telegram takes at a time."""
+        if not content_type.startswith(_MULTIPART):
+            return await _body(receive), False
+        with self.uploads.arriving(token):
+            crowded = self.uploads.are_too_many(self._limits.upload, token)
+            return await _body(receive), crowded
+
+    def _take_uploads(self, bot_id: int, given: Read, *, crowded: bool) -> None:
+        """Count what was uploaded. Raises Refusal (429) when it was one too many at a time."""
+        if given.uploads:
+            self.uploads.count(bot_id, given.uploads)
+            if crowded and self._limits.upload is not None:
+                raise too_many_requests(self._limits.upload.retry_after)
 
     def _arrived(self, bot_id: int, method: str, given: Read) -> Record:
         journal, clock = self.journal, self._clock
@@ -223,6 +253,14 @@ class Application:
             traffic.sent(len(call.message_ids), record.monotonic)
             traffic.paid += charged
         return 200, content, _headers(content)
+
+    async def _space(self, record: Record, given: Read, receive: Receive) -> bool:
+        """Let a file that is uploaded again wait for its turn; answers whether the client is still there."""
+        limit = self._limits.upload
+        if limit is None:
+            return True
+        wait = self.uploads.wait(limit, record.bot_id, given.uploads.values(), record.monotonic)
+        return wait <= 0 or await _wait(receive, wait / self._clock.scale)
 
     def _number(self, chat_id: int | str | None) -> int | None:
         """The chat's number for the limits; none for what is no chat, which the method itself refuses."""

@@ -50,6 +50,7 @@ class Control:
             ("GET", "/emulator/requests"): lambda query, _: self._page(query, accepted=False),
             ("GET", "/emulator/accepted"): lambda query, _: self._page(query, accepted=True),
             ("GET", "/emulator/counts"): self._counts,
+            ("GET", "/emulator/uploads"): self._get_uploads,
             ("POST", "/emulator/reset"): self._post_reset,
             ("POST", "/emulator/files"): self._post_files,
             ("GET", "/emulator/script"): self._get_script,
@@ -99,6 +100,9 @@ class Control:
         if by_chat:
             counts["accepted_by_chat"] = self._journal.accepted_by_chat(_number(query, "bot"))
         return orjson.dumps(counts)
+
+    def _get_uploads(self, _query: Query, _body: bytes) -> bytes:
+        return orjson.dumps({"uploads": self._application.uploads.as_json()})
 
     def _post_reset(self, _query: Query, _body: bytes) -> bytes:
         self._application.reset()

@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dovecote.emulator.reading import Upload, text_of
@@ -27,7 +27,12 @@ _MAGIC = b"dcf1"
 _LAYOUT = struct.Struct(">4sqB9sQHH")
 _ALPHABET = re.compile(r"[A-Za-z0-9_-]+")
 _URL = re.compile(r"https?://", re.IGNORECASE)
-_KINDS = ("photo", "document", "video", "audio", "voice", "animation", "sticker")
+_KINDS = ("photo", "document", "video", "audio", "voice", "animation", "sticker", "thumbnail")
+# Pictures are of their own kind at Telegram; all other files are documents, which may stand for each other.
+_PICTURES = frozenset({"photo", "thumbnail"})
+# Telegram makes a picture smaller, to these longest sides.
+_PHOTO_SIDES = (90, 320, 800, 1280, 2560)
+_THUMBNAIL_BYTES = 200 * 1000
 _ATTACHED = "attach://"
 
 
@@ -119,9 +124,40 @@ def _known(kind: str, file_id: str, bot_id: int) -> File:
     if owner != bot_id:
         # A file_id is one bot's: another cannot use it.
         raise bad_request("Wrong file identifier/HTTP URL specified")
-    if _KINDS[number] != kind:
+    if _KINDS[number] != kind and _PICTURES & {kind, _KINDS[number]}:
         raise bad_request(f"Can't use file of type {_KINDS[number].capitalize()} as {kind.capitalize()}")
     return File(kind, digest, size or None, width, height, given_id=file_id)
+
+
+def photo_sizes(photo: File, bot_id: int) -> list[dict[str, Any]]:
+    """The picture in the sizes that Telegram makes of it, the largest last."""
+    longest = max(photo.width, photo.height)
+    sides = [side for side in _PHOTO_SIDES if side < longest]
+    if longest <= _PHOTO_SIDES[-1]:
+        sides.append(longest)
+    sizes = []
+    for side in sides:
+        share = side / longest if longest else 1.0
+        size = replace(photo, width=round(photo.width * share), height=round(photo.height * share))
+        if side != sides[-1]:
+            # Another file, with an identifier of its own.
+            smaller = None if photo.size is None else max(1, round(photo.size * share * share))
+            size = replace(size, digest=_digest(f"{photo.digest.hex()} {side}"), size=smaller, given_id=None)
+        sizes.append(size.fields(bot_id) | {"width": size.width, "height": size.height})
+    return sizes
+
+
+def thumbnail_parameter(value: Any, uploads: Mapping[str, Upload], bot_id: int) -> dict[str, Any]:
+    """The member for an uploaded thumbnail; nothing where there is none, or one that Telegram would pass over."""
+    upload = uploads.get(text_of(value).removeprefix(_ATTACHED)) if value else uploads.get("thumbnail")
+    if upload is None or not 0 < upload.size <= _THUMBNAIL_BYTES:
+        return {}
+    try:
+        width, height = image_size(upload.head)
+    except Refusal:
+        return {}
+    file = File("thumbnail", bytes.fromhex(upload.sha256)[:9], upload.size, width, height)
+    return {"thumbnail": file.fields(bot_id) | {"width": width, "height": height}}
 
 
 def unpacked(file_id: str) -> tuple[int, File] | None:

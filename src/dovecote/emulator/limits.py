@@ -118,6 +118,34 @@ class Penalty:
 
 
 @dataclass(frozen=True, slots=True)
+class UploadLimit:
+    """A bot's same file is taken once per `per_byte` seconds for each byte, at least `shortest`, at most `longest`.
+
+    More than `parallel` uploads at a time are answered 429 with `retry_after`, in seconds.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    per_byte: float = 1e-7
+    shortest: float = 0.2
+    longest: float = 0.9
+    parallel: int = 100
+    retry_after: int = 60
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        for name in ("per_byte", "shortest", "longest"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} {getattr(self, name)}: use 0 or more.")
+        _at_least_one("parallel", self.parallel)
+        _at_least_one("retry_after", self.retry_after)
+
+    def spacing(self, size: int) -> float:
+        """The seconds between two uploads of one file of so many bytes."""
+        return min(self.longest, max(self.shortest, size * self.per_byte))
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Which limits there are; None is no limit. `paid` off: `allow_paid_broadcast` changes nothing."""
 
@@ -128,14 +156,15 @@ class Limits:
     group: GroupLimit | None = None
     paid: PaidLimit | None = None
     penalty: Penalty | None = None
+    upload: UploadLimit | None = None
 
     @classmethod
     def telegram(cls) -> Self:
         """All of them, as Telegram is known to have them."""
-        return cls(BotLimit(), PrivateLimit(), GroupLimit(), PaidLimit(), Penalty())
+        return cls(BotLimit(), PrivateLimit(), GroupLimit(), PaidLimit(), Penalty(), UploadLimit())
 
     def __bool__(self) -> bool:
-        return any((self.bot, self.private, self.group, self.paid))
+        return any((self.bot, self.private, self.group, self.paid, self.upload))
 
 
 _LIMITS: TypeAdapter[Limits] = TypeAdapter(Limits)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dovecote.emulator.records import Record
     from dovecote.emulator.script import Rule
     from dovecote.emulator.traffic import BotTraffic
+    from dovecote.emulator.uploads import Uploaded
 
 DEFAULT_PORT = 8081
 KEEP_ALIVE_SECONDS = 75
@@ -156,6 +157,11 @@ class Emulator:
     def traffic(self) -> Mapping[int, BotTraffic]:
         """What each bot made of its limits, by the bot's id. It is live until the next reset."""
         return self._application.journal.traffic
+
+    @property
+    def uploads(self) -> Mapping[str, Uploaded]:
+        """What was uploaded, by its SHA-256 in hexadecimal digits. It is live until the next reset."""
+        return self._application.uploads.by_sha256
 
     def receive_file(
         self,

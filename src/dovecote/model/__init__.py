@@ -4,6 +4,16 @@ Every other module may import this one; this one imports none of them. All insta
 all durations are `timedelta`, all ids are the database's integers.
 """
 
+from dovecote.model.attachments import (
+    AttachedFile,
+    Attachment,
+    FilePart,
+    Known,
+    KnownFile,
+    Uploaded,
+    UploadKey,
+    UploadTurn,
+)
 from dovecote.model.files import (
     Collection,
     DirectUpload,
@@ -30,6 +40,7 @@ from dovecote.model.notification import (
     Delivered,
     DeliveryPolicy,
     Failed,
+    FileFault,
     Migrated,
     Notification,
     NotificationRecord,
@@ -50,6 +61,8 @@ from dovecote.model.notification import (
 from dovecote.model.retention import Pruned, Retention
 
 __all__ = [
+    "AttachedFile",
+    "Attachment",
     "Attempt",
     "Bot",
     "BotStopped",
@@ -62,9 +75,13 @@ __all__ = [
     "DirectUpload",
     "Discrepancy",
     "Failed",
+    "FileFault",
+    "FilePart",
     "FileStore",
     "Instance",
     "InstanceRecord",
+    "Known",
+    "KnownFile",
     "LeadershipReport",
     "Migrated",
     "Move",
@@ -91,7 +108,10 @@ __all__ = [
     "StoredFile",
     "Term",
     "Unknown",
+    "UploadKey",
     "UploadTicket",
+    "UploadTurn",
+    "Uploaded",
     "Verification",
     "WaitReason",
     "Waiting",

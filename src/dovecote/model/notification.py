@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import Any
 
+from dovecote.model.attachments import AttachedFile
+
 
 class Priority(IntEnum):
     """The lower the number, the more urgent. An urgent notification overtakes any backlog of its bot."""
@@ -119,6 +121,15 @@ class Snoozed:
     error: str = ""
 
 
+class FileFault(StrEnum):
+    """What Telegram has against the way in which a file was given to it."""
+
+    UNKNOWN_ID = "unknown_id"
+    """The `file_id` is not one of this bot's, or of none."""
+    NOT_FETCHED = "not_fetched"
+    """It could not fetch the URL."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """It was certainly not delivered and may be tried again: connection refused, no connection free.
@@ -129,6 +140,7 @@ class Failed:
     error: str
     error_code: int | None = None
     retries: int | None = None
+    file: FileFault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +157,15 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """Telegram refused it for good, in its own words. `refusal` says that it refuses the recipient as well."""
+    """Telegram refused it for good, in its own words. `refusal` says that it refuses the recipient as well.
+
+    `file` says that it would take the same file given in another way.
+    """
 
     error: str
     error_code: int | None = None
     refusal: Refusal | None = None
+    file: FileFault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +186,12 @@ class BotStopped:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """It was claimed and never tried (drain, a lease too short to start): due at once, nothing is spent."""
+    """It was claimed and never tried (drain, a lease too short to start): due again after `due_in`, nothing is spent.
+
+    `due_in` is above zero where it waits for another's upload of the same file.
+    """
+
+    due_in: timedelta = timedelta(0)
 
 
 Outcome = Delivered | Snoozed | Failed | Unknown | Dead | Migrated | BotStopped | Released
@@ -276,6 +297,8 @@ class WaitReason(StrEnum):
     """The limit of its chat."""
     CHAT_HALTED = "chat_halted"
     """Telegram told its chat to wait."""
+    UPLOAD = "upload"
+    """Another one uploads the same file; it is sent when that is done, or at the latest then."""
     TURN = "turn"
     """It was put behind others of its chat that are gone since, and its turn comes at that time."""
     STOPPED = "stopped"
@@ -317,7 +340,7 @@ class NotificationRecord:
     """A notification's life so far: what was asked for, where it is, every attempt.
 
     `waits_for` is everything that holds it back now; it is empty for one that is due with nothing before it, for a
-    leased one, for a settled one, and in lists.
+    leased one, for a settled one, and in lists. `attachments` are the stored files that it sends, also only there.
     """
 
     id: int
@@ -340,6 +363,7 @@ class NotificationRecord:
     error_code: int | None = None
     error: str | None = None
     waits_for: tuple[Waiting, ...] = ()
+    attachments: tuple[AttachedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 class Enqueuer:
     """Writes into the outbox of `database` through connections of the application's.
 
-    A key is remembered for `key_window`. `clock` answers microseconds since the epoch and is SQLite's; PostgreSQL has
-    its own.
+    A key is remembered for `key_window`; a stored file may have `largest_upload` bytes. `clock` answers microseconds
+    since the epoch and is SQLite's; PostgreSQL has its own.
     """
 
     def __init__(
@@ -43,10 +43,12 @@ class Enqueuer:
         database: Database,
         *,
         key_window: timedelta = timedelta(days=30),
+        largest_upload: int = 50 * 1024 * 1024,
         clock: Callable[[], int] = real_microseconds,
     ) -> None:
         self._database = database
         self._key_window = key_window
+        self._largest_upload = largest_upload
         self._clock = clock
         self._bot_ids: dict[str, int] = {}
         self._installation: str | None = None
@@ -64,9 +66,9 @@ class Enqueuer:
         """Write one notification or a sequence in the transaction of `connection`; answer ids in the same order.
 
         A notification whose key is taken is not written, and the id of the first with that key is answered.
-        Raises, before anything is written, InvalidNotification, UnknownBot, UnsupportedConnection, WrongDatabase,
-        NotMigrated, and StoreUnavailable when the outbox's own database cannot be asked for its identity. Errors of
-        the application's driver come out as they are.
+        Raises, before anything is written, InvalidNotification, UnknownBot, UnknownFile, FileTooLarge,
+        UnsupportedConnection, WrongDatabase, NotMigrated, and StoreUnavailable when the outbox's own database cannot be
+        asked for its identity. Errors of the application's driver come out as they are.
         """
         caller = await caller_of(connection)
         if isinstance(notifications, Notification):
@@ -109,8 +111,14 @@ class Enqueuer:
                 if name not in self._bot_ids:
                     raise UnknownBot(name, (yield from bot_names(postgresql=postgresql)))
         if postgresql:
-            return (yield from write_postgresql(batch, self._bot_ids, self._key_window))
-        return (yield from write_sqlite(batch, self._bot_ids, self._key_window, self._clock()))
+            return (
+                yield from write_postgresql(batch, self._bot_ids, self._key_window, largest_upload=self._largest_upload)
+            )
+        return (
+            yield from write_sqlite(
+                batch, self._bot_ids, self._key_window, self._clock(), largest_upload=self._largest_upload
+            )
+        )
 
 
 def _sequence(notifications: object) -> Sequence[Notification]:

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from dovecote.errors import UnknownFile
 from dovecote.model import Priority
 from dovecote.stores.tables import EPOCH, MICROSECOND
-from dovecote.validation import prepared
+from dovecote.validation import check_file, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from dovecote.model import Notification
-    from dovecote.validation import PreparedNotification
+    from dovecote.validation import PreparedFile, PreparedNotification
 
 CHUNK: Final = 2000
 """One statement writes so many notifications at most."""
@@ -32,13 +33,19 @@ class Batch:
     """What one call writes; `alone` is for a call with one notification and no sequence.
 
     `bots` are the names that occur, `keys` has for each bot with keys the place of the first notification with each
-    key, and `repeats` the place of that one for the place of every later one. Raises InvalidNotification.
+    key, and `repeats` the place of that one for the place of every later one. `files` are the ids of all stored files
+    that are sent. Raises InvalidNotification.
     """
 
     def __init__(self, notifications: Sequence[Notification], *, alone: bool = False) -> None:
         self._notifications = notifications
         self._bots: list[str] = []
         self._rows: list[str | None] = []
+        self._alone = alone
+        # A broadcast sends one file to all, and so it is kept once.
+        self._files: dict[int, tuple[PreparedFile, ...]] = {}
+        self._uses: dict[PreparedFile, int] = {}
+        shared: dict[tuple[PreparedFile, ...], tuple[PreparedFile, ...]] = {}
         self.keys: dict[str, dict[str, int]] = {}
         self.repeats: dict[int, int] = {}
         names: dict[str, str] = {}
@@ -49,14 +56,39 @@ class Batch:
             row = _row(checked) if kept < KEPT else None
             kept += len(row or "")
             self._rows.append(row)
+            if checked.files:
+                self._files[place] = shared.setdefault(checked.files, checked.files)
+                for file in checked.files:
+                    self._uses.setdefault(file, place)
             if checked.key is not None:
                 first = self.keys.setdefault(checked.bot, {}).setdefault(checked.key, place)
                 if first != place:
                     self.repeats[place] = first
         self.bots = tuple(names)
+        self.files = tuple(sorted({file.file_id for file in self._uses}))
 
     def __len__(self) -> int:
         return len(self._bots)
+
+    def check_files(self, stored: Mapping[int, tuple[int, str]], *, largest: int) -> None:
+        """Check the files that are sent by what is stored of them: size in bytes and content type, by id.
+
+        `largest` is the most bytes that the server takes. Raises UnknownFile, FileTooLarge, InvalidNotification.
+        """
+        for file, place in self._uses.items():
+            if file.file_id not in stored:
+                raise UnknownFile(file.file_id)
+            size, content_type = stored[file.file_id]
+            check_file(file, size, content_type, largest=largest, index=None if self._alone else place)
+
+    def attachments(self, ids: Mapping[int, int]) -> str:
+        """The attachments of the notifications at these places, by the id of each, as one JSON array of rows."""
+        rows = [
+            {"notification_id": id_, "position": position, "file_id": file.file_id, "field": file.field}
+            for place, id_ in ids.items()
+            for position, file in enumerate(self._files.get(place, ()))
+        ]
+        return orjson.dumps(rows).decode() if rows else ""
 
     def in_input_order(self) -> list[int]:
         """The places of all that may be written: without those that repeat an earlier one's key."""
@@ -102,7 +134,7 @@ def microseconds(instant: datetime) -> int:
 
 def _row(notification: PreparedNotification) -> str:
     """A row without its id, its bot and its opening brace. What is as usual is left out."""
-    _, chat, method, params, key, priority, due_at, expires_at, at_most_once, labels, weight = notification
+    _, chat, method, params, key, priority, due_at, expires_at, at_most_once, labels, weight, _ = notification
     # The chat and the method are validated to need no escapes, and the parameters are JSON already.
     row = f'"method":"{method}","params":{params}'
     if chat is not None:

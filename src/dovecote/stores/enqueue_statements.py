@@ -160,6 +160,32 @@ FROM ROWS FROM (
 JOIN dovecote.notification_key k ON k.bot_id = a.bot_id AND k.key = a.key
 """)
 
+# The share lock keeps them from being removed until the caller's transaction has ended; nobody who shares it waits.
+POSTGRESQL_FILES = Statement("""
+SELECT f.id, f.size, f.content_type
+FROM dovecote.file f
+WHERE f.id IN (SELECT CAST(n.value AS bigint) FROM json_array_elements_text(CAST(CAST(:ids AS text) AS json)) AS n)
+ORDER BY f.id
+FOR KEY SHARE OF f
+""")
+POSTGRESQL_ATTACH = Statement("""
+INSERT INTO dovecote.attachment (notification_id, position, file_id, field)
+SELECT r.notification_id, r.position, r.file_id, r.field
+FROM json_to_recordset(CAST(CAST(:rows AS text) AS json)) AS r (
+    notification_id bigint, position smallint, file_id bigint, field text
+)
+""")
+
+SQLITE_FILES = Statement("""
+SELECT f.id, f.size, f.content_type FROM json_each(:ids) i CROSS JOIN dovecote_file f ON f.id = i.value
+""")
+SQLITE_ATTACH = Statement("""
+INSERT INTO dovecote_attachment (notification_id, position, file_id, field)
+SELECT json_extract(value, '$.notification_id'), json_extract(value, '$.position'), json_extract(value, '$.file_id'),
+    json_extract(value, '$.field')
+FROM json_each(:rows)
+""")
+
 # The first statement, and the one that begins the transaction where the driver waits for a change: it takes the
 # ids, and the lock that every writer on SQLite needs, before anything is read that must stay true.
 SQLITE_TAKE_IDS = Statement("""
@@ -228,13 +254,29 @@ def bot_names(*, postgresql: bool) -> Steps[list[str]]:
     return [name.decode() if isinstance(name, bytes) else name for (name,) in rows]
 
 
-def write_postgresql(batch: Batch, bots: Mapping[str, int], window: timedelta) -> Steps[list[int]]:
-    """Write a batch, and answer the id of each notification. Keys are remembered for `window`."""
+def _check_files(batch: Batch, largest: int, statement: Statement) -> Steps[None]:
+    """Raise UnknownFile, FileTooLarge or InvalidNotification for a stored file that cannot be sent."""
+    rows = yield Query(statement, {"ids": json.dumps(batch.files)})
+    # An application may have told its sqlite3 connection to answer bytes.
+    types = [kind.decode() if isinstance(kind, bytes) else kind for _, _, kind in rows]
+    batch.check_files({row[0]: (row[1], kind) for row, kind in zip(rows, types, strict=True)}, largest=largest)
+
+
+def write_postgresql(
+    batch: Batch, bots: Mapping[str, int], window: timedelta, *, largest_upload: int
+) -> Steps[list[int]]:
+    """Write a batch, and answer the id of each notification. Keys are remembered for `window`.
+
+    Files of more than `largest_upload` bytes are refused.
+    """
     answer = [0] * len(batch)
     ids: list[int] | None = None
     places = batch.in_input_order()
-    if batch.keys and len(places) > CHUNK:
-        # The order of the keys and the order of the ids part here, so the ids are taken beforehand.
+    if batch.files:
+        yield from _check_files(batch, largest_upload, POSTGRESQL_FILES)
+    if batch.keys and (len(places) > CHUNK or batch.files):
+        # The order of the keys and the order of the ids part here, so the ids are taken beforehand; and one that is
+        # answered tells by its own whether it was written.
         rows = yield Query(POSTGRESQL_TAKE_IDS, {"count": str(len(batch))})
         ids = _integers(rows[0][0])
         places = batch.in_key_order(bots)
@@ -253,17 +295,27 @@ def write_postgresql(batch: Batch, bots: Mapping[str, int], window: timedelta) -
             ((written,),) = yield Query(POSTGRESQL_LOOK_AGAIN, {"keys": json.dumps(keys)})
             for place, notification_id in zip(missed, _integers(written), strict=True):
                 answer[place] = notification_id
+        new = {place: answer[place] for place in chunk if ids is None or answer[place] == ids[place]}
+        if batch.files and (attachments := batch.attachments(new)):
+            yield Query(POSTGRESQL_ATTACH, {"rows": attachments})
     return _with_repeats(answer, batch)
 
 
-def write_sqlite(batch: Batch, bots: Mapping[str, int], window: timedelta, now: int) -> Steps[list[int]]:
-    """Write a batch at `now`, in microseconds since the epoch, and answer the id of each notification."""
+def write_sqlite(
+    batch: Batch, bots: Mapping[str, int], window: timedelta, now: int, *, largest_upload: int
+) -> Steps[list[int]]:
+    """Write a batch at `now`, in microseconds since the epoch, and answer the id of each notification.
+
+    Files of more than `largest_upload` bytes are refused.
+    """
     rows = yield Query(SQLITE_TAKE_IDS, {"count": len(batch)})
     if not rows:
         raise NotMigrated("the outbox has lost the counter of its ids, a row of sqlite_sequence: restore a backup.")
     last = rows[0][0]
     ids = list(range(last - len(batch) + 1, last + 1))
     answer = list(ids)
+    if batch.files:
+        yield from _check_files(batch, largest_upload, SQLITE_FILES)
     for chunk, json_rows in batch.chunks(batch.in_input_order(), bots, ids):
         if batch.keys:
             taken = yield Query(SQLITE_TAKEN_KEYS, {"rows": json_rows, "now": now})
@@ -272,6 +324,9 @@ def write_sqlite(batch: Batch, bots: Mapping[str, int], window: timedelta, now: 
             expiry = {"expires_at": now + window // MICROSECOND}
             yield Query(SQLITE_WRITE_KEYS, {"rows": json_rows, "now": now, **expiry})
         yield Query(SQLITE_WRITE, {"rows": json_rows, "now": now})
+        new = {place: answer[place] for place in chunk if answer[place] == ids[place]}
+        if batch.files and (attachments := batch.attachments(new)):
+            yield Query(SQLITE_ATTACH, {"rows": attachments})
     return _with_repeats(answer, batch)
 
 

@@ -66,8 +66,8 @@ def result_row(settlement: Settlement) -> ResultRow:
             name, retry_in, code = "migrated", 0.0, 400
         case BotStopped(error, code):
             name, retry_in = "stopped", 0.0
-        case Released():
-            name, retry_in = "released", 0.0
+        case Released(due_in):
+            name, retry_in = "released", due_in.total_seconds()
     return ResultRow(
         claimed.id, claimed.lease_token, claimed.attempt, name, retry_in, took, code, error, message_ids, new_chat
     )

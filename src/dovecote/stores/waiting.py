@@ -46,7 +46,8 @@ def what_holds(
             held = [one for one in held if one.reason is not WaitReason.CHAT_HALTED]
         held = [*own, *held]
         if not held and row.due_at > now:
-            held.append(Waiting(WaitReason.TURN, row.due_at))
+            reason = WaitReason.UPLOAD if _is_uploaded(connection, tables, row, now) else WaitReason.TURN
+            held.append(Waiting(reason, row.due_at))
     return tuple(_with_the_bots(held, row, bot, now))
 
 
@@ -59,6 +60,20 @@ def _by_its_last_attempt(row: Row[Any], attempts: Sequence[Attempt], now: dateti
         yield Waiting(WaitReason.BACKOFF, row.due_at, detail=count)
     elif last.outcome == "snoozed":
         yield Waiting(WaitReason.SNOOZED, row.due_at, detail=last.error or "")
+
+
+def _is_uploaded(connection: Connection, tables: Tables, row: Row[Any], now: datetime) -> bool:
+    """Whether a file of it is being uploaded for its bot."""
+    attachment, file, known = tables.files.attachment, tables.files.file, tables.file_id
+    under_way = (
+        select(known.c.sha256)
+        .join(file, file.c.sha256 == known.c.sha256)
+        .join(attachment, attachment.c.file_id == file.c.id)
+        .where(attachment.c.notification_id == row.id, known.c.bot_id == row.bot_id)
+        .where(known.c.file_id.is_(None), known.c.upload_until > now)
+        .limit(1)
+    )
+    return connection.execute(under_way).first() is not None
 
 
 def _in_its_chat(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dovecote.emulator.files import File, file_parameter
+from dovecote.emulator.files import File, file_parameter, photo_sizes, thumbnail_parameter
 from dovecote.emulator.methods.posting import album_head, post, put, replied
 from dovecote.emulator.methods.registry import method
 from dovecote.emulator.reading import (
@@ -21,6 +21,7 @@ from dovecote.emulator.text import caption, caption_fields, check_caption
 
 if TYPE_CHECKING:
     from dovecote.emulator.methods.registry import Call
+    from dovecote.emulator.reading import Upload
 
 ALBUM = range(2, 11)
 ALBUM_KINDS = frozenset({"photo", "video", "audio", "document"})
@@ -32,6 +33,8 @@ NUMBERS = {
     "voice": ("duration",),
     "animation": ("duration", "width", "height"),
 }
+# What a thumbnail may be uploaded with.
+THUMBED = frozenset({"document", "video", "audio", "animation"})
 DEFAULT_TYPES = {
     "video": "video/mp4",
     "audio": "audio/mpeg",
@@ -40,11 +43,15 @@ DEFAULT_TYPES = {
 }
 
 
-def content_of(kind: str, file: File, parameters: Mapping[str, Any], bot_id: int) -> dict[str, Any]:
+def content_of(
+    kind: str, file: File, parameters: Mapping[str, Any], uploads: Mapping[str, Upload], bot_id: int
+) -> dict[str, Any]:
     """The members of a message that carry the file."""
     fields = file.fields(bot_id)
+    if kind in THUMBED and file.given_id is None:
+        fields |= thumbnail_parameter(parameters.get("thumbnail"), uploads, bot_id)
     if kind == "photo":
-        return {"photo": [fields | {"width": file.width, "height": file.height}], **_spoiler(parameters)}
+        return {"photo": photo_sizes(file, bot_id), **_spoiler(parameters)}
     if kind == "sticker":
         return {"sticker": fields | _sticker(file, text_parameter(parameters, "emoji"))}
     media_type = file.content_type or DEFAULT_TYPES.get(kind)
@@ -89,7 +96,7 @@ def _send_file(call: Call, kind: str) -> Any:
     file = file_parameter(kind, parameters.get(kind), call.uploads, call.bot_id, name=kind)
     if file is None:
         raise bad_request(f"There is no {kind} in the request")
-    content = content_of(kind, file, parameters, call.bot_id)
+    content = content_of(kind, file, parameters, call.uploads, call.bot_id)
     if kind == "sticker":
         return post(call, content)
     formatted = caption(parameters)
@@ -184,4 +191,4 @@ def _album_item(call: Call, item: Any) -> tuple[str, dict[str, Any]]:
     file = file_parameter(kind, media, call.uploads, call.bot_id)
     if file is None:
         raise bad_request("Can't parse InputMedia: media not found")
-    return kind, content_of(kind, file, item, call.bot_id) | caption_fields(caption(item), item)
+    return kind, content_of(kind, file, item, call.uploads, call.bot_id) | caption_fields(caption(item), item)
