@@ -19,7 +19,7 @@ from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
 from dovecote.errors import StorageUnavailable, StoreUnavailable, TokenUnreadable, UnknownBot
 from dovecote.filing import Filing
-from dovecote.leadership import ElectionSettings, Elector, answer_within, report, this_process
+from dovecote.leading import Leading
 from dovecote.model import Retention
 from dovecote.observability.metrics import Metrics
 from dovecote.retention import RetentionLoop, prune_all
@@ -30,31 +30,27 @@ from dovecote.stores.database import Database, outbox_url, translated
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
-from dovecote.stores.leadership import Terms
-from dovecote.stores.lease import RowLease
 from dovecote.stores.pruning import Pruning
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.sqlite import SQLiteOutbox
 from dovecote.tokens import BotTokens
 from dovecote.unit_of_work import ClaimedOutbox, UnitOfWork
 from dovecote.vault import Vault
-from dovecote.version import __version__
 from dovecote.worker import Worker, WorkerSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from dovecote.files import Files
+    from dovecote.leadership import Elector
     from dovecote.model import LeadershipReport, Notification, Pruned
-    from dovecote.ports import LeaseStore, Loop, ManagedStorage, OutboxStore, TermStore
+    from dovecote.ports import Loop, ManagedStorage, OutboxStore
 
 MEGABYTE = 1024 * 1024
 logger = logging.getLogger(__name__)
 
 STORAGE_PATIENCE = 10.0
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
-PATIENCE = timedelta(seconds=5)
-"""How long an operator's question to the lease store may take."""
 
 
 class Dovecote(Administration):
@@ -92,9 +88,7 @@ class Dovecote(Administration):
         self._channel: AttachmentChannel | None = None
         self._file_ids = FileIds(self.database)
         self._knowledge = Knowledge(self._file_ids)
-        self._leases: LeaseStore | None = None
-        self._terms: TermStore | None = None
-        self._elector: Elector | None = None
+        self._leading = Leading(self.database, self.settings, self.metrics)
         _remember(self)
 
     async def __aenter__(self) -> Self:
@@ -112,13 +106,10 @@ class Dovecote(Administration):
             await self._channel.close()
         if self._store is not None:
             await self._store.close()
-        if self._leases is not None:
-            await self._leases.close()
-        if self._terms is not None:
-            await self._terms.close()
+        await self._leading.close()
         await self._filing.close()
         await self.database.close()
-        self._channel = self._store = self._sender = self._leases = self._terms = self._elector = None
+        self._channel = self._store = self._sender = None
         _forget(self)
 
     # The application's side.
@@ -277,38 +268,9 @@ class Dovecote(Administration):
 
     # The leader's side.
 
-    @property
-    def leases(self) -> LeaseStore:
-        """Where the lease of the leader is: Redis if there is one, else the outbox's database. Raises MissingExtra."""
-        if self._leases is None:
-            self._leases = self._lease_store(answer_within(self.settings.leadership.lease))
-        return self._leases
-
-    def _lease_store(self, timeout: timedelta) -> LeaseStore:
-        url = self.settings.redis.url
-        if url is None:
-            return RowLease(self.database, timeout=timeout)
-        from dovecote.leases.redis import RedisLease  # noqa: PLC0415 (an extra)
-
-        return RedisLease(url, identity=self.database.installation, timeout=timeout)
-
-    @property
-    def terms(self) -> TermStore:
-        """The terms and the instances."""
-        if self._terms is None:
-            self._terms = Terms(self.database, timeout=answer_within(self.settings.leadership.lease))
-        return self._terms
-
     def elector(self, role: str = "worker") -> Elector:
         """The elector of this process, always the same one, ready to `run`. `role` is what the first call says."""
-        if self._elector is None:
-            chosen = self.settings.leadership
-            settings = ElectionSettings(
-                lease=chosen.lease, renew_interval=chosen.renew_interval, poll_interval=chosen.poll_interval
-            )
-            self._elector = Elector(self.leases, self.terms, this_process(role, __version__), settings)
-            self.metrics.follow(self._elector)
-        return self._elector
+        return self._leading.elector(role)
 
     def leader_loops(self) -> list[Loop]:
         """The loops that work only while this instance leads; each asks its elector. `Service` runs them."""
@@ -320,13 +282,7 @@ class Dovecote(Administration):
 
     async def leadership(self) -> LeadershipReport:
         """Who leads, and every instance that follows. Raises StoreUnavailable, NotMigrated, MissingExtra."""
-        # A person waits for longer than a leader can.
-        leases, terms = self._lease_store(PATIENCE), Terms(self.database, timeout=PATIENCE)
-        try:
-            return await report(leases, terms, stale_after=self.settings.leadership.lease)
-        finally:
-            await leases.close()
-            await terms.close()
+        return await self._leading.report()
 
     # The operator's side.
 
