@@ -22,6 +22,8 @@ from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url, translated
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.history import History
+from dovecote.stores.job_runs import JobRuns
+from dovecote.stores.jobs import JobRecords, Jobs
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.sqlite import SQLiteOutbox
 from dovecote.tokens import BotTokens
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from dovecote.model import Notification
-    from dovecote.ports import OutboxStore
+    from dovecote.ports import JobRunStore, JobStore, OutboxStore
 
+# Of an event loop: for units of work, and for the record of runs.
+JOB_CONNECTIONS = 6
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
 
 
@@ -59,6 +63,7 @@ class Dovecote(Administration):
             recipients=Recipients(self.database),
             vault=Vault(self.settings.encryption.ring()),
         )
+        self._job_database: Database | None = None
         self._enqueuer = Enqueuer(self.database, key_window=self.settings.enqueue.key_window)
         self._store: OutboxStore | None = None
         self._sender: Sender | None = None
@@ -71,6 +76,11 @@ class Dovecote(Administration):
     async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
         await self.close()
 
+    @property
+    def jobs(self) -> JobRecords:
+        """What is known of the jobs of APScheduler, of every job store."""
+        return JobRecords(self.database)
+
     def __repr__(self) -> str:
         return f"Dovecote({self.database.url.render_as_string(hide_password=True)!r})"
 
@@ -80,6 +90,8 @@ class Dovecote(Administration):
             await self._channel.close()
         if self._store is not None:
             await self._store.close()
+        if self._job_database is not None:
+            await self._job_database.release()
         await self.database.close()
         self._channel = self._store = self._sender = None
         _forget(self)
@@ -124,6 +136,13 @@ class Dovecote(Administration):
             lite.execute("COMMIT")
         finally:
             lite.close()
+
+    def jobs_of(self, store: str) -> tuple[JobStore, JobRunStore]:
+        """The jobs of one job store of APScheduler, and their runs."""
+        if self._job_database is None:
+            # Kept open, in each event loop: there is a transaction for each run.
+            self._job_database = Database(self.database.url, pool_size=JOB_CONNECTIONS)
+        return Jobs(self._job_database, store), JobRuns(self._job_database, store)
 
     # The delivery's side.
 

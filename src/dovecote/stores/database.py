@@ -10,13 +10,14 @@ import asyncio
 import importlib.util
 import sqlite3
 import threading
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, create_engine, event, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from dovecote.errors import InvalidConfiguration, MissingExtra, NotMigrated, StoreUnavailable
@@ -25,7 +26,7 @@ from dovecote.stores.tables import POSTGRESQL, SQLITE, Tables
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -59,8 +60,10 @@ def outbox_url(url: str) -> URL:
 class Database:
     """An outbox's database: its tables, and `run` for a function over a connection in a transaction."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, *, pool_size: int = 0) -> None:
+        """Take its URL. With `pool_size` each event loop keeps so many connections; it has to `release` them."""
         self.url = url
+        self._pool_size = pool_size
         self.is_postgresql = url.get_backend_name() == "postgresql"
         self.tables: Tables = POSTGRESQL if self.is_postgresql else SQLITE
         # Of PostgreSQL, one for each event loop: an application may enqueue from many threads with a loop in each, and
@@ -85,13 +88,18 @@ class Database:
         with self._engines_lock:
             engine = self._async_engines.get(loop)
             if engine is None:
-                # No pool: there is nothing to give back when the loop ends. The driver reads the URL itself, as it
-                # does for a worker: it knows libpq's parameters, such as sslmode, and SQLAlchemy would not.
+                # Mostly no pool: there is nothing to give back when the loop ends. The driver reads the URL itself, as
+                # it does for a worker: it knows libpq's parameters, such as sslmode, and SQLAlchemy would not.
+                pool: dict[str, Any] = (
+                    {"pool_size": self._pool_size, "max_overflow": 0, "pool_pre_ping": True}
+                    if self._pool_size
+                    else {"poolclass": NullPool}
+                )
                 engine = create_async_engine(
                     self.url.set(drivername="postgresql+asyncpg", query={}),
-                    poolclass=NullPool,
                     async_creator=self._connect,
                     hide_parameters=True,
+                    **pool,
                 )
                 self._async_engines[loop] = engine
             return engine
@@ -119,6 +127,52 @@ class Database:
         assert self._engine is not None  # noqa: S101 (one of the two engines exists)
         with self._engine.execution_options(write=write).begin() as connection:
             return function(connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection | Connection]:
+        """A transaction that writes, committed at the end: an AsyncConnection, or on SQLite a Connection.
+
+        Raises StoreUnavailable when it cannot begin or commit; what is raised inside comes out as it is.
+        """
+        engine = self.async_engine
+        opened: AsyncConnection | Connection
+        try:
+            if engine is not None:
+                opened = await engine.connect()
+                await opened.begin()
+            else:
+                # Another writer may hold the file for a while, which must not hold the loop.
+                opened = await asyncio.to_thread(self._begun)
+        except (DBAPIError, OSError, TimeoutError) as error:
+            raise translated(error) from error
+        try:
+            yield opened
+            try:
+                await (opened.commit() if isinstance(opened, AsyncConnection) else asyncio.to_thread(opened.commit))
+            except (DBAPIError, OSError, TimeoutError) as error:
+                raise translated(error) from error
+        finally:
+            if isinstance(opened, AsyncConnection):
+                await opened.close()
+            else:
+                opened.close()
+
+    def _begun(self) -> Connection:
+        assert self._engine is not None  # noqa: S101 (there is one on SQLite)
+        connection = self._engine.execution_options(write=True).connect()
+        try:
+            connection.begin()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def release(self) -> None:
+        """Give back the pooled connections of this event loop."""
+        with self._engines_lock:
+            engine = self._async_engines.pop(asyncio.get_running_loop(), None)
+        if engine is not None:
+            await engine.dispose()
 
     async def migrate(self, revision: str = "head") -> None:
         """Bring the schema to `revision` (of Alembic; `base` takes everything away)."""

@@ -34,6 +34,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
+from dovecote.stores.job_tables import JobTables, job_tables
+
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
     from sqlalchemy.types import TypeEngine
@@ -280,6 +282,7 @@ class Tables:
     recipient: Table
     idle_worker: Table
     installation: Table
+    jobs: JobTables
 
 
 def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
@@ -301,6 +304,7 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         ),
         # One row: which outbox this is, so that a connection to another database is noticed.
         installation=Table(f"{prefix}installation", metadata, Column("id", Text, primary_key=True)),
+        jobs=job_tables(metadata, prefix, Instant),
     )
 
 
