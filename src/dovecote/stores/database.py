@@ -142,13 +142,13 @@ class Database:
                 await opened.begin()
             else:
                 # Another writer may hold the file for a while, which must not hold the loop.
-                opened = await asyncio.to_thread(self._begun)
+                opened = await _to_the_end(self._begun, undo=Connection.close)
         except (DBAPIError, OSError, TimeoutError) as error:
             raise translated(error) from error
         try:
             yield opened
             try:
-                await (opened.commit() if isinstance(opened, AsyncConnection) else asyncio.to_thread(opened.commit))
+                await (opened.commit() if isinstance(opened, AsyncConnection) else _to_the_end(opened.commit))
             except (DBAPIError, OSError, TimeoutError) as error:
                 raise translated(error) from error
         finally:
@@ -252,6 +252,18 @@ def migration_config(connection: Connection) -> Config:
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     return config
+
+
+async def _to_the_end(function: Callable[[], T], *, undo: Callable[[T], object] | None = None) -> T:
+    """Run it in a thread. Where the wait for it is cut off, it is waited for all the same, and undone."""
+    work = asyncio.ensure_future(asyncio.to_thread(function))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        answer = await work
+        if undo is not None:
+            undo(answer)
+        raise
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
