@@ -10,9 +10,9 @@ import asyncio
 import importlib.util
 import sqlite3
 import threading
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, create_engine, event, make_url, select, text
@@ -26,7 +26,7 @@ from dovecote.stores.tables import POSTGRESQL, SQLITE, Tables
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 # Held while migrating, so that instances which start together migrate once.
 MIGRATION_LOCK = 0x646F7665
+# How long a transaction on SQLite waits for another one.
+BUSY_SECONDS = 10
 
 
 def outbox_url(url: str) -> URL:
@@ -57,6 +59,13 @@ def outbox_url(url: str) -> URL:
     return parsed.set(drivername="postgresql")
 
 
+class _Begun(NamedTuple):
+    """A transaction on SQLite, and what ends it."""
+
+    connection: Connection
+    close: Callable[[], None]
+
+
 class Database:
     """An outbox's database: its tables, and `run` for a function over a connection in a transaction."""
 
@@ -71,6 +80,8 @@ class Database:
         self._async_engines: WeakKeyDictionary[AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
         self._engines_lock = threading.Lock()
         self._engine: Engine | None = None
+        # SQLite lets whoever waits for the file starve, so writers of this object wait for each other outside.
+        self._writing = threading.Lock() if pool_size else None
         if self.is_postgresql:
             if importlib.util.find_spec("asyncpg") is None:
                 raise MissingExtra("postgres", "An outbox on PostgreSQL")
@@ -125,7 +136,10 @@ class Database:
 
     def _run_in_thread(self, function: Callable[[Connection], T], *, write: bool) -> T:
         assert self._engine is not None  # noqa: S101 (one of the two engines exists)
-        with self._engine.execution_options(write=write).begin() as connection:
+        with (
+            self._turn() if write else nullcontext(),
+            self._engine.execution_options(write=write).begin() as connection,
+        ):
             return function(connection)
 
     @asynccontextmanager
@@ -134,38 +148,47 @@ class Database:
 
         Raises StoreUnavailable when it cannot begin or commit; what is raised inside comes out as it is.
         """
-        engine = self.async_engine
-        opened: AsyncConnection | Connection
-        try:
-            if engine is not None:
-                opened = await engine.connect()
-                await opened.begin()
-            else:
-                # Another writer may hold the file for a while, which must not hold the loop.
-                opened = await _to_the_end(self._begun, undo=Connection.close)
-        except (DBAPIError, OSError, TimeoutError) as error:
-            raise translated(error) from error
-        try:
+        async with AsyncExitStack() as stack:
+            try:
+                opened = await self._opened(stack)
+            except (DBAPIError, OSError, TimeoutError) as error:
+                raise translated(error) from error
             yield opened
             try:
                 await (opened.commit() if isinstance(opened, AsyncConnection) else _to_the_end(opened.commit))
             except (DBAPIError, OSError, TimeoutError) as error:
                 raise translated(error) from error
-        finally:
-            if isinstance(opened, AsyncConnection):
-                await opened.close()
-            else:
-                opened.close()
 
-    def _begun(self) -> Connection:
+    async def _opened(self, stack: AsyncExitStack) -> AsyncConnection | Connection:
+        engine = self.async_engine
+        if engine is not None:
+            opened = await stack.enter_async_context(engine.connect())
+            await opened.begin()
+            return opened
+        # Another writer may hold the file for a while, which must not hold the loop.
+        begun = await _to_the_end(self._begun, undo=lambda begun: begun.close())
+        stack.callback(begun.close)
+        return begun.connection
+
+    def _begun(self) -> _Begun:
         assert self._engine is not None  # noqa: S101 (there is one on SQLite)
-        connection = self._engine.execution_options(write=True).connect()
-        try:
+        with ExitStack() as stack:
+            stack.enter_context(self._turn())
+            connection = stack.enter_context(self._engine.execution_options(write=True).connect())
             connection.begin()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            return _Begun(connection, stack.pop_all().close)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if self._writing is None:
+            yield
+            return
+        if not self._writing.acquire(timeout=BUSY_SECONDS):
+            raise TimeoutError(f"another transaction of this process holds the file for {BUSY_SECONDS} s")
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     async def release(self) -> None:
         """Give back the pooled connections of this event loop."""

@@ -16,7 +16,7 @@ from apscheduler.util import obj_to_ref, ref_to_obj
 
 from dovecote.errors import InvalidJob
 from dovecote.integrations.apscheduler.functions import accept_unit
-from dovecote.integrations.apscheduler.triggers import read_trigger, write_trigger
+from dovecote.integrations.apscheduler.triggers import shared_trigger, write_trigger
 from dovecote.integrations.apscheduler.values import decoded, encoded
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def read_definition(text: str) -> Definition:
             function=function,
             args=tuple(decoded(value) for value in written["args"]),
             kwargs={name: decoded(value) for name, value in written["kwargs"].items()},
-            trigger=read_trigger(written["trigger"]),
+            trigger=shared_trigger(json.dumps(written["trigger"], sort_keys=True)),
             executor=written["executor"],
             name=written["name"],
             misfire_grace_time=written["misfire_grace_time"],

@@ -11,6 +11,7 @@ import inspect
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from dovecote.errors import InvalidJob
 from dovecote.model import RunPolicy
@@ -24,7 +25,6 @@ F = TypeVar("F", bound="Callable[..., Any]")
 UNIT = "uow"
 UNIT_TYPE = "JobUnit"
 SETTING = "__dovecote_retries__"
-PLACE = "__dovecote_unit__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,10 @@ class UnitPlace:
 
     name: str
     index: int | None
+
+
+# What has been found out about functions. What is asked of it for each run must cost nothing.
+_places: WeakKeyDictionary[Any, UnitPlace | None] = WeakKeyDictionary()
 
 
 def retried(
@@ -61,7 +65,7 @@ def retried(
 
 def accept_unit(function: Any) -> None:
     """Let APScheduler take a function that wants a unit of work, without one. Raises InvalidJob for no coroutine."""
-    if not inspect.isfunction(function) or hasattr(function, PLACE):
+    if not inspect.isfunction(function) or function in _places:
         return
     signature = inspect.signature(function, follow_wrapped=False)
     positional = 0
@@ -70,6 +74,7 @@ def accept_unit(function: Any) -> None:
             break
         positional += parameter.kind in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD}
     else:
+        _places[function] = None
         return
     if not inspect.iscoroutinefunction(function):
         raise InvalidJob(
@@ -77,7 +82,7 @@ def accept_unit(function: Any) -> None:
             " `async def`."
         )
     by_name = parameter.kind is parameter.KEYWORD_ONLY
-    setattr(function, PLACE, UnitPlace(parameter.name, None if by_name else positional))
+    _places[function] = UnitPlace(parameter.name, None if by_name else positional)
     rest = [each for each in signature.parameters.values() if each is not parameter]
     setattr(function, "__signature__", signature.replace(parameters=rest))  # noqa: B010 (functions have no such field)
 
@@ -91,8 +96,7 @@ def _is_unit(annotation: Any) -> bool:
 def unit_place(function: Any) -> UnitPlace | None:
     """Which parameter of a function is the unit of work, if it has one."""
     accept_unit(function)
-    place: UnitPlace | None = getattr(function, PLACE, None)
-    return place
+    return _places.get(function) if inspect.isfunction(function) else None
 
 
 def with_unit(place: UnitPlace, unit: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

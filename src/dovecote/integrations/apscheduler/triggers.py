@@ -5,6 +5,8 @@ Exact classes only. A trigger of the user's own cannot be kept: nothing says how
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from apscheduler.triggers.calendarinterval import CalendarIntervalTrigger
@@ -65,6 +67,15 @@ def _moment(value: date | datetime | None) -> Any:
 
 def _instant(value: datetime) -> Any:
     return encoded(value, "run_date")
+
+
+@lru_cache(maxsize=4096)
+def shared_trigger(text: str) -> BaseTrigger:
+    """The trigger that was written, the same object for the same text: thousands of jobs may share a few.
+
+    A cron trigger is a hundred objects, and a garbage collector that has to go over a million holds the process up.
+    """
+    return read_trigger(json.loads(text))
 
 
 def read_trigger(written: dict[str, Any]) -> BaseTrigger:
