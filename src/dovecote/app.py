@@ -15,6 +15,7 @@ from dovecote.batch import BatchSummary, process_batch
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
 from dovecote.errors import StoreUnavailable, TokenUnreadable
+from dovecote.leadership import ElectionSettings, Elector, answer_within, report, this_process
 from dovecote.observability.metrics import Metrics
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
@@ -24,22 +25,27 @@ from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.history import History
 from dovecote.stores.job_runs import JobRuns
 from dovecote.stores.jobs import JobRecords, Jobs
+from dovecote.stores.leadership import Terms
+from dovecote.stores.lease import RowLease
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.sqlite import SQLiteOutbox
 from dovecote.tokens import BotTokens
 from dovecote.unit_of_work import ClaimedOutbox, UnitOfWork
 from dovecote.vault import Vault
+from dovecote.version import __version__
 from dovecote.worker import Worker, WorkerSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from dovecote.model import Notification
-    from dovecote.ports import JobRunStore, JobStore, OutboxStore
+    from dovecote.model import LeadershipReport, Notification
+    from dovecote.ports import JobRunStore, JobStore, LeaseStore, Loop, OutboxStore, TermStore
 
 # Of an event loop: for units of work, and for the record of runs.
 JOB_CONNECTIONS = 6
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
+PATIENCE = timedelta(seconds=5)
+"""How long an operator's question to the lease store may take."""
 
 
 class Dovecote(Administration):
@@ -68,6 +74,9 @@ class Dovecote(Administration):
         self._store: OutboxStore | None = None
         self._sender: Sender | None = None
         self._channel: TelegramChannel | None = None
+        self._leases: LeaseStore | None = None
+        self._terms: TermStore | None = None
+        self._elector: Elector | None = None
         _remember(self)
 
     async def __aenter__(self) -> Self:
@@ -92,8 +101,12 @@ class Dovecote(Administration):
             await self._store.close()
         if self._job_database is not None:
             await self._job_database.release()
+        if self._leases is not None:
+            await self._leases.close()
+        if self._terms is not None:
+            await self._terms.close()
         await self.database.close()
-        self._channel = self._store = self._sender = None
+        self._channel = self._store = self._sender = self._leases = self._terms = self._elector = None
         _forget(self)
 
     # The application's side.
@@ -212,6 +225,55 @@ class Dovecote(Administration):
             first=retry.first,
             longest=retry.longest,
         )
+
+    # The leader's side.
+
+    @property
+    def leases(self) -> LeaseStore:
+        """Where the lease of the leader is: Redis if there is one, else the outbox's database. Raises MissingExtra."""
+        if self._leases is None:
+            self._leases = self._lease_store(answer_within(self.settings.leadership.lease))
+        return self._leases
+
+    def _lease_store(self, timeout: timedelta) -> LeaseStore:
+        url = self.settings.redis.url
+        if url is None:
+            return RowLease(self.database, timeout=timeout)
+        from dovecote.leases.redis import RedisLease  # noqa: PLC0415 (an extra)
+
+        return RedisLease(url, identity=self.database.installation, timeout=timeout)
+
+    @property
+    def terms(self) -> TermStore:
+        """The terms and the instances."""
+        if self._terms is None:
+            self._terms = Terms(self.database, timeout=answer_within(self.settings.leadership.lease))
+        return self._terms
+
+    def elector(self, role: str = "worker") -> Elector:
+        """The elector of this process, always the same one, ready to `run`. `role` is what the first call says."""
+        if self._elector is None:
+            chosen = self.settings.leadership
+            settings = ElectionSettings(
+                lease=chosen.lease, renew_interval=chosen.renew_interval, poll_interval=chosen.poll_interval
+            )
+            self._elector = Elector(self.leases, self.terms, this_process(role, __version__), settings)
+            self.metrics.follow(self._elector)
+        return self._elector
+
+    def leader_loops(self) -> list[Loop]:
+        """The loops that work only while this instance leads; each asks its elector. `Service` runs them."""
+        return []
+
+    async def leadership(self) -> LeadershipReport:
+        """Who leads, and every instance that follows. Raises StoreUnavailable, NotMigrated, MissingExtra."""
+        # A person waits for longer than a leader can.
+        leases, terms = self._lease_store(PATIENCE), Terms(self.database, timeout=PATIENCE)
+        try:
+            return await report(leases, terms, stale_after=self.settings.leadership.lease)
+        finally:
+            await leases.close()
+            await terms.close()
 
     # The operator's side.
 

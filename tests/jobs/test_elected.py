@@ -14,7 +14,7 @@ from apscheduler.jobstores.base import ConflictingIdError, JobLookupError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.base import STATE_PAUSED, STATE_RUNNING
 from deliveries import until
-from elections import Leader, node
+from elected_nodes import Leader, node
 from job_functions import CALLS, FAIL, digest, note, note_in_thread, note_until_it_succeeds, wait_at_the_gate
 
 from dovecote.errors import InvalidJob, NotConfigured

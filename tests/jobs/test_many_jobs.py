@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import job_functions
 import pytest
 from deliveries import until
-from elections import node
+from elected_nodes import node
 
 from dovecote.app import Dovecote
 from dovecote.config import Settings

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import job_functions
 import pytest
 from deliveries import until
-from elections import node
+from elected_nodes import node
 from job_functions import CALLS, digest, note, note_until_it_succeeds
 from redis import Redis
 from sqlalchemy import text

@@ -17,6 +17,7 @@ from dovecote.model.jobs import (
     StoredJob,
     Stranger,
 )
+from dovecote.model.leadership import Instance, InstanceRecord, LeadershipReport, Peer, Term
 from dovecote.model.notification import (
     Attempt,
     Bot,
@@ -55,12 +56,16 @@ __all__ = [
     "Delivered",
     "DeliveryPolicy",
     "Failed",
+    "Instance",
+    "InstanceRecord",
     "JobRun",
+    "LeadershipReport",
     "Migrated",
     "Notification",
     "NotificationRecord",
     "ObjectInfo",
     "Outcome",
+    "Peer",
     "Plan",
     "PlannedRun",
     "Priority",
@@ -79,6 +84,7 @@ __all__ = [
     "Stats",
     "StoredJob",
     "Stranger",
+    "Term",
     "Unknown",
     "WaitReason",
     "Waiting",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from dovecote.model import Cycle, Outcome, Settlement, Stats
+    from dovecote.ports import Election
 
 OUTCOMES: Final[dict[type[Outcome], str]] = {
     Delivered: "delivered",
@@ -64,6 +65,9 @@ class Metrics:
             buckets=_CYCLE_BUCKETS,
             registry=self.registry,
         )
+        self._is_leader = self._gauge("is_leader", "Whether this instance leads: 1 or 0.")
+        self._term = self._gauge("leadership_term", "The term that this instance leads in, 0 while it follows.")
+        self._can_elect = self._gauge("can_elect", "Whether a leader can be elected: 0 while the lease store is away.")
         self._requests = _RequestHistogram()
         self.registry.register(self._requests)
         for reason in _ENDS:
@@ -115,6 +119,12 @@ class Metrics:
         """Say that nobody can tell just now: an old number would pass for a good one."""
         for gauge in (self._due, self._scheduled, self._leased, self._oldest_due):
             gauge.set(math.nan)
+
+    def follow(self, election: Election) -> None:
+        """Tell of this election from now on, as it is at the time of each scrape."""
+        self._is_leader.set_function(lambda: float(election.term is not None))
+        self._term.set_function(lambda: float(election.term or 0))
+        self._can_elect.set_function(lambda: float(election.available))
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """The page that Prometheus reads, in the format that `accept` (its header) asks for, and its content type."""

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Integer, SmallInteger, Table, Text, text
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
+from dovecote.stores.column_types import Instant
 
+if TYPE_CHECKING:
     from sqlalchemy import MetaData
-    from sqlalchemy.types import TypeEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +22,8 @@ class JobTables:
     stranger: Table
 
 
-def job_tables(metadata: MetaData, prefix: str, instant: Callable[[], TypeEngine[datetime]]) -> JobTables:
-    """Define them, each name after `prefix`; `instant` makes the type of a moment."""
+def job_tables(metadata: MetaData, prefix: str) -> JobTables:
+    """Define them, each name after `prefix`."""
     return JobTables(
         job=Table(
             f"{prefix}job",
@@ -37,44 +35,44 @@ def job_tables(metadata: MetaData, prefix: str, instant: Callable[[], TypeEngine
             Column("definition", Text, nullable=False),
             # Grows with each change of the definition, and with each next run that somebody chose.
             Column("revision", BigInteger, nullable=False),
-            Column("next_run_at", instant()),
+            Column("next_run_at", Instant()),
             Column("finished", Boolean, nullable=False),
-            Column("created_at", instant(), nullable=False),
-            Column("changed_at", instant(), nullable=False),
+            Column("created_at", Instant(), nullable=False),
+            Column("changed_at", Instant(), nullable=False),
             Column("problem", Text),
         ),
-        run=_run(metadata, prefix, instant),
+        run=_run(metadata, prefix),
         stranger=Table(
             f"{prefix}job_stranger",
             metadata,
             Column("store", Text, primary_key=True),
             Column("id", Text, primary_key=True),
             Column("reason", Text, nullable=False),
-            Column("seen_at", instant(), nullable=False),
+            Column("seen_at", Instant(), nullable=False),
         ),
     )
 
 
-def _run(metadata: MetaData, prefix: str, instant: Callable[[], TypeEngine[datetime]]) -> Table:
+def _run(metadata: MetaData, prefix: str) -> Table:
     table = Table(
         f"{prefix}job_run",
         metadata,
         Column("store", Text, primary_key=True),
         Column("job_id", Text, primary_key=True),
-        Column("fire_at", instant(), primary_key=True),
+        Column("fire_at", Instant(), primary_key=True),
         Column("state", Text, nullable=False),
         Column("policy", Text, nullable=False),
         Column("attempts", SmallInteger, nullable=False, server_default=text("0")),
         # When something may happen to it: due, or its lease lost. Null once it has ended.
-        Column("due_at", instant()),
+        Column("due_at", Instant()),
         Column("coalesced", Integer, nullable=False, server_default=text("0")),
-        Column("coalesced_from", instant()),
+        Column("coalesced_from", Instant()),
         Column("lease_token", BigInteger),
         Column("term", BigInteger, nullable=False),
         Column("instance", Text),
-        Column("planned_at", instant(), nullable=False),
-        Column("started_at", instant()),
-        Column("ended_at", instant()),
+        Column("planned_at", Instant(), nullable=False),
+        Column("started_at", Instant()),
+        Column("ended_at", Instant()),
         Column("error", Text),
         CheckConstraint("(due_at IS NULL) = (ended_at IS NOT NULL)", name="due_until_ended"),
     )

@@ -18,6 +18,7 @@ from dovecote.integrations.apscheduler.keeper import Keeper, Timing
 from dovecote.integrations.apscheduler.running import UNITS_AT_ONCE, Backing
 from dovecote.integrations.apscheduler.store import RedisJobStore
 from dovecote.retry import RetryPolicy
+from dovecote.service import Supervised
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,9 @@ class Election:
         self._add_job: Callable[..., Any] = scheduler.add_job
         self._keepers: list[Keeper] = []
         self._following: asyncio.Task[None] | None = None
+        self._electing: Supervised | None = None
+        # Held, or the loop would forget it.
+        self._standing: asyncio.Task[None] | None = None
 
     def start(self, paused: bool = False) -> None:  # noqa: FBT001, FBT002 (APScheduler's signature)
         """In place of the scheduler's own `start`. Raises NotConfigured, NotMigrated, StoreUnavailable."""
@@ -59,8 +63,7 @@ class Election:
                 " would run in every process."
             )
         dovecote = self._dovecote or configured()
-        leadership = self._leadership
-        assert leadership is not None  # noqa: S101
+        leadership = self._leadership or dovecote.elector("scheduler")
         retry = dovecote.settings.retry
         default = RetryPolicy(attempts=retry.attempts, first=retry.first, longest=retry.longest)
         for store in stores:
@@ -72,7 +75,11 @@ class Election:
                 keeper.stop()
             raise
         self._scheduler.add_listener(self._shut_down, EVENT_SCHEDULER_SHUTDOWN)
-        self._following = asyncio.get_running_loop().create_task(self._follow(leadership))
+        loop = asyncio.get_running_loop()
+        self._following = loop.create_task(self._follow(leadership))
+        if self._leadership is None:
+            self._electing = Supervised(dovecote.elector())
+            self._standing = loop.create_task(self._electing.run())
 
     def add_job(self, func: Any, *args: Any, **options: Any) -> Any:
         """In place of the scheduler's own `add_job`: the parameter for a unit of work is nobody's to give."""
@@ -135,6 +142,9 @@ class Election:
         if self._following is not None:
             self._following.cancel()
             self._following = None
+        if self._electing is not None:
+            # It hands over, and ends by itself.
+            self._electing.stop()
 
 
 def elected(
@@ -148,8 +158,9 @@ def elected(
 
     `scheduler.start()` then starts it paused, and the election resumes and pauses it; jobs are added, changed and
     removed as before, by followers as well. `dovecote` is whose outbox has the record, the configured one by default;
-    `leadership` who leads, by default by the settings. Call it before jobs are added: it is what lets a job's function
-    have a parameter `uow`.
+    `leadership` says who leads: by default the Dovecote's elector, which then stands for election as long as the
+    scheduler runs. Give it, as `dovecote.elector()`, where a `Service` in this process does that. Call this before jobs
+    are added: it is what lets a job's function have a parameter `uow`.
     """
     election = Election(scheduler, dovecote, leadership, timing or Timing())
     scheduler.start = election.start
