@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-END_SECONDS = 10.0
+END_SECONDS = 5.0
 
 
 class Backstage:

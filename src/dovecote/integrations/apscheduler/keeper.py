@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 COMPARED_SECONDS = 10.0
 COMPARED_OFTEN_SECONDS = 1.0
 READ_AT_ONCE = 200
-DRAIN_SECONDS = 8.0
+DRAIN_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)

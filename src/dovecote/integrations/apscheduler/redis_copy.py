@@ -43,9 +43,13 @@ def connected(connect_args: Mapping[str, Any], db: int) -> Redis:
     """A client with bounded waits. Raises MissingExtra."""
     try:
         from redis.asyncio import Redis as Client  # noqa: PLC0415 (an extra)
+        from redis.asyncio.retry import Retry  # noqa: PLC0415 (an extra)
+        from redis.backoff import NoBackoff  # noqa: PLC0415 (an extra)
     except ImportError as error:
         raise MissingExtra("redis", "A job store in Redis") from error
-    client: Redis = Client(db=db, **{**BOUNDS, **connect_args, "decode_responses": False})
+    # What fails is tried again by the loop that asked; the client's own way would hold up the end for many seconds.
+    once = Retry(NoBackoff(), 0)
+    client: Redis = Client(db=db, **{**BOUNDS, "retry": once, **connect_args, "decode_responses": False})
     return client
 
 
@@ -216,7 +220,8 @@ class RedisCopy:
     async def close(self) -> None:
         """Write what is left to write, if Redis is there, and end the connections."""
         try:
-            await self._write_changes()
+            if not self._gone:
+                await self._write_changes()
         except Exception as error:
             if not _is_redis(error):
                 raise
