@@ -30,6 +30,8 @@ from dovecote.stores.database import Database, outbox_url, translated
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
+from dovecote.stores.job_runs import JobRuns
+from dovecote.stores.jobs import JobRecords, Jobs
 from dovecote.stores.pruning import Pruning
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.sqlite import SQLiteOutbox
@@ -44,12 +46,14 @@ if TYPE_CHECKING:
     from dovecote.files import Files
     from dovecote.leadership import Elector
     from dovecote.model import LeadershipReport, Notification, Pruned
-    from dovecote.ports import Loop, ManagedStorage, OutboxStore
+    from dovecote.ports import JobRunStore, JobStore, Loop, ManagedStorage, OutboxStore
 
 MEGABYTE = 1024 * 1024
 logger = logging.getLogger(__name__)
 
 STORAGE_PATIENCE = 10.0
+# Of an event loop: for units of work, and for the record of runs.
+JOB_CONNECTIONS = 6
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
 
 
@@ -77,6 +81,7 @@ class Dovecote(Administration):
             recipients=Recipients(self.database),
             vault=Vault(self.settings.encryption.ring()),
         )
+        self._job_database: Database | None = None
         self._enqueuer = Enqueuer(
             self.database,
             key_window=self.settings.enqueue.key_window,
@@ -97,6 +102,11 @@ class Dovecote(Administration):
     async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
         await self.close()
 
+    @property
+    def jobs(self) -> JobRecords:
+        """What is known of the jobs of APScheduler, of every job store."""
+        return JobRecords(self.database)
+
     def __repr__(self) -> str:
         return f"Dovecote({self.database.url.render_as_string(hide_password=True)!r})"
 
@@ -106,6 +116,8 @@ class Dovecote(Administration):
             await self._channel.close()
         if self._store is not None:
             await self._store.close()
+        if self._job_database is not None:
+            await self._job_database.release()
         await self._leading.close()
         await self._filing.close()
         await self.database.close()
@@ -172,6 +184,13 @@ class Dovecote(Administration):
         if name not in bots:
             raise UnknownBot(name, sorted(bots))
         return self.unseal(bots[name])
+
+    def jobs_of(self, store: str) -> tuple[JobStore, JobRunStore]:
+        """The jobs of one job store of APScheduler, and their runs."""
+        if self._job_database is None:
+            # Kept open, in each event loop: there is a transaction for each run.
+            self._job_database = Database(self.database.url, pool_size=JOB_CONNECTIONS)
+        return Jobs(self._job_database, store), JobRuns(self._job_database, store)
 
     # The delivery's side.
 

@@ -17,6 +17,8 @@ DovecoteError
 ├── LeaseStoreUnavailable    Redis or Valkey cannot be reached just now
 ├── InvalidSchedule          a field of a schedule cannot be
 ├── UnknownSchedule          no schedule has that name
+├── InvalidJob               a job, or an argument of it, that cannot be kept as JSON; or one that cannot be run here
+├── UnknownJob               no job has that id
 ├── InvalidKey               a key that no file storage could keep safely
 ├── FileMissing              there is no content under that key
 ├── FileDamaged              what the store holds is not what was put there
@@ -151,6 +153,18 @@ class UnknownSchedule(DovecoteError, LookupError):
     def __init__(self, name: str) -> None:
         """Name it."""
         super().__init__(f'no schedule is named "{name}": `dovecote schedule list` shows those that there are.')
+
+
+class InvalidJob(DovecoteError, ValueError):
+    """A job cannot be kept as JSON or be run under an election. The message names the argument and the remedy."""
+
+
+class UnknownJob(DovecoteError, LookupError):
+    """No job has that id."""
+
+    def __init__(self, job_id: str) -> None:
+        """Name it."""
+        super().__init__(f'no job has the id "{job_id}": `dovecote job list` shows those that there are.')
 
 
 class InvalidKey(DovecoteError, ValueError):

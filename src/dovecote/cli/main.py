@@ -19,6 +19,7 @@ from dovecote.cli import (
     dead,
     demonstration,
     files,
+    jobs,
     leading,
     pruning,
     recipients,
@@ -91,6 +92,7 @@ for part in (
     unknown,
     recipients,
     files,
+    jobs,
     pruning,
     demonstration,
 ):

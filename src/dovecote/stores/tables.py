@@ -33,6 +33,7 @@ from sqlalchemy import (
 from dovecote.stores.column_types import EPOCH, MICROSECOND, BigId, Chat, Instant, Labels, MessageIds
 from dovecote.stores.file_id_tables import file_id_table
 from dovecote.stores.file_tables import FileTables, file_tables
+from dovecote.stores.job_tables import JobTables, job_tables
 from dovecote.stores.leadership_tables import LeadershipTables, leadership_tables
 from dovecote.stores.limits_tables import chat_wait, paid_columns
 
@@ -259,6 +260,7 @@ class Tables:
     installation: Table
     files: FileTables
     file_id: Table
+    jobs: JobTables
     leadership: LeadershipTables
 
 
@@ -284,6 +286,7 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         installation=Table(f"{prefix}installation", metadata, Column("id", Text, primary_key=True)),
         files=file_tables(metadata, prefix),
         file_id=file_id_table(metadata, prefix),
+        jobs=job_tables(metadata, prefix),
         leadership=leadership_tables(metadata, prefix),
     )
 

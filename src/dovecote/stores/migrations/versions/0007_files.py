@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0006"
 
 TABLES = ("file", "file_name", "file_store", "file_copy", "loose_object", "direct_upload", "attachment")
 INSTANT = TIMESTAMP(timezone=True).with_variant(sa.BigInteger(), "sqlite")
