@@ -70,14 +70,30 @@ def test_it_shows_the_leader_and_who_follows_and_after_a_stop_the_next_one(dovec
     assert leadership(dovecote)["instances"] == []
 
 
+def test_a_bot_that_was_killed_leads_again_as_soon_as_it_is_started(dovecote: CommandLine) -> None:
+    dovecote.bot()
+    dovecote.variable("DOVECOTE_LEADERSHIP_LEASE", "10m")
+    first = dovecote.start("worker")
+    until(lambda: settled(dovecote, 1))
+    first.kill()
+    ended(first)
+
+    second = dovecote.start("worker")
+
+    until(lambda: leadership(dovecote)["term"] == 2)
+    leader = leadership(dovecote)["instances"][0]
+    assert (leader["pid"], leader["leads"]) == (second.pid, True)
+    second.send_signal(signal.SIGTERM)
+    assert ended(second).code == 0
+
+
 def test_without_its_redis_deliveries_go_on_and_the_log_says_so_once(
     dovecote: CommandLine, emulator: str, own_valkey: ValkeyServer
 ) -> None:
     dovecote.bot()
     own_valkey.kill()
     dovecote.variable("DOVECOTE_REDIS_URL", f"redis://:hunter2@127.0.0.1:{own_valkey.port}")
-    dovecote.variable("DOVECOTE_LEADERSHIP_LEASE", "1s")
-    dovecote.variable("DOVECOTE_LEADERSHIP_RENEW_INTERVAL", "200ms")
+    dovecote.variable("DOVECOTE_LEADERSHIP_RENEW_INTERVAL", "1s")
     worker = dovecote.start("worker")
     for text in ("one", "two"):
         dovecote.ok("send", "--bot", "shop", "--chat", "42", text)

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 SCRIPT = Path(__file__).parent / "standing.py"
 LEASE = 1.0
-SLACK = 2.5
+SLACK = 4.0
 """Seconds that a busy machine may need beyond what was promised."""
+PATIENCE = 60.0
 HOUR = 3600
 
 
@@ -98,7 +99,7 @@ class Election:
     async def leader(self, *candidates: Standing) -> Standing:
         """Wait until one of them leads, from now on."""
         now = time.monotonic()
-        await until(lambda: any(each.leads_since(now) for each in candidates))
+        await until(lambda: any(each.leads_since(now) for each in candidates), bound=PATIENCE)
         return max(candidates, key=lambda each: [tenure.ended_at for tenure in each.tenures()][-1:])
 
     async def report(self) -> LeadershipReport:
@@ -140,7 +141,7 @@ async def test_killed_frozen_and_stopped_with_clocks_an_hour_off(election: Elect
         election.begin("ahead", clock_off=HOUR),
         election.begin("behind", clock_off=-HOUR),
     ]
-    await until(lambda: is_known(election, 3))
+    await until(lambda: is_known(election, 3), bound=PATIENCE)
 
     # Killed: another leads when the lease has run out.
     first = await election.leader(*candidates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from dovecote.stores.lease import RowLease
 
 if TYPE_CHECKING:
     from databases import PostgresDatabases
+
+    from dovecote.ports import LeaseStore
 
 LEASE = timedelta(seconds=60)
 HOUR = 3600
@@ -81,6 +84,92 @@ async def test_a_follower_that_asks_in_vain_writes_nothing(postgres: PostgresDat
     await first.close()
     await second.close()
     await database.close()
+
+
+class TestTheLockOfTheFile:
+    """SQLite's alone: a holder whose process is gone is known to be gone."""
+
+    async def test_the_lease_of_a_process_that_is_gone_is_taken_at_once(self, lite_url: str) -> None:
+        arena = DatabaseArena(lite_url)
+        gone, next_one = arena.store(), arena.store()
+        assert await gone.acquire("gone", 1, LEASE)
+        assert not await next_one.acquire("next", 1, LEASE)
+        dies(gone)
+
+        assert await next_one.acquire("next", 2, LEASE)
+
+        assert await next_one.holder() == "next"
+        await arena.close()
+
+    async def test_one_that_leads_without_the_lock_is_waited_for(self, lite_url: str) -> None:
+        arena = DatabaseArena(lite_url)
+        frozen, leader, third = arena.store(), arena.store(), arena.store()
+        await frozen.acquire("frozen", 1, LEASE)
+        await arena.advance(61)
+        # The frozen one has the lock still.
+        assert await leader.acquire("leader", 1, LEASE)
+        dies(frozen)
+
+        assert not await third.acquire("third", 1, LEASE)
+
+        # From its next renewal on it has the lock, and nobody waits for it once it is gone.
+        assert await leader.renew("leader", 1, LEASE)
+        assert not await third.acquire("third", 2, LEASE)
+        dies(leader)
+        assert await third.acquire("third", 3, LEASE)
+        await arena.close()
+
+    async def test_one_that_lost_the_lease_lets_the_lock_go(self, lite_url: str) -> None:
+        arena = DatabaseArena(lite_url)
+        late, leader = arena.store(), arena.store()
+        await late.acquire("late", 1, LEASE)
+        await arena.advance(61)
+        await leader.acquire("leader", 1, LEASE)
+
+        assert not await late.renew("late", 1, LEASE)
+
+        await leader.renew("leader", 1, LEASE)
+        assert locked_by(leader)
+        assert not locked_by(late)
+        await arena.close()
+
+    async def test_in_a_folder_that_cannot_be_written_to_the_lease_alone_decides(
+        self, lite_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> int:
+            raise PermissionError
+
+        arena = DatabaseArena(lite_url)
+        first, second = arena.store(), arena.store()
+        monkeypatch.setattr(os, "open", refuse)
+
+        assert await first.acquire("a", 1, LEASE)
+        assert not await second.acquire("b", 1, LEASE)
+        await arena.advance(61)
+        assert await second.acquire("b", 2, LEASE)
+        await arena.close()
+
+    async def test_on_postgresql_there_is_none(self, server_url: str) -> None:
+        arena = DatabaseArena(server_url)
+        await arena.prepare()
+        first, second = arena.store(), arena.store()
+        await first.acquire("a", 1, LEASE)
+        await first.close()
+
+        assert not await second.acquire("b", 1, LEASE)
+        await arena.close()
+
+
+def dies(store: LeaseStore) -> None:
+    """Let go of the lock as the end of a process does, without a word to the database."""
+    assert isinstance(store, RowLease)
+    assert store._file is not None
+    store._file.drop()
+
+
+def locked_by(store: LeaseStore) -> bool:
+    assert isinstance(store, RowLease)
+    return store._file is not None and store._file.held
 
 
 @pytest.mark.parametrize("url", ["sqlite_url", "postgres_url"])
