@@ -2,8 +2,9 @@
 
 Its one argument is JSON: `url`, `redis` (host and port), `jobs` (names of functions of this module by the id of the
 job, added where they are not known), `lease` (seconds), `ahead` (seconds by which this process's clock is wrong),
-`points` (a folder: at a point of a run whose name is a file there, the process writes NAME.reached and waits until the
-file is gone), `knows` (functions that this process's code has; all, if it is not given).
+`grace` (the jobs' `misfire_grace_time`), `points` (a folder: at a point of a run whose name is a file there, the
+process writes NAME.reached and waits until the file is gone), `knows` (functions that this process's code has; all, if
+it is not given).
 """
 
 from __future__ import annotations
@@ -94,19 +95,27 @@ class Points(JobRuns):
 
 
 def shift_clock(seconds: float) -> None:
-    """Let everything in this process that asks for the time of day get a wrong one."""
+    """Let everything in this process that asks for the time of day get a wrong one; what it gets are real datetimes."""
     real = dt.datetime
 
-    class Shifted(real):  # type: ignore[misc, valid-type]
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
+    class Clock(type):
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            return real(*args, **kwargs)
+
+        def __getattr__(cls, name: str) -> Any:
+            return getattr(real, name)
+
+        def __instancecheck__(cls, value: object) -> bool:
+            return isinstance(value, real)
+
+    class Shifted(metaclass=Clock):
+        @staticmethod
+        def now(tz: Any = None) -> Any:
             return real.now(tz) + timedelta(seconds=seconds)
 
     for module in list(sys.modules.values()):
-        if (
-            getattr(module, "__name__", "").startswith(("apscheduler", "dovecote"))
-            and vars(module).get("datetime") is real
-        ):
+        ours = getattr(module, "__name__", "").startswith(("apscheduler", "dovecote"))
+        if ours and vars(module).get("datetime") is real:
             vars(module)["datetime"] = Shifted
 
 
@@ -129,7 +138,7 @@ async def main() -> None:
         timing=Timing(lease=timedelta(seconds=lease)),
     )
     for job_id, name in GIVEN["jobs"].items():
-        each = {"coalesce": False, "max_instances": 1000, "misfire_grace_time": None}
+        each = {"coalesce": False, "max_instances": 1000, "misfire_grace_time": GIVEN.get("grace")}
         scheduler.add_job(f"job_process:{name}", "interval", seconds=0.5, id=job_id, replace_existing=True, **each)
     scheduler.start()
     stopped = asyncio.Event()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, exists, select
+from sqlalchemy import and_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dovecote.errors import UnknownJob
@@ -173,16 +173,19 @@ class JobRecords:
 
     async def jobs(self) -> Sequence[tuple[StoredJob, JobRun | None]]:
         """Every job that is not finished, by store and id, with its last run that has begun."""
-        job, run, later = self._tables.job, self._tables.run, self._tables.run.alias()
-        begun = and_(run.c.store == job.c.store, run.c.job_id == job.c.id, run.c.started_at.is_not(None))
-        newer = exists().where(
-            later.c.store == run.c.store,
-            later.c.job_id == run.c.job_id,
-            later.c.fire_at > run.c.fire_at,
-            later.c.started_at.is_not(None),
+        job, run, begun = self._tables.job, self._tables.run, self._tables.run.alias()
+        # By the primary key, from its end: a look at one row for each job, however many runs there are.
+        latest = (
+            select(begun.c.fire_at)
+            .where(begun.c.store == job.c.store, begun.c.job_id == job.c.id, begun.c.started_at.is_not(None))
+            .order_by(begun.c.fire_at.desc())
+            .limit(1)
+            .correlate(job)
+            .scalar_subquery()
         )
         jobs = select(job).where(~job.c.finished)
-        last = select(run).join(job, begun).where(~newer)
+        this = and_(run.c.store == job.c.store, run.c.job_id == job.c.id, run.c.fire_at == latest)
+        last = select(run).select_from(job.join(run, this)).where(~job.c.finished)
 
         def read(connection: Connection) -> list[tuple[StoredJob, JobRun | None]]:
             runs = {(row.store, row.job_id): job_run(row) for row in connection.execute(last)}

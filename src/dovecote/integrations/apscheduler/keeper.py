@@ -82,6 +82,7 @@ class Keeper:
         self._problems: dict[str, str | None] = {}
         self._strangers: Sequence[Stranger] | None = None
         self._told: dict[str, str | None] = {}
+        self._judged_in: int | None = None
         self._faults: set[str] = set()
         self._stopped = threading.Event()
         random = SystemRandom()
@@ -215,9 +216,17 @@ class Keeper:
             except TimeoutError:
                 self._compare = self._compare or time.monotonic() - self._compared >= every
             self._stale_now.clear()
+            term = self._term()
+            if term is not None and term != self._judged_in and await self._safely("reading the jobs", self._judge_all):
+                self._judged_in = term
             await self._safely("comparing the jobs", self._refresh)
             if self._term() is not None and (self._problems or self._strangers is not None):
                 await self._safely("noting problems of jobs", self._note)
+
+    async def _judge_all(self) -> bool:
+        """What an operator sees of the jobs was the judgement of the last leader."""
+        await self._read_all()
+        return True
 
     async def _refresh(self) -> None:
         stale = set(self._stale)
