@@ -15,10 +15,20 @@ if TYPE_CHECKING:
         Bot,
         ClaimedNotification,
         Cycle,
+        DueSchedules,
+        FannedOut,
+        Fired,
+        Firing,
+        NextFire,
         NotificationRecord,
         ObjectInfo,
+        Occurrence,
+        Origin,
         Outcome,
+        PlannedOccurrence,
         Recipient,
+        Schedule,
+        ScheduleRecord,
         Settlement,
         State,
         Stats,
@@ -80,6 +90,9 @@ class BotStore(Protocol):
     async def reseal(self, name: str, token_sealed: str) -> None:
         """Replace the sealed form of the same token; a stopped bot stays stopped. Raises UnknownBot."""
 
+    async def set_zone(self, name: str, zone: str | None) -> None:
+        """Set the zone of recipients whose own nobody knows. Raises UnknownBot."""
+
     async def set_limits(
         self,
         name: str,
@@ -140,11 +153,87 @@ class RecipientStore(Protocol):
         Raises UnknownBot.
         """
 
+    async def set_zone(self, bot: str, chat: str, zone: str | None) -> None:
+        """Note in which zone a recipient lives; None for one who is a recipient and whose zone nobody knows.
+
+        Raises UnknownBot.
+        """
+
     async def unblock(self, bot: str, chat: str) -> int:
         """Make due now what waits for its turn in a chat, for a retry or for a 429; answers how many.
 
         What is leased, and what was enqueued for later, stays as it is. In bounded transactions. Raises UnknownBot.
         """
+
+
+class ScheduleStore(Protocol):
+    """The schedules as the scheduler sees them. Time is the store's own clock, and the store judges every race.
+
+    Each method raises StoreUnavailable when the database cannot be reached; what it was to write is then written as a
+    whole or not at all, and doing it again is harmless.
+    """
+
+    async def due(self, *, limit: int, overdue_by: timedelta) -> DueSchedules:
+        """Up to `limit` schedules that have been due for at least so long, the longest first. Found by an index."""
+
+    async def homes(self, schedule: Schedule) -> tuple[Sequence[str], str | None]:
+        """Which zones the recipients of a schedule live in ("" for those in none), and the zone of its bot."""
+
+    async def fire(self, firings: Sequence[Firing], *, wait: bool = False) -> Fired:
+        """Write occurrences, the notifications they make, and where their schedules stand then, in one transaction.
+
+        A schedule that has another version or another cursor than was read, or is paused, is left alone, and so is one
+        that another transaction holds, unless told to `wait`. An occurrence that there is already is not written again.
+        One for more recipients than a transaction is to hold is left open for `fan_out`.
+        """
+
+    async def fan_out(self, *, limit: int) -> FannedOut | None:
+        """Enqueue for up to `limit` more recipients of an open occurrence, and move its cursor, in one transaction.
+
+        None where nothing is open that nobody else is at. One whose notifications cannot be made is closed as failed.
+        """
+
+    async def postpone(self, record: ScheduleRecord, by: timedelta) -> None:
+        """Look at a schedule again only so much later than now. Its cursor stays."""
+
+
+class ScheduleBook(Protocol):
+    """The schedules as whoever makes them sees them."""
+
+    async def add(self, schedule: Schedule, origin: Origin, then: NextFire) -> ScheduleRecord:
+        """Keep a new one. Raises InvalidSchedule for a name that is taken, UnknownBot."""
+
+    async def get(self, name: str) -> ScheduleRecord:
+        """The one of that name. Raises UnknownSchedule."""
+
+    async def page(self, *, after_name: str | None = None, limit: int = 50) -> Sequence[ScheduleRecord]:
+        """Schedules in the order of their names, by code point, a page at a time."""
+
+    async def change(
+        self,
+        record: ScheduleRecord,
+        *,
+        schedule: Schedule,
+        paused: bool,
+        then: NextFire,
+        missed: PlannedOccurrence | None = None,
+    ) -> ScheduleRecord | None:
+        """Put another definition and another state in the place of `record`, under its next version.
+
+        `missed` is kept with it. None when its version or its cursor is another by now. Raises UnknownBot.
+        """
+
+    async def delete(self, name: str) -> None:
+        """Forget a schedule and its occurrences; what is enqueued stays enqueued. Raises UnknownSchedule."""
+
+    async def occurrences(self, name: str, *, before: datetime | None = None, limit: int = 50) -> Sequence[Occurrence]:
+        """Its occurrences, the newest fire time first, a page at a time. Raises UnknownSchedule."""
+
+    async def audience(self, schedule: Schedule) -> int:
+        """How many recipients it has now. Raises UnknownBot."""
+
+    async def clock(self) -> datetime:
+        """The store's time."""
 
 
 class Leadership(Protocol):

@@ -18,7 +18,18 @@ from dovecote.stores.database import Database, outbox_url
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-TABLES = ["attempt", "bot", "history", "idle_worker", "installation", "notification", "notification_key", "recipient"]
+TABLES = [
+    "attempt",
+    "bot",
+    "history",
+    "idle_worker",
+    "installation",
+    "notification",
+    "notification_key",
+    "occurrence",
+    "recipient",
+    "schedule",
+]
 FIXTURES = {"sqlite": "sqlite_url", "postgresql-18": "postgres_url", "postgresql-17": "postgres17_url"}
 
 
@@ -151,7 +162,7 @@ def conditions(connection: Connection, database: Database) -> dict[str, str]:
 
 
 async def test_an_empty_database_is_not_migrated(database: Database) -> None:
-    with pytest.raises(NotMigrated, match="at revision None, and this version of Dovecote needs 0002: run `dovecote"):
+    with pytest.raises(NotMigrated, match="at revision None, and this version of Dovecote needs 0005: run `dovecote"):
         await database.check_migrated()
 
 
@@ -160,7 +171,7 @@ async def test_another_versions_schema_is_not_migrated(database: Database) -> No
     table = "dovecote.migration" if database.is_postgresql else "dovecote_migration"
     await database.run(lambda c: c.execute(text(f"UPDATE {table} SET version_num = '9999'")), write=True)  # noqa: S608
 
-    complaint = r"at revision 9999, which this version of Dovecote does not know \(it needs 0002\).*upgrade the program"
+    complaint = r"at revision 9999, which this version of Dovecote does not know \(it needs 0005\).*upgrade the program"
     with pytest.raises(NotMigrated, match=complaint):
         await database.check_migrated()
     with pytest.raises(NotMigrated, match=complaint):
@@ -171,7 +182,7 @@ async def test_another_versions_schema_is_not_migrated(database: Database) -> No
 async def test_an_older_versions_schema_is_to_be_migrated(database: Database) -> None:
     await database.migrate("0001")
 
-    with pytest.raises(NotMigrated, match="at revision 0001, and this version of Dovecote needs 0002: run `dovecote"):
+    with pytest.raises(NotMigrated, match="at revision 0001, and this version of Dovecote needs 0005: run `dovecote"):
         await database.check_migrated()
 
 

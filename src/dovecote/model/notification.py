@@ -206,7 +206,7 @@ class Bot:
 
     Exactly one of `token_sealed` (encrypted) and `token_variable` (the name of an environment variable) is set.
     `pace` is messages per second, None for no limit (only for a local server). `private_limit` and `group_limit`
-    are (messages, seconds) per chat, or None for no limit.
+    are (messages, seconds) per chat, or None for no limit. `zone` is that of recipients whose own nobody knows.
     """
 
     id: int
@@ -220,6 +220,7 @@ class Bot:
     halted_until: datetime | None = None
     stopped_reason: str | None = None
     slots_given: int = 0
+    zone: str | None = None
 
 
 class State(StrEnum):

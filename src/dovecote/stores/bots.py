@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, literal, null, select
+from sqlalchemy import and_, case, literal, null, select
 from sqlalchemy.exc import IntegrityError
 
 from dovecote.errors import UnknownBot
@@ -110,6 +110,19 @@ class Bots:
 
         await self._database.run(update, write=True)
 
+    async def set_zone(self, name: str, zone: str | None) -> None:
+        """See `ports.BotStore.set_zone`."""
+        bot, schedule = self._tables.bot, self._tables.schedule
+
+        def update(connection: Connection) -> None:
+            bot_id = bot_id_of(connection, self._tables, name)
+            connection.execute(bot.update().where(bot.c.id == bot_id).values(zone=zone))
+            now = self._clock.now(connection)
+            waits = and_(schedule.c.bot_id == bot_id, schedule.c.local_time, schedule.c.due_at > now)
+            connection.execute(schedule.update().where(waits).values(due_at=now))
+
+        await self._database.run(update, write=True)
+
     async def set_limits(self, name: str, *, pace: float | None, private_limit: Limit, group_limit: Limit) -> None:
         """See `ports.BotStore.set_limits`. Raises ValueError for a limit that is not above zero."""
         values = _limits(pace, private_limit, group_limit)
@@ -185,4 +198,5 @@ def _bot(row: Row[Any]) -> Bot:
         halted_until=row.halted_until,
         stopped_reason=row.stopped_reason,
         slots_given=row.slots_given,
+        zone=row.zone,
     )

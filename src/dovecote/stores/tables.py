@@ -34,6 +34,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
+from dovecote.stores.schedule_tables import occurrence_table, schedule_table
+
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
     from sqlalchemy.types import TypeEngine
@@ -130,6 +132,8 @@ def _bot(metadata: MetaData, prefix: str) -> Table:
         # What a 429 has taught: the pace that was kept from that instant on, climbing back to `pace` since.
         Column("pace_held", Double),
         Column("pace_held_at", Instant()),
+        # Of recipients whose own zone nobody knows.
+        Column("zone", Text),
         UniqueConstraint("name"),
         CheckConstraint("(token_sealed IS NULL) <> (token_variable IS NULL)", name="one_token"),
         CheckConstraint("pace > 0", name="pace"),
@@ -239,7 +243,22 @@ def _recipient(metadata: MetaData, prefix: str) -> Table:
         Column("disabled_reason", Text),
         # Refusals in a row that are known to be false at times, so that only the third disables.
         Column("strikes", SmallInteger, nullable=False, server_default=text("0")),
+        # Where it lives, since when that is told (null: never, so that it is no recipient of schedules for all), and
+        # where it lived before, "" for nobody knows.
+        Column("zone", Text),
+        Column("zone_since", Instant()),
+        Column("former_zone", Text),
     )
+    told, moved = text("zone_since IS NOT NULL"), text("former_zone IS NOT NULL")
+    for column, condition in (("zone", told), ("former_zone", moved)):
+        Index(
+            f"{prefix}recipient_{column}",
+            table.c.bot_id,
+            table.c[column],
+            table.c.chat,
+            postgresql_where=condition,
+            sqlite_where=condition,
+        )
     disabled, struck = text("disabled_at IS NOT NULL"), text("strikes > 0 AND disabled_at IS NULL")
     for name, condition in (("disabled", disabled), ("struck", struck)):
         Index(
@@ -278,6 +297,8 @@ class Tables:
     attempt: Table
     notification_key: Table
     recipient: Table
+    schedule: Table
+    occurrence: Table
     idle_worker: Table
     installation: Table
 
@@ -292,6 +313,8 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         attempt=_attempt(metadata, prefix),
         notification_key=_notification_key(metadata, prefix),
         recipient=_recipient(metadata, prefix),
+        schedule=schedule_table(metadata, prefix, Instant, BigId),
+        occurrence=occurrence_table(metadata, prefix, Instant, BigId),
         # Workers that have said that they are idle and want to be woken.
         idle_worker=Table(
             f"{prefix}idle_worker",
