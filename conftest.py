@@ -1,6 +1,7 @@
 """What every test can ask for, and what runs the documents' code. At the root, for README.md is here.
 
 DOVECOTE_TEST_POSTGRES   the URL of a PostgreSQL server to use in place of the wheel's; its user creates databases
+DOVECOTE_TEST_VALKEY     the URL of a Redis or Valkey to use in place of the wheel's; its database 1 is emptied
 DOVECOTE_TEST_SEED       the seed of a run that is to be repeated; a failing test prints its own
 """
 
@@ -17,6 +18,7 @@ import pytest
 from databases import PostgresDatabases
 from documents import collector
 from servers import PostgresServer
+from valkey_servers import GivenValkey, ValkeyServer
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -98,3 +100,27 @@ def postgres17_url(postgres17: PostgresServer) -> Iterator[str]:
 def sqlite_url(tmp_path: Path) -> str:
     """The URL of a SQLite database that does not exist yet."""
     return f"sqlite:///{tmp_path}/x.db"
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[ValkeyServer | GivenValkey]:
+    """Valkey, or the server that DOVECOTE_TEST_VALKEY names. Shared: not to be stopped by a test."""
+    if given := os.environ.get("DOVECOTE_TEST_VALKEY"):
+        yield GivenValkey(given)
+    else:
+        with ValkeyServer() as server:
+            yield server
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[ValkeyServer]:
+    """A Valkey of the test's own, running: to be killed, frozen, restarted."""
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def valkey_url(valkey: ValkeyServer | GivenValkey) -> str:
+    """The URL of an empty database, number 1."""
+    valkey.flush()
+    return valkey.url

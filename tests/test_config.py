@@ -261,7 +261,8 @@ class TestFaults:
         (fault,) = configuration_faults(environ={})
 
         assert fault.endswith(
-            "the tables are [database], [telegram], [worker], [retry], [enqueue], [http], [log], [encryption]."
+            "the tables are [database], [telegram], [worker], [retry], [enqueue], [http], [log], [encryption], "
+            "[redis], [leadership], [scheduler]."
         )
 
     def test_a_file_that_was_asked_for_must_be_there(self) -> None:

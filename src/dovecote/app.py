@@ -15,25 +15,33 @@ from dovecote.batch import BatchSummary, process_batch
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
 from dovecote.errors import StoreUnavailable, TokenUnreadable
+from dovecote.leadership import ElectionSettings, Elector, answer_within, report, this_process
 from dovecote.observability.metrics import Metrics
 from dovecote.retry import RetryPolicy
+from dovecote.scheduler import Scheduler, SchedulerSettings
+from dovecote.schedules import Schedules
 from dovecote.sender import Sender
 from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url, translated
 from dovecote.stores.enqueue import Enqueuer
+from dovecote.stores.firing import FiringStore
 from dovecote.stores.history import History
+from dovecote.stores.leadership import Terms
+from dovecote.stores.lease import RowLease
 from dovecote.stores.recipients import Recipients
+from dovecote.stores.schedules import SchedulesBook
 from dovecote.stores.sqlite import SQLiteOutbox
 from dovecote.tokens import BotTokens
 from dovecote.unit_of_work import ClaimedOutbox, UnitOfWork
 from dovecote.vault import Vault
+from dovecote.version import __version__
 from dovecote.worker import Worker, WorkerSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from dovecote.model import Notification
-    from dovecote.ports import OutboxStore
+    from dovecote.model import LeadershipReport, Notification
+    from dovecote.ports import LeaseStore, Loop, OutboxStore, TermStore
 
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
 
@@ -59,10 +67,15 @@ class Dovecote(Administration):
             recipients=Recipients(self.database),
             vault=Vault(self.settings.encryption.ring()),
         )
+        self._firing_store = self._new_firing_store()
+        self.schedules = Schedules(SchedulesBook(self.database), self._firing_store, self._bots)
         self._enqueuer = Enqueuer(self.database, key_window=self.settings.enqueue.key_window)
         self._store: OutboxStore | None = None
         self._sender: Sender | None = None
         self._channel: TelegramChannel | None = None
+        self._leases: LeaseStore | None = None
+        self._terms: TermStore | None = None
+        self._elector: Elector | None = None
         _remember(self)
 
     async def __aenter__(self) -> Self:
@@ -80,8 +93,13 @@ class Dovecote(Administration):
             await self._channel.close()
         if self._store is not None:
             await self._store.close()
+        if self._leases is not None:
+            await self._leases.close()
+        if self._terms is not None:
+            await self._terms.close()
+        await self._firing_store.close()
         await self.database.close()
-        self._channel = self._store = self._sender = None
+        self._channel = self._store = self._sender = self._leases = self._terms = self._elector = None
         _forget(self)
 
     # The application's side.
@@ -193,6 +211,52 @@ class Dovecote(Administration):
             first=retry.first,
             longest=retry.longest,
         )
+
+    # The leader's side.
+
+    @property
+    def leases(self) -> LeaseStore:
+        """Where the lease of the leader is: Redis if there is one, else the outbox's database. Raises MissingExtra."""
+        if self._leases is None:
+            timeout = answer_within(self.settings.leadership.lease)
+            if self.settings.redis.url is not None:
+                from dovecote.leases.redis import RedisLease  # noqa: PLC0415 (an extra)
+
+                self._leases = RedisLease(self.settings.redis.url, identity=self.database.installation, timeout=timeout)
+            else:
+                self._leases = RowLease(self.database, timeout=timeout)
+        return self._leases
+
+    @property
+    def terms(self) -> TermStore:
+        """The terms and the instances."""
+        if self._terms is None:
+            self._terms = Terms(self.database, timeout=answer_within(self.settings.leadership.lease))
+        return self._terms
+
+    def elector(self, role: str = "worker") -> Elector:
+        """The elector of this process, always the same one, ready to `run`. `role` is what the first call says."""
+        if self._elector is None:
+            chosen = self.settings.leadership
+            settings = ElectionSettings(
+                lease=chosen.lease, renew_interval=chosen.renew_interval, poll_interval=chosen.poll_interval
+            )
+            self._elector = Elector(self.leases, self.terms, this_process(role, __version__), settings)
+            self.metrics.follow(self._elector)
+        return self._elector
+
+    def leader_loops(self) -> list[Loop]:
+        """The loops that work only while this instance leads; each asks its elector. `Service` runs them."""
+        chosen = self.settings.scheduler
+        settings = SchedulerSettings(look_interval=chosen.look_interval, sweep_interval=chosen.sweep_interval)
+        return [Scheduler(self._new_firing_store(), self.elector(), settings, self.metrics)]
+
+    def _new_firing_store(self) -> FiringStore:
+        return FiringStore(self.database, key_window=self.settings.enqueue.key_window)
+
+    async def leadership(self) -> LeadershipReport:
+        """Who leads, and every instance that follows. Raises StoreUnavailable, NotMigrated, MissingExtra."""
+        return await report(self.leases, self.terms, stale_after=self.settings.leadership.lease)
 
     # The operator's side.
 

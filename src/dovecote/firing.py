@@ -7,7 +7,7 @@ a schedule of every second costs after a month's outage what it costs after a mi
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from dovecote.model import CatchUp, FireTime, Firing, Happened, NextFire, PlannedOccurrence
@@ -16,6 +16,7 @@ from dovecote.zones import is_zone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from dovecote.model import Schedule, ScheduleRecord
 
@@ -52,23 +53,28 @@ def plan(record: ScheduleRecord, now: datetime, zones: Sequence[str] = (), bot_z
     cursor = decision.decided or record.cursor
     if len(fires) < len(decision.fires):
         cursor = fires[-1]
-    return Firing(record, _occurrences(schedule, decision, fires), following(schedule, times, cursor))
+    return Firing(record, _occurrences(schedule, decision, fires), _following(schedule, times, cursor))
 
 
-def following(schedule: Schedule, times: FireTimes, cursor: FireTime) -> NextFire:
+def following(schedule: Schedule, cursor: FireTime, zones: Sequence[str] = (), bot_zone: str | None = None) -> NextFire:
     """Where a schedule stands when everything up to `cursor` is decided."""
+    if schedule.local_time:
+        return _following_by_local_time(schedule, fire_times_by_zone(schedule, zones, bot_zone), cursor)
+    return _following(schedule, FireTimes(schedule.timing), cursor)
+
+
+def _following(schedule: Schedule, times: FireTimes, cursor: FireTime) -> NextFire:
     fire = times.next(cursor)
     if fire is None:
         return NextFire(cursor, None, None)
     return NextFire(cursor, fire.at, fire.at + delay(schedule, fire))
 
 
-def beginning(schedule: Schedule, now: datetime, zones: Sequence[str] = (), bot_zone: str | None = None) -> NextFire:
-    """Where a schedule stands that begins now."""
+def cursor_at(schedule: Schedule, instant: datetime) -> FireTime:
+    """The cursor that stands at an instant, whether or not it is a fire time."""
     if schedule.local_time:
-        return _following_by_local_time(schedule, _zones(schedule, zones, bot_zone), at_instant(now))
-    times = FireTimes(schedule.timing)
-    return following(schedule, times, FireTime(now, times.zone.wall(now.replace(tzinfo=None))))
+        return at_instant(instant)
+    return FireTime(instant, FireTimes(schedule.timing).zone.wall(instant.astimezone(UTC).replace(tzinfo=None)))
 
 
 def delay(schedule: Schedule, fire: FireTime) -> timedelta:
@@ -127,7 +133,7 @@ def _occurrences(
     return found
 
 
-def _zones(schedule: Schedule, zones: Sequence[str], bot_zone: str | None) -> dict[str, FireTimes]:
+def fire_times_by_zone(schedule: Schedule, zones: Sequence[str], bot_zone: str | None) -> dict[str, FireTimes]:
     """The fire times of each part. A zone that this machine does not know is treated as none."""
     fallback = bot_zone if bot_zone is not None and is_zone(bot_zone) else schedule.timing.zone
     return {
@@ -137,7 +143,7 @@ def _zones(schedule: Schedule, zones: Sequence[str], bot_zone: str | None) -> di
 
 def _plan_by_local_time(record: ScheduleRecord, now: datetime, zones: Sequence[str], bot_zone: str | None) -> Firing:
     schedule, cursor = record.schedule, record.cursor
-    parts = _zones(schedule, zones, bot_zone)
+    parts = fire_times_by_zone(schedule, zones, bot_zone)
     occurrences: list[PlannedOccurrence] = []
     for part, times in parts.items():
         # Local times of different zones do not compare, so the cursor is an instant here.

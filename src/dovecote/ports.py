@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         FannedOut,
         Fired,
         Firing,
+        Instance,
+        InstanceRecord,
         NextFire,
         NotificationRecord,
         ObjectInfo,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
         Settlement,
         State,
         Stats,
+        Term,
     )
 
 
@@ -154,10 +157,7 @@ class RecipientStore(Protocol):
         """
 
     async def set_zone(self, bot: str, chat: str, zone: str | None) -> None:
-        """Note in which zone a recipient lives; None for one who is a recipient and whose zone nobody knows.
-
-        Raises UnknownBot.
-        """
+        """Note in which zone a recipient lives, None where nobody knows. Raises UnknownBot."""
 
     async def unblock(self, bot: str, chat: str) -> int:
         """Make due now what waits for its turn in a chat, for a retry or for a 429; answers how many.
@@ -167,10 +167,9 @@ class RecipientStore(Protocol):
 
 
 class ScheduleStore(Protocol):
-    """The schedules as the scheduler sees them. Time is the store's own clock, and the store judges every race.
+    """The schedules as the scheduler sees them. Time is the store's own, and the store judges every race.
 
-    Each method raises StoreUnavailable when the database cannot be reached; what it was to write is then written as a
-    whole or not at all, and doing it again is harmless.
+    Each raises StoreUnavailable; what was to be written is then written whole or not at all, and again is harmless.
     """
 
     async def due(self, *, limit: int, overdue_by: timedelta) -> DueSchedules:
@@ -182,19 +181,18 @@ class ScheduleStore(Protocol):
     async def fire(self, firings: Sequence[Firing], *, wait: bool = False) -> Fired:
         """Write occurrences, the notifications they make, and where their schedules stand then, in one transaction.
 
-        A schedule that has another version or another cursor than was read, or is paused, is left alone, and so is one
-        that another transaction holds, unless told to `wait`. An occurrence that there is already is not written again.
-        One for more recipients than a transaction is to hold is left open for `fan_out`.
+        A schedule that is not as it was read is left alone, and so is one that another transaction holds, unless told
+        to `wait`. An occurrence that there is already is not written again; one for many is left open for `fan_out`.
         """
 
     async def fan_out(self, *, limit: int) -> FannedOut | None:
-        """Enqueue for up to `limit` more recipients of an open occurrence, and move its cursor, in one transaction.
-
-        None where nothing is open that nobody else is at. One whose notifications cannot be made is closed as failed.
-        """
+        """Enqueue for up to `limit` more recipients of an open occurrence, in one transaction; None if none is open."""
 
     async def postpone(self, record: ScheduleRecord, by: timedelta) -> None:
         """Look at a schedule again only so much later than now. Its cursor stays."""
+
+    async def close(self) -> None:
+        """Give back every connection."""
 
 
 class ScheduleBook(Protocol):
@@ -218,10 +216,7 @@ class ScheduleBook(Protocol):
         then: NextFire,
         missed: PlannedOccurrence | None = None,
     ) -> ScheduleRecord | None:
-        """Put another definition and another state in the place of `record`, under its next version.
-
-        `missed` is kept with it. None when its version or its cursor is another by now. Raises UnknownBot.
-        """
+        """Replace `record` under its next version; None when it is not as it was read by now. Raises UnknownBot."""
 
     async def delete(self, name: str) -> None:
         """Forget a schedule and its occurrences; what is enqueued stays enqueued. Raises UnknownSchedule."""
@@ -248,6 +243,86 @@ class Leadership(Protocol):
 
     async def changed(self) -> None:
         """Return when this instance has begun to lead, or has ceased to."""
+
+
+class Election(Leadership, Protocol):
+    """A `Leadership` that says as well whether anybody can be elected at present."""
+
+    @property
+    def available(self) -> bool:
+        """False while the lease store is out of reach: nobody is elected until it is back.
+
+        Whoever must go on without a leader then does so itself: any instance sweeps slowly.
+        """
+
+
+class Loop(Protocol):
+    """What goes on in a process until it is told to stop."""
+
+    @property
+    def name(self) -> str:
+        """What it is, in a word, for the log."""
+
+    async def run(self) -> None:
+        """Work until `stop`; then end in order and return. May be called again after it has raised."""
+
+    def stop(self) -> None:
+        """Begin to end. From the loop's own thread; may be called before `run`, which then returns at once."""
+
+
+class LeaseStore(Protocol):
+    """One lease, held by one instance at a time by the store's own clock.
+
+    An instance numbers its acquisitions: the `token` grows with each. What was asked for with an older token and
+    arrives late changes nothing that was asked for since. Every method raises LeaseStoreUnavailable (or, where the
+    lease is a row, StoreUnavailable) when there is no answer in time: whether it happened is then unknown.
+    """
+
+    kind: str
+    """Where the lease is, in a word: "redis" or "database"."""
+
+    async def acquire(self, instance: str, token: int, lease: timedelta) -> bool:
+        """Take the lease if it is free, has run out, or is this instance's by an older token; answer whether."""
+
+    async def renew(self, instance: str, token: int, lease: timedelta) -> bool:
+        """Let the lease last `lease` from now if it is still held by this very token; answer whether."""
+
+    async def release(self, instance: str, token: int) -> bool:
+        """Give the lease back if this instance holds it by this token or an older one; answer whether it did."""
+
+    async def holder(self) -> str | None:
+        """The instance that holds the lease now."""
+
+    async def close(self) -> None:
+        """Give back every connection."""
+
+
+class TermStore(Protocol):
+    """The terms and the instances, in the database. Time is the store's own clock.
+
+    Every method raises StoreUnavailable when the database does not answer in time, and NotMigrated.
+    """
+
+    async def beat(self, instance: Instance) -> int:
+        """Say that the instance is there, and answer the newest term's number, 0 before the first."""
+
+    async def leave(self, instance: str) -> None:
+        """Say that the instance has ended in order: it is forgotten at once."""
+
+    async def begin(self, instance: str) -> int:
+        """Begin a term of the instance and answer its number, greater than that of every term before."""
+
+    async def end(self, number: int) -> None:
+        """Note that the term was handed over in order."""
+
+    async def newest(self) -> Term | None:
+        """The newest term."""
+
+    async def instances(self) -> tuple[datetime, Sequence[InstanceRecord]]:
+        """The store's time, and every instance that is known."""
+
+    async def close(self) -> None:
+        """Give back every connection."""
 
 
 class FileStorage(Protocol):
@@ -305,6 +380,13 @@ class TokenSource(Protocol):
 
     def forget(self, bot_id: int) -> None:
         """Read it afresh next time: Telegram refused it."""
+
+
+class ScheduleObserver(Protocol):
+    """Who counts what the scheduler does. Called once per transaction."""
+
+    def occurrences_written(self, fired: Fired, late: Sequence[float]) -> None:
+        """These were written; each that fired was so many seconds later than planned, its jitter included."""
 
 
 class Observer(Protocol):

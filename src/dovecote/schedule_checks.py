@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Final
 from zoneinfo import available_timezones
@@ -21,10 +21,11 @@ from dovecote.zones import is_zone
 if TYPE_CHECKING:
     from enum import StrEnum
 
-    from dovecote.model import Policies, Schedule
+    from dovecote.model import Policies, Schedule, Timing
 
 INTERVALS: Final = (timedelta(seconds=1), timedelta(days=36_500))
 YEARS: Final = range(1970, 9000)
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MOST_DATES: Final = 10_000
 MOST_RECIPIENTS: Final = 10_000
 SHORTEST_WINDOW: Final = timedelta(seconds=1)
@@ -36,8 +37,10 @@ GAPS: Final = 50
 _NAME = re.compile(r"[\w.:/-]{1,100}")
 
 
-def checked_schedule(schedule: Schedule, now: datetime) -> Schedule:
+def checked_schedule(schedule: Schedule, now: datetime, *, may_be_over: bool = False) -> Schedule:
     """The schedule with its recipients in `to`, if it can be, and can fire after `now`.
+
+    With `may_be_over` it is enough that it could ever fire: a file keeps what has been.
 
     Raises InvalidSchedule, and InvalidNotification for what it would send.
     """
@@ -48,7 +51,7 @@ def checked_schedule(schedule: Schedule, now: datetime) -> Schedule:
     _check_timing(schedule.timing)
     _check_policies(schedule.policies, schedule.timing.jitter)
     schedule = _with_recipients(schedule)
-    _check_fires(schedule, now)
+    _check_fires(schedule, EARLIEST if may_be_over else now)
     if schedule.local_time and schedule.policies.overlap is Overlap.SKIP:
         raise InvalidSchedule(
             "overlap", "skip goes with one zone: zones follow each other by design. Allow it, or leave local_time."
@@ -154,8 +157,8 @@ def _check_fires(schedule: Schedule, now: datetime) -> None:
     if not fires:
         raise InvalidSchedule(
             "recurrence",
-            f"{shown(timing.recurrence)} can never fire after {now:%Y-%m-%d %H:%M:%S} UTC, with start {timing.start} and"
-            f" end {timing.end} in {timing.zone}: give one that does.",
+            f"{shown(timing.recurrence)} can never fire after {now:%Y-%m-%d %H:%M:%S} UTC, with start {timing.start}"
+            f" and end {timing.end} in {timing.zone}: give one that does.",
         )
     shortest = min((later.at - earlier.at for earlier, later in pairwise(fires)), default=None)
     if shortest is not None and timing.jitter >= shortest:

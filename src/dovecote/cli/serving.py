@@ -45,7 +45,7 @@ def worker(
 
 def run_everything(context: typer.Context) -> None:
     """Everything in one process: a worker, and the listener for health and metrics."""
-    _serve(context, settings_of(context), http=True)
+    _serve(context, settings_of(context), http=True, role="run")
 
 
 def emulator(
@@ -87,7 +87,9 @@ def emulator(
     )
 
 
-def _serve(context: typer.Context, settings: "Settings", *, http: bool, until_empty: bool = False) -> None:
+def _serve(
+    context: typer.Context, settings: "Settings", *, http: bool, until_empty: bool = False, role: str = "worker"
+) -> None:
     from dovecote.app import Dovecote
     from dovecote.observability.logs import configure_logging
     from dovecote.service import Service, delivery_only
@@ -97,7 +99,7 @@ def _serve(context: typer.Context, settings: "Settings", *, http: bool, until_em
     async def serve() -> None:
         async with Dovecote(settings=settings) as dovecote:
             delivery_only()
-            await Service(dovecote, http=http).run(until_empty=until_empty)
+            await Service(dovecote, http=http, role=role).run(until_empty=until_empty)
 
     try:
         run_async(serve())

@@ -16,6 +16,7 @@ from dovecote.config.values import (
     SHORTEST_HTTP_TOKEN,
     TAKES_DURATION,
     TAKES_DURATION_OR_ZERO,
+    TAKES_LEASE,
     BaseUrl,
     DatabaseUrl,
     Duration,
@@ -24,8 +25,10 @@ from dovecote.config.values import (
     Host,
     HttpToken,
     KeysFile,
+    LeaseDuration,
     LogFormat,
     LogLevel,
+    RedisUrl,
     Whole,
     fernet_key,
     is_loopback,
@@ -76,6 +79,40 @@ class Database(Section):
     def __repr_args__(self) -> Iterator[tuple[str, str]]:
         """Show the URL without its password."""
         yield "url", masked_url(self.url)
+
+
+class Redis(Section):
+    """Redis or Valkey, which elects the leader where there are several machines. Not needed."""
+
+    url: RedisUrl = _setting(
+        None,
+        "The server, and the number of a database that the scheduler has for itself. Not set, the outbox's database"
+        " elects the leader.",
+        "redis://USER:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS; without a number it is 1",
+    )
+
+    def __repr_args__(self) -> Iterator[tuple[str, str | None]]:
+        """Show the URL without its password."""
+        yield "url", None if self.url is None else masked_url(self.url)
+
+
+class Leadership(Section):
+    """How one of the instances is elected to do what only one should do."""
+
+    lease: LeaseDuration = _setting(
+        "15s", "How long the lead is an instance's own. A leader that crashed is followed after it.", TAKES_LEASE
+    )
+    renew_interval: Duration = _duration("5s", "How often the leader renews its lease, and each instance is heard of.")
+    poll_interval: Duration = _duration("500ms", "How often a follower asks whether the lead is free.")
+
+
+class Scheduler(Section):
+    """When schedules are looked at. Known ones fire at their time; this is for what comes unexpected."""
+
+    look_interval: Duration = _duration(
+        "1s", "How often the leader looks for schedules that were added or changed meanwhile."
+    )
+    sweep_interval: Duration = _duration("5s", "How often each instance looks for schedules that no leader has fired.")
 
 
 class Telegram(Section):
@@ -218,6 +255,9 @@ class Settings(Section):
     http: Http = Http()
     log: Log = Log()
     encryption: Encryption = Encryption()
+    redis: Redis = Redis()
+    leadership: Leadership = Leadership()
+    scheduler: Scheduler = Scheduler()
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> Self:
@@ -251,12 +291,33 @@ def contradictions(settings: Settings) -> Iterator[Contradiction]:
             f"longer than the longest. Set retry.longest to {in_seconds(first)} or more."
         )
         yield Contradiction(frozenset({"retry.first", "retry.longest"}), sentence)
+    yield from _of_leadership(settings.leadership)
     if settings.http.token is None and not is_loopback(settings.http.host):
         sentence = (
             f'http.host is "{settings.http.host}", which other machines can reach, and http.token is not set: set '
             "http.token, or listen on 127.0.0.1."
         )
         yield Contradiction(frozenset({"http.host", "http.token"}), sentence)
+
+
+def _of_leadership(leadership: Leadership) -> Iterator[Contradiction]:
+    lease, renewal, poll = leadership.lease, leadership.renew_interval, leadership.poll_interval
+    # As the elector measures it; a test compares.
+    longest = (lease - min(timedelta(seconds=1), lease / 5)) / 2
+    if renewal > longest:
+        sentence = (
+            f"leadership.renew_interval is {in_seconds(renewal)} and leadership.lease is {in_seconds(lease)}: a lease "
+            "must outlive two renewals by a second (a short one by its fifth), so that one may fail. Set "
+            f"leadership.renew_interval to {in_seconds(longest)} or less, or a longer leadership.lease."
+        )
+        yield Contradiction(frozenset({"leadership.renew_interval", "leadership.lease"}), sentence)
+    if poll > lease:
+        sentence = (
+            f"leadership.poll_interval is {in_seconds(poll)} and leadership.lease is {in_seconds(lease)}: a lead that "
+            f"is free would wait longer for its next leader than for a crashed one to lose it. Set "
+            f"leadership.poll_interval to {in_seconds(lease)} or less."
+        )
+        yield Contradiction(frozenset({"leadership.poll_interval", "leadership.lease"}), sentence)
 
 
 def in_seconds(duration: timedelta) -> str:

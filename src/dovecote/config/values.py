@@ -26,6 +26,12 @@ SHORTEST_HTTP_TOKEN: Final = 16
 TAKES_DURATION: Final = 'a duration above zero: seconds as a number, or text such as "50ms", "30s", "5m", "12h", "30d"'
 TAKES_DURATION_OR_ZERO: Final = TAKES_DURATION.replace("above zero", "of zero or more")
 
+TLS_PARAMETERS: Final = frozenset(
+    {"ssl_ca_certs", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
+)
+SHORTEST_LEASE: Final = timedelta(milliseconds=500)
+TAKES_LEASE: Final = 'a duration of half a second or more, such as "15s"'
+
 _LONGEST = timedelta(days=3650)
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?) ?(ms|s|m|h|d|)", re.ASCII)
@@ -78,6 +84,28 @@ def _database_url(url: str) -> str:
         # Written without braces of a template: a parameter's name is anybody's text.
         raise PydanticCustomError(REASON, "{reason}", {"reason": ", and ".join(faults)})
     return url
+
+
+def _redis_url(url: str) -> str:
+    parts = urlsplit(url)
+    _ = parts.port
+    if parts.scheme not in {"redis", "rediss"} or not parts.hostname or parts.fragment:
+        raise ValueError("no address of a Redis")
+    if not re.fullmatch(r"(/\d{0,5})?", parts.path, re.ASCII):
+        raise ValueError("behind the host stands a database's number or nothing")
+    parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
+    unknown = sorted(parameters.keys() - (TLS_PARAMETERS if parts.scheme == "rediss" else frozenset()))
+    if unknown:
+        known = f"known are {', '.join(sorted(TLS_PARAMETERS))}" if parts.scheme == "rediss" else "redis:// takes none"
+        reason = f'it has the unknown parameter "{unknown[0]}" ({known})'
+        raise PydanticCustomError(REASON, "{reason}", {"reason": reason})
+    return url
+
+
+def _lasts(duration: timedelta) -> timedelta:
+    if duration < SHORTEST_LEASE:
+        raise ValueError(TAKES_LEASE)
+    return duration
 
 
 def _base_url(url: str) -> str:
@@ -144,6 +172,8 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(
 DurationOrZero = Annotated[timedelta, BeforeValidator(parse_duration)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+RedisUrl = Annotated[Annotated[str, AfterValidator(_redis_url)] | None, BeforeValidator(_not_empty)]
+LeaseDuration = Annotated[Duration, AfterValidator(_lasts)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Host = Annotated[str, AfterValidator(_host)]
 HttpToken = Annotated[Annotated[SecretStr, AfterValidator(_http_token)] | None, BeforeValidator(_not_empty)]

@@ -5,6 +5,7 @@ all durations are `timedelta`, all ids are the database's integers.
 """
 
 from dovecote.model.files import ObjectInfo
+from dovecote.model.leadership import Instance, InstanceRecord, LeadershipReport, Peer, Term
 from dovecote.model.notification import (
     Attempt,
     Bot,
@@ -33,6 +34,8 @@ from dovecote.model.notification import (
     WaitReason,
 )
 from dovecote.model.schedule import (
+    BY_HAND,
+    Applied,
     CatchUp,
     Cron,
     Dates,
@@ -62,6 +65,8 @@ from dovecote.model.schedule import (
 )
 
 __all__ = [
+    "BY_HAND",
+    "Applied",
     "Attempt",
     "Bot",
     "BotStopped",
@@ -81,6 +86,9 @@ __all__ = [
     "Fired",
     "Firing",
     "Happened",
+    "Instance",
+    "InstanceRecord",
+    "LeadershipReport",
     "Migrated",
     "Missed",
     "NextFire",
@@ -92,6 +100,7 @@ __all__ = [
     "Origin",
     "Outcome",
     "Overlap",
+    "Peer",
     "PlannedOccurrence",
     "Policies",
     "Preview",
@@ -110,6 +119,7 @@ __all__ = [
     "Snoozed",
     "State",
     "Stats",
+    "Term",
     "Timing",
     "Unknown",
     "WaitReason",

@@ -177,6 +177,10 @@ class ScheduleRecord:
     changed_at: datetime
 
 
+BY_HAND = "trigger"
+"""The part of an occurrence that was asked for by hand."""
+
+
 class Happened(StrEnum):
     """What became of a fire time."""
 
@@ -297,3 +301,13 @@ class Preview:
     fires: Sequence[PreviewedFire]
     recipients: int
     seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What applying the schedules of a file has changed, by their names."""
+
+    added: Sequence[str] = ()
+    changed: Sequence[str] = ()
+    removed: Sequence[str] = ()
+    unchanged: Sequence[str] = ()

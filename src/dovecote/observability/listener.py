@@ -56,8 +56,8 @@ _GRACE: Final = 5
 class Listener:
     """Listens on `host` and `port` between `start` and `stop`. Port 0 takes a free one; `url` then names it.
 
-    `checks` decide about /readyz, `stats` feeds the gauges of /metrics, `routes` stand beside them: build on it by
-    handing in routes, not by another listener.
+    `checks` decide about /readyz, `information` is told there and decides nothing, `stats` feeds the gauges of
+    /metrics, `routes` stand beside them: build on it by handing in routes, not by another listener.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Listener:
         metrics: Metrics,
         stats: Callable[[], Awaitable[Stats]] | None = None,
         checks: Mapping[str, Check] | None = None,
+        information: Mapping[str, Check] | None = None,
         routes: Sequence[BaseRoute] = (),
         host: str = "127.0.0.1",
         port: int = 8089,
@@ -76,6 +77,7 @@ class Listener:
         self._port = port
         self._metrics = metrics
         self._checks = dict(checks or {})
+        self._information = dict(information or {})
         self._statistics = _Statistics(metrics, stats, clock)
         own = [Route("/healthz", _health), Route("/readyz", self._readiness), Route("/metrics", self._metrics_page)]
         self._app = Starlette(
@@ -132,9 +134,11 @@ class Listener:
     async def _readiness(self, _request: Request) -> Response:
         answers = await asyncio.gather(*(_ask(name, check) for name, check in self._checks.items()))
         missing = {name: answer for name, answer in zip(self._checks, answers, strict=True) if answer is not None}
-        return JSONResponse(
-            {"ready": not missing, "checked": list(self._checks), "not_ready": missing}, 503 if missing else 200
-        )
+        page: dict[str, object] = {"ready": not missing, "checked": list(self._checks), "not_ready": missing}
+        if self._information:
+            told = await asyncio.gather(*(_ask(name, check) for name, check in self._information.items()))
+            page["information"] = dict(zip(self._information, told, strict=True))
+        return JSONResponse(page, 503 if missing else 200)
 
     async def _metrics_page(self, request: Request) -> Response:
         await self._statistics.refresh()

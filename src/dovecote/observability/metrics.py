@@ -16,14 +16,15 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from dovecote.model import BotStopped, Dead, Delivered, Failed, Migrated, Released, Scope, Snoozed, Unknown
+from dovecote.model import BotStopped, Dead, Delivered, Failed, Happened, Migrated, Released, Scope, Snoozed, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from prometheus_client.metrics_core import Metric
 
-    from dovecote.model import Cycle, Outcome, Settlement, Stats
+    from dovecote.model import Cycle, Fired, Outcome, Settlement, Stats
+    from dovecote.ports import Election
 
 OUTCOMES: Final[dict[type[Outcome], str]] = {
     Delivered: "delivered",
@@ -41,6 +42,7 @@ _ENDS: Final = ("expired", "unknown", "poison", "suppressed")
 
 _REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 _CYCLE_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_LATENESS_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0, 3600.0)
 
 
 class Metrics:
@@ -64,6 +66,18 @@ class Metrics:
             buckets=_CYCLE_BUCKETS,
             registry=self.registry,
         )
+        self._is_leader = self._gauge("is_leader", "Whether this instance leads: 1 or 0.")
+        self._term = self._gauge("leadership_term", "The term that this instance leads in, 0 while it follows.")
+        self._can_elect = self._gauge("can_elect", "Whether a leader can be elected: 0 while the lease store is away.")
+        self._occurrences = self._counter("occurrences", "Fire times decided by this instance.", "happened")
+        self._lateness = Histogram(
+            "dovecote_occurrence_late_seconds",
+            "How much later than planned an occurrence was written.",
+            buckets=_LATENESS_BUCKETS,
+            registry=self.registry,
+        )
+        for happened in Happened:
+            self._occurrences.labels(happened.value)
         self._requests = _RequestHistogram()
         self.registry.register(self._requests)
         for reason in _ENDS:
@@ -104,6 +118,13 @@ class Metrics:
         for (bot, scope), count in limited.items():
             self._rate_limited.labels(bot, scope).inc(count)
 
+    def occurrences_written(self, fired: Fired, late: Sequence[float]) -> None:
+        """Count a transaction of the scheduler's."""
+        for _, planned in fired.occurrences:
+            self._occurrences.labels(planned.happened.value).inc()
+        for seconds in late:
+            self._lateness.observe(max(0.0, seconds))
+
     def set_stats(self, stats: Stats) -> None:
         """Take over what the database says about the outbox."""
         self._due.set(stats.due)
@@ -115,6 +136,12 @@ class Metrics:
         """Say that nobody can tell just now: an old number would pass for a good one."""
         for gauge in (self._due, self._scheduled, self._leased, self._oldest_due):
             gauge.set(math.nan)
+
+    def follow(self, election: Election) -> None:
+        """Tell of this election from now on, as it is at the time of each scrape."""
+        self._is_leader.set_function(lambda: float(election.term is not None))
+        self._term.set_function(lambda: float(election.term or 0))
+        self._can_elect.set_function(lambda: float(election.available))
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """The page that Prometheus reads, in the format that `accept` (its header) asks for, and its content type."""

@@ -12,16 +12,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Text, and_, bindparam, cast, exists, func, literal, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from dovecote.model import DueSchedules, Fired, Happened, Overlap, PlannedOccurrence
+from dovecote.model import BY_HAND, DueSchedules, Fired, Happened, Overlap, PlannedOccurrence
 from dovecote.schedule_form import notification_to
 from dovecote.stores.clock import StoreClock, real_microseconds
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.fan_out import FanOut
+from dovecote.stores.held import HeldConnection
 from dovecote.stores.homes import homes_of
 from dovecote.stores.schedule_rows import record_of, sends, standing
 
@@ -34,8 +35,12 @@ if TYPE_CHECKING:
     from dovecote.model import FannedOut, Firing, Notification, Schedule, ScheduleRecord
     from dovecote.stores.database import Database
 
+T = TypeVar("T")
+
 INLINE = 500
 """An occurrence for more recipients than this is left open for the fan-out."""
+PATIENCE = timedelta(seconds=5)
+LONGEST_TRANSACTION = timedelta(seconds=30)
 # A recipient who moves is told apart by the key, and zones lie up to 26 hours apart.
 SHORTEST_KEY_WINDOW = timedelta(days=3)
 
@@ -43,7 +48,8 @@ SHORTEST_KEY_WINDOW = timedelta(days=3)
 class FiringStore:
     """`ports.ScheduleStore` on either database. `clock` answers microseconds since the epoch; PostgreSQL has its own.
 
-    A key is remembered for `key_window`, and for three days at least.
+    A key is remembered for `key_window`, and for three days at least. A transaction whose process is frozen is ended by
+    PostgreSQL after `patience`, so that what it has locked fires elsewhere; SQLite knows no such thing.
     """
 
     def __init__(
@@ -51,9 +57,12 @@ class FiringStore:
         database: Database,
         *,
         key_window: timedelta = timedelta(days=30),
+        patience: timedelta = PATIENCE,
         clock: Callable[[], int] = real_microseconds,
     ) -> None:
-        self._database = database
+        self._held = HeldConnection(database, LONGEST_TRANSACTION)
+        self._is_postgresql = database.is_postgresql
+        self._patience = patience
         self._tables = database.tables
         self._clock = StoreClock(database, clock)
         self._enqueuer = Enqueuer(database, key_window=max(key_window, SHORTEST_KEY_WINDOW), clock=clock)
@@ -76,17 +85,17 @@ class FiringStore:
             wait = None if next_due_at is None else max(0.0, (next_due_at + overdue_by - now).total_seconds())
             return DueSchedules(now, records, wait, bool(is_open))
 
-        return await self._database.run(read)
+        return await self._held.run(read)
 
     async def homes(self, schedule: Schedule) -> tuple[Sequence[str], str | None]:
         """See `ports.ScheduleStore.homes`."""
-        return await self._database.run(
+        return await self._held.run(
             lambda connection: homes_of(connection, self._tables, schedule.notification.bot, schedule.to)
         )
 
     async def fan_out(self, *, limit: int) -> FannedOut | None:
         """See `ports.ScheduleStore.fan_out`."""
-        return await self._database.run(lambda connection: self._fan_out.turn(connection, limit), write=True)
+        return await self._write(lambda connection: self._fan_out.turn(connection, limit))
 
     async def postpone(self, record: ScheduleRecord, by: timedelta) -> None:
         """See `ports.ScheduleStore.postpone`."""
@@ -97,11 +106,26 @@ class FiringStore:
             same = and_(table.c.id == record.id, table.c.version == record.version, table.c.due_at.is_not(None))
             connection.execute(table.update().where(same).values(due_at=due_at))
 
-        await self._database.run(write, write=True)
+        await self._held.run(write, write=True)
 
     async def fire(self, firings: Sequence[Firing], *, wait: bool = False) -> Fired:
         """See `ports.ScheduleStore.fire`."""
-        return await self._database.run(lambda connection: self._fire(connection, firings, wait=wait), write=True)
+        return await self._write(lambda connection: self._fire(connection, firings, wait=wait))
+
+    async def _write(self, function: Callable[[Connection], T]) -> T:
+        def write(connection: Connection) -> T:
+            if self._is_postgresql:
+                limit = f"{self._patience // timedelta(milliseconds=1)}ms"
+                connection.execute(
+                    select(func.set_config("idle_in_transaction_session_timeout", limit, literal(value=True)))
+                )
+            return function(connection)
+
+        return await self._held.run(write, write=True)
+
+    async def close(self) -> None:
+        """Give back the connection."""
+        await self._held.close()
 
     def _fire(self, connection: Connection, firings: Sequence[Firing], *, wait: bool) -> Fired:
         held = self._hold(connection, firings, wait=wait)
@@ -150,7 +174,7 @@ class FiringStore:
     ) -> list[tuple[ScheduleRecord, PlannedOccurrence]]:
         """Insert the occurrences, and answer those that were not there."""
         table = self._tables.occurrence
-        dialect = postgresql if self._database.is_postgresql else sqlite
+        dialect = postgresql if self._is_postgresql else sqlite
         inserted: set[tuple[int, datetime, str]] = set()
         for again in (False, True):
             rows = [_row(record, each, now) for record, each in planned if each.again is again]
@@ -159,7 +183,7 @@ class FiringStore:
             statement: Any = dialect.insert(table)
             if again:
                 same = {name: statement.excluded[name] for name in rows[0] if name not in table.primary_key.columns}
-                left_out = table.c.happened.in_([Happened.MISSED.value, Happened.SKIPPED.value, Happened.FAILED.value])
+                left_out = table.c.happened != Happened.FIRED.value
                 statement = statement.on_conflict_do_update(
                     index_elements=list(table.primary_key.columns), set_=same, where=left_out
                 )
@@ -242,10 +266,14 @@ def _without_overlap(firing: Firing, busy: set[int]) -> Iterator[PlannedOccurren
         is_busy = is_busy or planned.happened is Happened.FIRED
 
 
+def _is_for_one_zone(record: ScheduleRecord, planned: PlannedOccurrence) -> bool:
+    return record.schedule.local_time and planned.part != BY_HAND
+
+
 def _inline_count(record: ScheduleRecord, planned: PlannedOccurrence) -> int:
     """How many notifications are written with the occurrence; 0 where the fan-out makes them."""
     to = record.schedule.to
-    if planned.happened is not Happened.FIRED or to is None or record.schedule.local_time or len(to) > INLINE:
+    if planned.happened is not Happened.FIRED or to is None or _is_for_one_zone(record, planned) or len(to) > INLINE:
         return 0
     return len(to)
 
@@ -278,6 +306,6 @@ def _row(record: ScheduleRecord, planned: PlannedOccurrence, now: datetime) -> d
         "last_id": None,
         "expires_at": planned.expires_at,
         "cursor": "" if is_open else None,
-        "sends": sends(record.schedule) if is_open else None,
+        "sends": sends(record.schedule, local_time=_is_for_one_zone(record, planned)) if is_open else None,
         "turn_at": now if is_open else None,
     }

@@ -31,7 +31,7 @@ def definition(schedule: Schedule, bot_id: int) -> dict[str, Any]:
         "recurrence": written(timing_form(schedule.timing)),
         "zone": schedule.timing.zone,
         "bot_id": bot_id,
-        "sends": sends(schedule),
+        "sends": sends(schedule, local_time=schedule.local_time),
         "local_time": schedule.local_time,
         "policies": written(policies_form(schedule.policies)),
     }
@@ -47,10 +47,10 @@ def standing(then: NextFire, *, paused: bool = False) -> dict[str, Any]:
     }
 
 
-def sends(schedule: Schedule) -> str:
+def sends(schedule: Schedule, *, local_time: bool) -> str:
     """What is sent and to whom, as text."""
     to = None if schedule.to is None else list(schedule.to)
-    form = {"notification": notification_form(schedule.notification), "to": to, "local_time": schedule.local_time}
+    form = {"notification": notification_form(schedule.notification), "to": to, "local_time": local_time}
     return written(form)
 
 

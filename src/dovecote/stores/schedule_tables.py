@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     BigInteger,
@@ -18,20 +18,20 @@ from sqlalchemy import (
     text,
 )
 
+from dovecote.stores.column_types import BigId, Chat, Instant
+
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
-    from sqlalchemy.types import TypeEngine
 
 
-def schedule_table(metadata: MetaData, prefix: str, instant: type[TypeEngine[Any]] | Any, big_id: Any) -> Table:
+def schedule_table(metadata: MetaData, prefix: str) -> Table:
     """The schedules: a definition, where it stands, when it is to be looked at."""
-    name = Text(collation="C").with_variant(Text(), "sqlite")
     table = Table(
         f"{prefix}schedule",
         metadata,
-        Column("id", big_id, Identity(), primary_key=True),
+        Column("id", BigId, Identity(), primary_key=True),
         # In byte order, in which pages go.
-        Column("name", name, nullable=False),
+        Column("name", Chat, nullable=False),
         Column("origin", Text, nullable=False),
         # Raised by every change of the definition or the state; a firing is made for one version.
         Column("version", BigInteger, nullable=False, server_default=text("1")),
@@ -43,16 +43,16 @@ def schedule_table(metadata: MetaData, prefix: str, instant: type[TypeEngine[Any
         Column("local_time", Boolean, nullable=False),
         Column("policies", Text, nullable=False),
         # Up to this fire time everything is decided.
-        Column("cursor_at", instant(), nullable=False),
+        Column("cursor_at", Instant(), nullable=False),
         Column("cursor_wall", Text, nullable=False),
-        Column("next_fire_at", instant()),
+        Column("next_fire_at", Instant()),
         # The next fire time with its jitter; null while paused, and when there is none.
-        Column("due_at", instant()),
-        Column("paused_at", instant()),
+        Column("due_at", Instant()),
+        Column("paused_at", Instant()),
         # The last fire time that fired, for the question whether its notifications are finished.
-        Column("last_fired_at", instant()),
-        Column("created_at", instant(), nullable=False),
-        Column("changed_at", instant(), nullable=False),
+        Column("last_fired_at", Instant()),
+        Column("created_at", Instant(), nullable=False),
+        Column("changed_at", Instant(), nullable=False),
         UniqueConstraint("name"),
         CheckConstraint("origin IN ('api', 'file')", name="origin"),
         sqlite_autoincrement=True,
@@ -64,30 +64,30 @@ def schedule_table(metadata: MetaData, prefix: str, instant: type[TypeEngine[Any
     return table
 
 
-def occurrence_table(metadata: MetaData, prefix: str, instant: type[TypeEngine[Any]] | Any, big_id: Any) -> Table:
+def occurrence_table(metadata: MetaData, prefix: str) -> Table:
     """The occurrences: the primary key is the promise that none fires twice."""
     table = Table(
         f"{prefix}occurrence",
         metadata,
-        Column("schedule_id", big_id, primary_key=True, autoincrement=False),
-        Column("fire_at", instant(), primary_key=True),
+        Column("schedule_id", BigId, primary_key=True, autoincrement=False),
+        Column("fire_at", Instant(), primary_key=True),
         # The zone of a schedule by local time, `trigger` for one by hand, else empty.
         Column("part", Text, primary_key=True),
         Column("wall", Text, nullable=False),
         Column("happened", Text, nullable=False),
         Column("reason", Text),
         # The last fire time of a missed span that begins with this one.
-        Column("until", instant()),
-        Column("fired_at", instant(), nullable=False),
+        Column("until", Instant()),
+        Column("fired_at", Instant(), nullable=False),
         Column("version", BigInteger, nullable=False),
         Column("notifications", Integer, nullable=False),
-        Column("first_id", big_id),
-        Column("last_id", big_id),
-        Column("expires_at", instant()),
+        Column("first_id", BigId),
+        Column("last_id", BigId),
+        Column("expires_at", Instant()),
         # While it is open: where its fan-out stands, what it sends, and when its turn is.
         Column("cursor", Text),
         Column("sends", Text),
-        Column("turn_at", instant()),
+        Column("turn_at", Instant()),
         CheckConstraint("happened IN ('fired', 'skipped', 'missed', 'failed')", name="happened"),
     )
     is_open = text("turn_at IS NOT NULL")

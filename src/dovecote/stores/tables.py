@@ -10,11 +10,9 @@ transaction and so serialise the application with the workers. Ids are never reu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
     JSON,
     BigInteger,
     Boolean,
@@ -28,17 +26,28 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import TIMESTAMP
 
+from dovecote.stores.column_types import EPOCH, MICROSECOND, BigId, Chat, Instant, Labels, MessageIds
+from dovecote.stores.leadership_tables import LeadershipTables, leadership_tables
 from dovecote.stores.schedule_tables import occurrence_table, schedule_table
 
-if TYPE_CHECKING:
-    from sqlalchemy import Dialect
-    from sqlalchemy.types import TypeEngine
+# The types are looked for here as well, beside the tables that are made of them.
+__all__ = [
+    "EPOCH",
+    "MICROSECOND",
+    "POSTGRESQL",
+    "SQLITE",
+    "BigId",
+    "Chat",
+    "Instant",
+    "Labels",
+    "MessageIds",
+    "Tables",
+    "outbox_tables",
+]
 
 NAMING = {
     "ix": "%(table_name)s_%(column_0_N_name)s_index",
@@ -46,44 +55,6 @@ NAMING = {
     "ck": "%(table_name)s_%(constraint_name)s_check",
     "pk": "%(table_name)s_pkey",
 }
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-
-
-class Instant(TypeDecorator[datetime]):
-    """An aware datetime: `timestamptz`, or whole microseconds since the epoch on SQLite."""
-
-    impl = TIMESTAMP(timezone=True)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Choose the column's type."""
-        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else TIMESTAMP(timezone=True))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Write it."""
-        return (value - EPOCH) // MICROSECOND if value is not None and dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Read it; what no datetime can hold, whoever wrote it, as the nearest one that can."""
-        if value is None:
-            return None
-        if dialect.name != "sqlite":
-            # PostgreSQL's infinity comes without a zone, as the last datetime that there is or the first.
-            instant: datetime = value
-            return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
-        try:
-            return EPOCH + timedelta(microseconds=value)
-        except OverflowError:
-            return datetime.max.replace(tzinfo=UTC) if value > 0 else datetime.min.replace(tzinfo=UTC)
-
-
-BigId = BigInteger().with_variant(Integer(), "sqlite")
-MessageIds = ARRAY(BigInteger).with_variant(JSON(), "sqlite")
-Labels = ARRAY(Text).with_variant(JSON(), "sqlite")
-# Byte order: chats are compared for equality only, and a linguistic collation would cost time for nothing.
-Chat = Text(collation="C").with_variant(Text(), "sqlite")
 
 
 def _request() -> list[Column[Any]]:
@@ -301,6 +272,7 @@ class Tables:
     occurrence: Table
     idle_worker: Table
     installation: Table
+    leadership: LeadershipTables
 
 
 def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
@@ -313,8 +285,8 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         attempt=_attempt(metadata, prefix),
         notification_key=_notification_key(metadata, prefix),
         recipient=_recipient(metadata, prefix),
-        schedule=schedule_table(metadata, prefix, Instant, BigId),
-        occurrence=occurrence_table(metadata, prefix, Instant, BigId),
+        schedule=schedule_table(metadata, prefix),
+        occurrence=occurrence_table(metadata, prefix),
         # Workers that have said that they are idle and want to be woken.
         idle_worker=Table(
             f"{prefix}idle_worker",
@@ -324,6 +296,7 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         ),
         # One row: which outbox this is, so that a connection to another database is noticed.
         installation=Table(f"{prefix}installation", metadata, Column("id", Text, primary_key=True)),
+        leadership=leadership_tables(metadata, prefix),
     )
 
 

@@ -1,0 +1,59 @@
+"""The tables of leadership: the lease, the terms, the instances. Each has a handful of rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, Table, Text
+
+from dovecote.stores.column_types import BigId, Instant
+
+if TYPE_CHECKING:
+    from sqlalchemy import MetaData
+
+
+@dataclass(frozen=True, slots=True)
+class LeadershipTables:
+    """The tables of leadership in one dialect."""
+
+    lease: Table
+    term: Table
+    instance: Table
+
+
+def leadership_tables(metadata: MetaData, prefix: str) -> LeadershipTables:
+    """Define them in `metadata`, each name after `prefix`."""
+    # One row, where no Redis holds the lease.
+    lease = Table(
+        f"{prefix}leadership_lease",
+        metadata,
+        Column("name", Text, primary_key=True),
+        Column("instance", Text, nullable=False),
+        Column("token", BigInteger, nullable=False),
+        # On SQLite by the machine's monotonic clock: it is compared, and never shown.
+        Column("until", Instant(), nullable=False),
+        # Seconds that it was taken for.
+        Column("lease", Double, nullable=False),
+    )
+    term = Table(
+        f"{prefix}leadership_term",
+        metadata,
+        Column("number", BigId, primary_key=True, autoincrement=False),
+        Column("instance", Text, nullable=False),
+        Column("begun_at", Instant(), nullable=False),
+        Column("ended_at", Instant()),
+    )
+    instance = Table(
+        f"{prefix}instance",
+        metadata,
+        Column("id", Text, primary_key=True),
+        Column("host", Text, nullable=False),
+        Column("pid", Integer, nullable=False),
+        Column("version", Text, nullable=False),
+        Column("role", Text, nullable=False),
+        Column("started_at", Instant(), nullable=False),
+        Column("seen_at", Instant(), nullable=False),
+    )
+    Index(f"{prefix}instance_seen", instance.c.seen_at)
+    return LeadershipTables(lease, term, instance)
