@@ -6,8 +6,9 @@ import difflib
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from zoneinfo import available_timezones
 
 from dovecote.content import shown
@@ -19,9 +20,9 @@ from dovecote.validation import prepared
 from dovecote.zones import is_zone
 
 if TYPE_CHECKING:
-    from enum import StrEnum
-
     from dovecote.model import Policies, Schedule, Timing
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 INTERVALS: Final = (timedelta(seconds=1), timedelta(days=36_500))
 YEARS: Final = range(1970, 9000)
@@ -48,9 +49,9 @@ def checked_schedule(schedule: Schedule, now: datetime, *, may_be_over: bool = F
         raise InvalidSchedule(
             "name", f"{shown(schedule.name)} cannot be one: use 1 to 100 letters, digits and any of . : / - _"
         )
-    _check_timing(schedule.timing)
-    _check_policies(schedule.policies, schedule.timing.jitter)
-    schedule = _with_recipients(schedule)
+    timing = _checked_timing(schedule.timing)
+    policies = _checked_policies(schedule.policies, timing.jitter)
+    schedule = _with_recipients(replace(schedule, timing=timing, policies=policies))
     _check_fires(schedule, EARLIEST if may_be_over else now)
     if schedule.local_time and schedule.policies.overlap is Overlap.SKIP:
         raise InvalidSchedule(
@@ -94,7 +95,7 @@ def _check_recurrence(recurrence: object) -> None:
             raise InvalidSchedule("recurrence", f"{shown(recurrence)} is none: give {known}.")
 
 
-def _check_timing(timing: Timing) -> None:
+def _checked_timing(timing: Timing) -> Timing:
     checked_zone(timing.zone)
     _check_recurrence(timing.recurrence)
     for bound, field in ((timing.start, "start"), (timing.end, "end")):
@@ -102,21 +103,27 @@ def _check_timing(timing: Timing) -> None:
             _check_wall(bound, field)
     if timing.start is not None and timing.end is not None and timing.end < timing.start:
         raise InvalidSchedule("end", f"{timing.end} is before start {timing.start}: it could never fire.")
-    _check_choice(timing.skipped_hour, SkippedHour, "skipped_hour")
-    if timing.repeated_hour is not None:
-        _check_choice(timing.repeated_hour, RepeatedHour, "repeated_hour")
     _check_duration(timing.jitter, "jitter", timedelta(0), LONGEST)
+    repeated = timing.repeated_hour
+    return replace(
+        timing,
+        skipped_hour=_choice(timing.skipped_hour, SkippedHour, "skipped_hour"),
+        repeated_hour=None if repeated is None else _choice(repeated, RepeatedHour, "repeated_hour"),
+    )
 
 
-def _check_policies(policies: Policies, jitter: timedelta) -> None:
-    _check_choice(policies.catch_up, CatchUp, "catch_up")
-    _check_choice(policies.overlap, Overlap, "overlap")
+def _checked_policies(policies: Policies, jitter: timedelta) -> Policies:
+    policies = replace(
+        policies,
+        catch_up=_choice(policies.catch_up, CatchUp, "catch_up"),
+        overlap=_choice(policies.overlap, Overlap, "overlap"),
+    )
     _check_duration(policies.catch_up_window, "catch_up_window", timedelta(0), LONGEST)
     _check_duration(policies.grace, "grace", timedelta(0), LONGEST_GRACE)
     if type(policies.catch_up_cap) is not int or not 1 <= policies.catch_up_cap <= MOST_CAUGHT_UP:
         raise InvalidSchedule("catch_up_cap", f"{shown(policies.catch_up_cap)}: give a number from 1 to 1000.")
     if policies.window is None:
-        return
+        return policies
     _check_duration(policies.window, "window", SHORTEST_WINDOW, LONGEST)
     if policies.window <= jitter:
         raise InvalidSchedule(
@@ -124,6 +131,7 @@ def _check_policies(policies: Policies, jitter: timedelta) -> None:
             f"{policies.window} is not longer than the jitter, {jitter}: what is delayed by it would have expired. Give"
             " a longer window or a shorter jitter.",
         )
+    return policies
 
 
 def _with_recipients(schedule: Schedule) -> Schedule:
@@ -179,6 +187,8 @@ def _check_duration(value: object, field: str, least: timedelta, most: timedelta
         raise InvalidSchedule(field, f"{shown(value)} is none that can be: give a timedelta from {least} to {most}.")
 
 
-def _check_choice(value: object, choices: type[StrEnum], field: str) -> None:
-    if value not in list(choices):
-        raise InvalidSchedule(field, f"{shown(value)} is none of {', '.join(choices)}.")
+def _choice(value: object, choices: type[Choice], field: str) -> Choice:
+    try:
+        return choices(str(value))
+    except ValueError:
+        raise InvalidSchedule(field, f"{shown(value)} is none of {', '.join(choices)}.") from None

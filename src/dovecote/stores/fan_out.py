@@ -69,10 +69,10 @@ class FanOut:
 
     def _enqueue(self, connection: Connection, row: Row[Any], limit: int) -> tuple[list[int], str | None]:
         template, to, local_time = sends_of(row.sends)
-        wall = datetime.fromisoformat(row.wall)
-        planned = PlannedOccurrence(FireTime(row.fire_at, wall), row.part, expires_at=row.expires_at)
+        fire = FireTime(row.fire_at, datetime.fromisoformat(row.wall))
+        planned = PlannedOccurrence(fire, row.part, expires_at=row.expires_at)
         part = row.part if local_time else None
-        page = Audience(connection, self._tables, template.bot, to=to, part=part, wall=wall).page(row.cursor, limit)
+        page = Audience(connection, self._tables, template.bot, to=to, part=part, fire=fire).page(row.cursor, limit)
         notifications = [
             notification_to(template, row.schedule_id, planned, chat, local_time=local_time) for chat in page.chats
         ]

@@ -90,7 +90,9 @@ class FiringStore:
     async def homes(self, schedule: Schedule) -> tuple[Sequence[str], str | None]:
         """See `ports.ScheduleStore.homes`."""
         return await self._held.run(
-            lambda connection: homes_of(connection, self._tables, schedule.notification.bot, schedule.to)
+            lambda connection: homes_of(
+                connection, self._tables, schedule.notification.bot, schedule.to, self._clock.now(connection)
+            )
         )
 
     async def fan_out(self, *, limit: int) -> FannedOut | None:

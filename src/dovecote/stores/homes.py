@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import and_, exists, func, select
+from sqlalchemy import and_, func, select
 
 from dovecote.stores.bots import bot_id_of
 from dovecote.zones import is_zone, zone
@@ -15,34 +16,45 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from dovecote.model import FireTime
     from dovecote.stores.tables import Tables
 
+LATELY = timedelta(days=2)
+"""Zones lie up to 26 hours apart: who left one longer ago is owed nothing there."""
 NOWHERE = ""
 """The home of those whose zone nobody knows."""
 
 
 def homes_of(
-    connection: Connection, tables: Tables, bot: str, to: Sequence[int | str] | None
+    connection: Connection, tables: Tables, bot: str, to: Sequence[int | str] | None, now: datetime
 ) -> tuple[list[str], str | None]:
-    """The zones that recipients live in, `NOWHERE` among them, and the bot's own zone. Raises UnknownBot."""
+    """The zones that recipients live in or have left lately, `NOWHERE` among them, and the bot's own zone.
+
+    Raises UnknownBot.
+    """
     recipient = tables.recipient.c
     bot_id = bot_id_of(connection, tables, bot)
     bot_zone = connection.execute(select(tables.bot.c.zone).where(tables.bot.c.id == bot_id)).scalar()
     told = and_(recipient.bot_id == bot_id, recipient.zone_since.is_not(None))
+    moved = select(recipient.former_zone).where(
+        recipient.bot_id == bot_id, recipient.former_zone.is_not(None), recipient.zone_since > now - LATELY
+    )
     if to is not None:
-        listed = and_(recipient.bot_id == bot_id, recipient.chat.in_([str(chat) for chat in to]))
-        counted = select(recipient.zone, func.count()).where(listed, recipient.zone.is_not(None))
-        found: dict[str, int] = {row[0]: row[1] for row in connection.execute(counted.group_by(recipient.zone))}
-        nowhere = [NOWHERE] if sum(found.values()) < len(to) else []
-        return sorted(found) + nowhere, bot_zone
-    # From each zone to the next by the index: there are a few hundred zones and perhaps millions of recipients.
-    first = select(func.min(recipient.zone).label("zone")).where(told).cte("home", recursive=True)
-    following = select(func.min(recipient.zone)).where(told, recipient.zone > first.c.zone).scalar_subquery()
-    homes = first.union_all(select(following).where(first.c.zone.is_not(None)))
-    zones = list(connection.execute(select(homes.c.zone).where(homes.c.zone.is_not(None))).scalars())
-    if connection.execute(select(exists(select(recipient.chat).where(told, recipient.zone.is_(None))))).scalar():
-        zones.append(NOWHERE)
-    return zones, bot_zone
+        listed = recipient.chat.in_([str(chat) for chat in to])
+        counted = select(recipient.zone, func.count()).where(told, listed, recipient.zone.is_not(None))
+        counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(counted.group_by(recipient.zone)).all()}
+        homes = {*counts, *connection.execute(moved.where(listed)).scalars()}
+        nowhere = sum(counts.values()) < len(to)
+    else:
+        # From each zone to the next by the index: there are a few hundred zones and perhaps millions of recipients.
+        first = select(func.min(recipient.zone).label("zone")).where(told).cte("home", recursive=True)
+        following = select(func.min(recipient.zone)).where(told, recipient.zone > first.c.zone).scalar_subquery()
+        chain = first.union_all(select(following).where(first.c.zone.is_not(None)))
+        resident = select(chain.c.zone).where(chain.c.zone.is_not(None))
+        homes = {*connection.execute(resident).scalars(), *connection.execute(moved).scalars()}
+        unknown = select(recipient.chat).where(told, recipient.zone.is_(None)).limit(1)
+        nowhere = connection.execute(unknown).first() is not None
+    return sorted(homes | ({NOWHERE} if nowhere else set())), bot_zone
 
 
 def count_of(connection: Connection, tables: Tables, bot: str) -> int:
@@ -65,7 +77,7 @@ class Page(NamedTuple):
 class Audience:
     """The recipients of one occurrence: `to`, or with None all that were told of, of the `part` that is its own.
 
-    `part` is None where the occurrence is for all zones; `wall` is its local time.
+    `part` is None where the occurrence is for all zones.
     """
 
     def __init__(
@@ -76,14 +88,14 @@ class Audience:
         *,
         to: Sequence[str] | None,
         part: str | None,
-        wall: datetime,
+        fire: FireTime,
     ) -> None:
         self._connection = connection
         self._recipient = tables.recipient.c
         self._bot_id = bot_id_of(connection, tables, bot)
         self._to = to
         self._part = part
-        self._wall = wall
+        self._fire = fire
         own = select(tables.bot.c.zone).where(tables.bot.c.id == self._bot_id)
         self._bot_zone = connection.execute(own).scalar() or "UTC" if part is not None else "UTC"
 
@@ -143,6 +155,7 @@ class Audience:
                 recipient.bot_id == self._bot_id,
                 recipient.former_zone == self._part,
                 recipient.former_zone.is_not(None),
+                recipient.zone_since > self._fire.at - LATELY,
                 recipient.chat > cursor,
                 recipient.disabled_at.is_(None),
             )
@@ -174,4 +187,4 @@ class Audience:
         there = home if home is not None and is_zone(home) else self._bot_zone
         if since is None or not is_zone(there):
             return False
-        return zone(there).instant(self._wall) < since.replace(tzinfo=None)
+        return zone(there).instant(self._fire.wall) < since.replace(tzinfo=None)

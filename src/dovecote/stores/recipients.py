@@ -106,10 +106,11 @@ class Recipients:
             known = select(table.c.chat).where(table.c.bot_id == bot_id, same, table.c.zone_since.is_not(None))
             is_known = connection.execute(known.limit(1)).first() is not None
             moves = and_(table.c.zone_since.is_not(None), table.c.zone.is_distinct_from(zone))
+            since = literal(now, table.c.zone_since.type)
             statement: Any = dialect.insert(table).values(bot_id=bot_id, chat=chat, zone=zone, zone_since=now)
             changed = {
                 "zone": zone,
-                "zone_since": case((or_(moves, table.c.zone_since.is_(None)), now), else_=table.c.zone_since),
+                "zone_since": case((or_(moves, table.c.zone_since.is_(None)), since), else_=table.c.zone_since),
                 "former_zone": case((moves, func.coalesce(table.c.zone, "")), else_=table.c.former_zone),
             }
             connection.execute(statement.on_conflict_do_update(index_elements=["bot_id", "chat"], set_=changed))

@@ -221,12 +221,11 @@ def _recipient(metadata: MetaData, prefix: str) -> Table:
         Column("former_zone", Text),
     )
     told, moved = text("zone_since IS NOT NULL"), text("former_zone IS NOT NULL")
-    for column, condition in (("zone", told), ("former_zone", moved)):
+    for name, columns, condition in (("zone", ("zone", "chat"), told), ("moved", ("zone_since",), moved)):
         Index(
-            f"{prefix}recipient_{column}",
+            f"{prefix}recipient_{name}",
             table.c.bot_id,
-            table.c[column],
-            table.c.chat,
+            *(table.c[column] for column in columns),
             postgresql_where=condition,
             sqlite_where=condition,
         )

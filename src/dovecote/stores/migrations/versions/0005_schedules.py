@@ -91,13 +91,13 @@ def upgrade() -> None:
     for name, kind in (("zone", sa.Text), ("zone_since", INSTANT), ("former_zone", sa.Text)):
         op.add_column(f"{prefix}recipient", sa.Column(name, kind), schema=schema)
     _index("recipient_zone", "recipient", ["bot_id", "zone", "chat"], "zone_since IS NOT NULL")
-    _index("recipient_former_zone", "recipient", ["bot_id", "former_zone", "chat"], "former_zone IS NOT NULL")
+    _index("recipient_moved", "recipient", ["bot_id", "zone_since"], "former_zone IS NOT NULL")
 
 
 def downgrade() -> None:
     """Take them back."""
     prefix, schema = _place()
-    for name in ("recipient_former_zone", "recipient_zone"):
+    for name in ("recipient_moved", "recipient_zone"):
         op.drop_index(f"{prefix}{name}", table_name=f"{prefix}recipient", schema=schema)
     for name in ("former_zone", "zone_since", "zone"):
         op.drop_column(f"{prefix}recipient", name, schema=schema)
