@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, select, text
 
 from dovecote.model import Delivered, Failed, Settlement
+from dovecote.schedules import Schedules
 from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url
+from dovecote.stores.firing import FiringStore
 from dovecote.stores.history import History
 from dovecote.stores.pruning import Pruning
 from dovecote.stores.recipients import Recipients
+from dovecote.stores.schedules import SchedulesBook
 from dovecote.stores.tables import EPOCH, MICROSECOND
 
 if TYPE_CHECKING:
@@ -44,6 +47,9 @@ class Outbox:
         self.history = History(self.database, clock=self._microseconds)
         self.recipients: RecipientStore = Recipients(self.database, clock=self._microseconds)
         self.pruning: PruneStore = Pruning(self.database, clock=self._microseconds)
+        self.book = SchedulesBook(self.database, clock=self._microseconds)
+        self.firing = FiringStore(self.database, clock=self._microseconds)
+        self.schedules = Schedules(self.book, self.firing, self.bots)
         self._stores: list[OutboxStore] = []
         self.store = self.new_store()
         self._bot_ids: dict[str, int] = {}
@@ -79,6 +85,7 @@ class Outbox:
         await self.stop_clock()
 
     async def close(self) -> None:
+        await self.firing.close()
         for store in self._stores:
             await store.close()
         await self.database.close()

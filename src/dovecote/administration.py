@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dovecote.errors import TokenUnreadable, UnknownBot
 from dovecote.model import State
+from dovecote.schedule_checks import checked_zone
 from dovecote.validation import prepared_chat, prepared_recipient
 
 if TYPE_CHECKING:
@@ -164,6 +165,22 @@ class Administration:
         Raises UnknownBot, InvalidNotification, and ValueError for a reason that says nothing.
         """
         return await self._recipients.disable(bot, prepared_recipient(chat_id), reason)
+
+    async def set_recipient_zone(self, bot: str, chat_id: int | str, zone: str | None) -> None:
+        """Note where a recipient lives, as "Europe/Berlin", for schedules by local time; None where nobody knows.
+
+        Either way it is a recipient of the bot's schedules for everybody from now on. Raises UnknownBot,
+        InvalidNotification, InvalidSchedule for a zone that is none.
+        """
+        known = None if zone is None else checked_zone(zone)
+        await self._recipients.set_zone(bot, prepared_chat(chat_id), known)
+
+    async def set_bot_zone(self, name: str, zone: str | None) -> None:
+        """Set the zone of recipients whose own nobody knows; None for that of each schedule.
+
+        Raises UnknownBot, InvalidSchedule for a zone that is none.
+        """
+        await self._bots.set_zone(name, None if zone is None else checked_zone(zone))
 
     async def unblock_chat(self, bot: str, chat_id: int | str) -> int:
         """Make due now what waits in a chat for a retry, a 429 or its turn, and answer how many; order is kept.

@@ -22,6 +22,7 @@ from dovecote.filing import Filing
 from dovecote.leading import Leading
 from dovecote.model import Retention
 from dovecote.observability.metrics import Metrics
+from dovecote.planning import Planning
 from dovecote.retention import RetentionLoop, prune_all
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
@@ -30,8 +31,6 @@ from dovecote.stores.database import Database, outbox_url, translated
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
-from dovecote.stores.job_runs import JobRuns
-from dovecote.stores.jobs import JobRecords, Jobs
 from dovecote.stores.pruning import Pruning
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.sqlite import SQLiteOutbox
@@ -47,13 +46,13 @@ if TYPE_CHECKING:
     from dovecote.leadership import Elector
     from dovecote.model import LeadershipReport, Notification, Pruned
     from dovecote.ports import JobRunStore, JobStore, Loop, ManagedStorage, OutboxStore
+    from dovecote.schedules import Schedules
+    from dovecote.stores.jobs import JobRecords
 
 MEGABYTE = 1024 * 1024
 logger = logging.getLogger(__name__)
 
 STORAGE_PATIENCE = 10.0
-# Of an event loop: for units of work, and for the record of runs.
-JOB_CONNECTIONS = 6
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
 
 
@@ -81,7 +80,6 @@ class Dovecote(Administration):
             recipients=Recipients(self.database),
             vault=Vault(self.settings.encryption.ring()),
         )
-        self._job_database: Database | None = None
         self._enqueuer = Enqueuer(
             self.database,
             key_window=self.settings.enqueue.key_window,
@@ -94,6 +92,7 @@ class Dovecote(Administration):
         self._file_ids = FileIds(self.database)
         self._knowledge = Knowledge(self._file_ids)
         self._leading = Leading(self.database, self.settings, self.metrics)
+        self._planning = Planning(self.database, self.settings, self.metrics, self._bots)
         _remember(self)
 
     async def __aenter__(self) -> Self:
@@ -103,9 +102,14 @@ class Dovecote(Administration):
         await self.close()
 
     @property
+    def schedules(self) -> Schedules:
+        """The schedules of notifications: add, edit, pause, trigger and so on."""
+        return self._planning.schedules
+
+    @property
     def jobs(self) -> JobRecords:
         """What is known of the jobs of APScheduler, of every job store."""
-        return JobRecords(self.database)
+        return self._planning.jobs
 
     def __repr__(self) -> str:
         return f"Dovecote({self.database.url.render_as_string(hide_password=True)!r})"
@@ -116,8 +120,7 @@ class Dovecote(Administration):
             await self._channel.close()
         if self._store is not None:
             await self._store.close()
-        if self._job_database is not None:
-            await self._job_database.release()
+        await self._planning.close()
         await self._leading.close()
         await self._filing.close()
         await self.database.close()
@@ -187,10 +190,7 @@ class Dovecote(Administration):
 
     def jobs_of(self, store: str) -> tuple[JobStore, JobRunStore]:
         """The jobs of one job store of APScheduler, and their runs."""
-        if self._job_database is None:
-            # Kept open, in each event loop: there is a transaction for each run.
-            self._job_database = Database(self.database.url, pool_size=JOB_CONNECTIONS)
-        return Jobs(self._job_database, store), JobRuns(self._job_database, store)
+        return self._planning.jobs_of(store)
 
     # The delivery's side.
 
@@ -297,6 +297,7 @@ class Dovecote(Administration):
         return [
             RetentionLoop(Pruning(self.database), self.elector(), self._retention(), interval=interval),
             self._filing.collector(self.elector()),
+            self._planning.scheduler(self.elector()),
         ]
 
     async def leadership(self) -> LeadershipReport:

@@ -42,7 +42,9 @@ TABLES = [
     "loose_object",
     "notification",
     "notification_key",
+    "occurrence",
     "recipient",
+    "schedule",
 ]
 FIXTURES = {"sqlite": "sqlite_url", "postgresql-18": "postgres_url", "postgresql-17": "postgres17_url"}
 

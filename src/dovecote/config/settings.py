@@ -103,6 +103,15 @@ class Leadership(Section):
     poll_interval: Duration = _duration("500ms", "How often a follower asks whether the lead is free.")
 
 
+class Scheduler(Section):
+    """When schedules are looked at. Known ones fire at their time; this is for what comes unexpected."""
+
+    look_interval: Duration = _duration(
+        "1s", "How often the leader looks for schedules that were added or changed meanwhile."
+    )
+    sweep_interval: Duration = _duration("5s", "How often each instance looks for schedules that no leader has fired.")
+
+
 class Telegram(Section):
     """How Telegram, a local Bot API server or the emulator is reached."""
 
@@ -282,6 +291,7 @@ class Settings(Section):
     encryption: Encryption = Encryption()
     redis: Redis = Redis()
     leadership: Leadership = Leadership()
+    scheduler: Scheduler = Scheduler()
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> Self:

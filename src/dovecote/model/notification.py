@@ -239,7 +239,7 @@ class Bot:
     `pace` is messages per second, None for no limit (only for a local server). `private_limit` and `group_limit`
     are (messages, seconds) per chat, or None for no limit. `paid_pace` is messages per second while Stars pay for
     what is beyond `pace`, None for never; `stars_per_day` bounds what they may cost, `stars_spent` is what was granted
-    since midnight in UTC.
+    since midnight in UTC. `zone` is that of recipients whose own nobody knows.
     """
 
     id: int
@@ -256,6 +256,7 @@ class Bot:
     halted_until: datetime | None = None
     stopped_reason: str | None = None
     slots_given: int = 0
+    zone: str | None = None
 
 
 class State(StrEnum):

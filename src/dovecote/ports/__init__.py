@@ -7,6 +7,7 @@ from dovecote.ports.administration import BotStore, HistoryStore, PruneStore, Re
 from dovecote.ports.delivery import Channel, Observer, OutboxStore, TokenSource
 from dovecote.ports.jobs import JobRunStore, JobStore
 from dovecote.ports.leadership import Election, Leadership, LeaseStore, Loop, TermStore
+from dovecote.ports.schedules import ScheduleBook, ScheduleObserver, ScheduleStore
 from dovecote.ports.storage import FileStorage, ManagedStorage, StorageUpkeep
 
 __all__ = [
@@ -25,6 +26,9 @@ __all__ = [
     "OutboxStore",
     "PruneStore",
     "RecipientStore",
+    "ScheduleBook",
+    "ScheduleObserver",
+    "ScheduleStore",
     "StorageUpkeep",
     "TermStore",
     "TokenSource",

@@ -35,6 +35,9 @@ class BotStore(Protocol):
     async def reseal(self, name: str, token_sealed: str) -> None:
         """Replace the sealed form of the same token; a stopped bot stays stopped. Raises UnknownBot."""
 
+    async def set_zone(self, name: str, zone: str | None) -> None:
+        """Set the zone of recipients whose own nobody knows. Raises UnknownBot."""
+
     async def set_limits(
         self,
         name: str,
@@ -103,6 +106,9 @@ class RecipientStore(Protocol):
 
         Raises UnknownBot.
         """
+
+    async def set_zone(self, bot: str, chat: str, zone: str | None) -> None:
+        """Note in which zone a recipient lives, None where nobody knows. Raises UnknownBot."""
 
     async def unblock(self, bot: str, chat: str) -> int:
         """Make due now what waits for its turn in a chat, for a retry or for a 429; answers how many.

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, literal, null, select
+from sqlalchemy import and_, case, literal, null, select
 from sqlalchemy.exc import IntegrityError
 
 from dovecote.errors import BotExists, UnknownBot
@@ -115,6 +115,19 @@ class Bots:
             statement = bot.update().where(bot.c.name == name).values(token_sealed=token_sealed)
             if not connection.execute(statement).rowcount:
                 raise_unknown_bot(connection, self._tables, name)
+
+        await self._database.run(update, write=True)
+
+    async def set_zone(self, name: str, zone: str | None) -> None:
+        """See `ports.BotStore.set_zone`."""
+        bot, schedule = self._tables.bot, self._tables.schedule
+
+        def update(connection: Connection) -> None:
+            bot_id = bot_id_of(connection, self._tables, name)
+            connection.execute(bot.update().where(bot.c.id == bot_id).values(zone=zone))
+            now = self._clock.now(connection)
+            waits = and_(schedule.c.bot_id == bot_id, schedule.c.local_time, schedule.c.due_at > now)
+            connection.execute(schedule.update().where(waits).values(due_at=now))
 
         await self._database.run(update, write=True)
 
@@ -232,4 +245,5 @@ def _bot(row: Row[Any], today: int) -> Bot:
         halted_until=row.halted_until,
         stopped_reason=row.stopped_reason,
         slots_given=row.slots_given,
+        zone=row.zone,
     )

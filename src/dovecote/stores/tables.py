@@ -36,6 +36,7 @@ from dovecote.stores.file_tables import FileTables, file_tables
 from dovecote.stores.job_tables import JobTables, job_tables
 from dovecote.stores.leadership_tables import LeadershipTables, leadership_tables
 from dovecote.stores.limits_tables import chat_wait, paid_columns
+from dovecote.stores.schedule_tables import occurrence_table, schedule_table
 
 # The types are looked for here as well, beside the tables that are made of them.
 __all__ = [
@@ -107,6 +108,8 @@ def _bot(metadata: MetaData, prefix: str) -> Table:
         Column("pace_held", Double),
         Column("pace_held_at", Instant()),
         *paid_columns(Instant()),
+        # Of recipients whose own zone nobody knows.
+        Column("zone", Text),
         UniqueConstraint("name"),
         CheckConstraint("(token_sealed IS NULL) <> (token_variable IS NULL)", name="one_token"),
         CheckConstraint("pace > 0", name="pace"),
@@ -217,7 +220,21 @@ def _recipient(metadata: MetaData, prefix: str) -> Table:
         Column("disabled_reason", Text),
         # Refusals in a row that are known to be false at times, so that only the third disables.
         Column("strikes", SmallInteger, nullable=False, server_default=text("0")),
+        # Where it lives, since when that is told (null: never, so that it is no recipient of schedules for all), and
+        # where it lived before, "" for nobody knows.
+        Column("zone", Text),
+        Column("zone_since", Instant()),
+        Column("former_zone", Text),
     )
+    told, moved = text("zone_since IS NOT NULL"), text("former_zone IS NOT NULL")
+    for name, columns, condition in (("zone", ("zone", "chat"), told), ("moved", ("zone_since",), moved)):
+        Index(
+            f"{prefix}recipient_{name}",
+            table.c.bot_id,
+            *(table.c[column] for column in columns),
+            postgresql_where=condition,
+            sqlite_where=condition,
+        )
     disabled, struck = text("disabled_at IS NOT NULL"), text("strikes > 0 AND disabled_at IS NULL")
     for name, condition in (("disabled", disabled), ("struck", struck)):
         Index(
@@ -256,6 +273,8 @@ class Tables:
     notification_key: Table
     recipient: Table
     chat_wait: Table
+    schedule: Table
+    occurrence: Table
     idle_worker: Table
     installation: Table
     files: FileTables
@@ -275,6 +294,8 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         notification_key=_notification_key(metadata, prefix),
         recipient=_recipient(metadata, prefix),
         chat_wait=chat_wait(metadata, prefix, Instant(), Chat),
+        schedule=schedule_table(metadata, prefix),
+        occurrence=occurrence_table(metadata, prefix),
         # Workers that have said that they are idle and want to be woken.
         idle_worker=Table(
             f"{prefix}idle_worker",
