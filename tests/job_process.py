@@ -154,7 +154,7 @@ async def main() -> None:
 def with_points(jobs_of: Any) -> Any:
     def wrapped(self: Dovecote, store: str) -> Any:
         jobs, _ = jobs_of(self, store)
-        return jobs, Points(self._job_database, store)  # type: ignore[arg-type]
+        return jobs, Points(self._planning._job_database, store)  # type: ignore[arg-type]
 
     return wrapped
 
