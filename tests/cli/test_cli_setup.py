@@ -105,8 +105,8 @@ class TestMigrate:
         second = dovecote.ok("migrate", "--json").json
 
         assert first == {"database": "sqlite:///dovecote.db", "from": None, "to": "0004"}
-        assert second == {"database": "sqlite:///dovecote.db", "from": "0002", "to": "0004"}
-        assert dovecote.ok("migrate").out == "sqlite:///dovecote.db is at revision 0002 already.\n"
+        assert second == {"database": "sqlite:///dovecote.db", "from": "0004", "to": "0004"}
+        assert dovecote.ok("migrate").out == "sqlite:///dovecote.db is at revision 0004 already.\n"
 
     def test_a_command_without_an_outbox_names_it_and_makes_no_file(self, dovecote: CommandLine) -> None:
         for command in (["stats"], ["bot", "list"], ["dead", "list"], ["send", "--bot", "a", "--chat", "1", "x"]):
