@@ -66,6 +66,7 @@ A_MOMENT = 0.001
 SHORTEST_PAUSE = 0.05
 """Seconds until a renewal without an answer is tried again; it doubles with each, up to the renewal interval."""
 
+TOO_LATE = "its lease was not renewed in time"
 AWAY = (LeaseStoreUnavailable, StoreUnavailable, NotMigrated)
 
 
@@ -201,7 +202,9 @@ class Elector:
             return self._longer_pause()
 
     async def _stand(self) -> float:
-        self._cease()
+        if self._tenure is not None:
+            # Its timer has not run yet: this process was held up.
+            self._lose(TOO_LATE)
         self._token += 1
         token, started_at = self._token, self._now()
         granted = await self._leases.acquire(self.instance.id, token, self._settings.lease)
@@ -277,7 +280,7 @@ class Elector:
         if self.term is not None:
             self._watch()
             return
-        self._lose("its lease was not renewed in time")
+        self._lose(TOO_LATE)
         self._nudged.set()
 
     def _lose(self, reason: str) -> None:

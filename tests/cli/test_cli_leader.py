@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from command_line import ended, fetch, until
 
 if TYPE_CHECKING:
-    import pytest
+    import subprocess
+    from collections.abc import Iterator
+
     from command_line import CommandLine
     from servers import PostgresServer
     from valkey_servers import ValkeyServer
 
+Start = Callable[..., "subprocess.Popen[str]"]
 INSTANCE = {"id", "host", "pid", "version", "role", "started_at", "seen_at", "leads", "stale"}
+
+
+@pytest.fixture
+def start(dovecote: CommandLine) -> Iterator[Start]:
+    """Start the program; what a test that failed leaves running is ended."""
+    started = []
+
+    def begin(*arguments: str) -> subprocess.Popen[str]:
+        started.append(dovecote.start(*arguments))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 def leadership(dovecote: CommandLine) -> Any:
@@ -41,11 +62,11 @@ def test_where_nothing_runs_nobody_leads(dovecote: CommandLine) -> None:
     }
 
 
-def test_it_shows_the_leader_and_who_follows_and_after_a_stop_the_next_one(dovecote: CommandLine) -> None:
+def test_it_shows_the_leader_and_who_follows_and_after_a_stop_the_next_one(dovecote: CommandLine, start: Start) -> None:
     dovecote.bot()
-    first = dovecote.start("worker")
+    first = start("worker")
     until(lambda: settled(dovecote, 1))
-    second = dovecote.start("worker")
+    second = start("worker")
     until(lambda: settled(dovecote, 2))
 
     found = leadership(dovecote)
@@ -70,15 +91,15 @@ def test_it_shows_the_leader_and_who_follows_and_after_a_stop_the_next_one(dovec
     assert leadership(dovecote)["instances"] == []
 
 
-def test_a_bot_that_was_killed_leads_again_as_soon_as_it_is_started(dovecote: CommandLine) -> None:
+def test_a_bot_that_was_killed_leads_again_as_soon_as_it_is_started(dovecote: CommandLine, start: Start) -> None:
     dovecote.bot()
     dovecote.variable("DOVECOTE_LEADERSHIP_LEASE", "10m")
-    first = dovecote.start("worker")
+    first = start("worker")
     until(lambda: settled(dovecote, 1))
     first.kill()
     ended(first)
 
-    second = dovecote.start("worker")
+    second = start("worker")
 
     until(lambda: leadership(dovecote)["term"] == 2)
     leader = leadership(dovecote)["instances"][0]
@@ -88,13 +109,13 @@ def test_a_bot_that_was_killed_leads_again_as_soon_as_it_is_started(dovecote: Co
 
 
 def test_without_its_redis_deliveries_go_on_and_the_log_says_so_once(
-    dovecote: CommandLine, emulator: str, own_valkey: ValkeyServer
+    dovecote: CommandLine, start: Start, emulator: str, own_valkey: ValkeyServer
 ) -> None:
     dovecote.bot()
     own_valkey.kill()
     dovecote.variable("DOVECOTE_REDIS_URL", f"redis://:hunter2@127.0.0.1:{own_valkey.port}")
     dovecote.variable("DOVECOTE_LEADERSHIP_RENEW_INTERVAL", "1s")
-    worker = dovecote.start("worker")
+    worker = start("worker")
     for text in ("one", "two"):
         dovecote.ok("send", "--bot", "shop", "--chat", "42", text)
     until(lambda: len(fetch(f"{emulator}/emulator/accepted")["records"]) == 2)
@@ -117,13 +138,13 @@ def test_without_its_redis_deliveries_go_on_and_the_log_says_so_once(
 
 
 def test_readiness_tells_of_a_redis_that_is_away_and_does_not_depend_on_it(
-    dovecote: CommandLine, own_valkey: ValkeyServer
+    dovecote: CommandLine, start: Start, own_valkey: ValkeyServer
 ) -> None:
     dovecote.bot()
     own_valkey.kill()
     dovecote.variable("DOVECOTE_REDIS_URL", own_valkey.url)
     dovecote.variable("DOVECOTE_HTTP_PORT", "0")
-    process = dovecote.start("run")
+    process = start("run")
     until(lambda: settled_without_a_leader(dovecote))
 
     url = listening_at(process)
@@ -150,13 +171,13 @@ def listening_at(process: Any) -> str:
 
 
 def test_on_postgresql_behind_redis_the_leader_is_the_one_that_redis_says(
-    dovecote: CommandLine, postgres: PostgresServer, postgres_url: str, valkey_url: str
+    dovecote: CommandLine, start: Start, postgres: PostgresServer, postgres_url: str, valkey_url: str
 ) -> None:
     del postgres
     dovecote.variable("DOVECOTE_DATABASE_URL", postgres_url)
     dovecote.variable("DOVECOTE_REDIS_URL", valkey_url)
     dovecote.bot()
-    worker = dovecote.start("worker")
+    worker = start("worker")
     until(lambda: settled(dovecote, 1))
 
     found = leadership(dovecote)

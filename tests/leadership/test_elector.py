@@ -180,7 +180,9 @@ class TestTrust:
         await leader.stop()
 
     @in_virtual_time
-    async def test_a_process_that_was_frozen_does_not_believe_it_leads_when_it_wakes(self) -> None:
+    async def test_a_process_that_was_frozen_does_not_believe_it_leads_when_it_wakes(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         election = Election()
         leader = await election.leader("a")
         # The clock goes on and nothing else does: no timer has fired and no task has run.
@@ -188,6 +190,9 @@ class TestTrust:
 
         assert leader.term is None
 
+        await until(lambda: leader.term is not None)
+        assert leader.term == 2
+        assert caplog.text.count("this instance leads no longer: its lease was not renewed in time (term 1)") == 1
         await leader.stop()
 
     @in_virtual_time
