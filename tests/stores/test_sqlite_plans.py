@@ -94,9 +94,9 @@ async def live(outbox: Outbox) -> None:
     await outbox.bots.set_limits("shop", pace=1.0, private_limit=None, group_limit=None)
     await outbox.bots.set_paid_broadcasts("shop", pace=1000.0, stars_per_day=100)
     await outbox.advance(1)
-    first, second, third = (await outbox.claim(20))[:3]
-    told = Settlement(second, Snoozed(timedelta(seconds=1), Scope.CHAT))
-    await outbox.settle(Settlement(first, Released()), told, failed(third, retry_in=0))
+    one, other, third = (await outbox.claim(20))[:3]
+    told = Settlement(other, Snoozed(timedelta(seconds=1), Scope.CHAT))
+    await outbox.settle(Settlement(one, Released()), told, failed(third, retry_in=0))
     await outbox.sql("DELETE FROM dovecote_notification WHERE attempts = 0")
     await outbox.advance(1)
     await outbox.claim(20)
