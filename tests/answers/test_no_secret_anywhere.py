@@ -254,12 +254,17 @@ async def never_sent(url: str, keys: list[str], search: Search) -> None:
                 pool_timeout=timedelta(milliseconds=50),
                 connect_timeout=timedelta(milliseconds=200),
             )
-            await parts.backlog(3, bot="bot-13", first=6001)
-            worker = parts.worker_with(channel, timeout=0.4, drain_deadline=timedelta(milliseconds=100))
-            async with parts.working(worker):
-                await until(lambda: bool(worker._outbox.marked or not worker._held))
-            search.objects += [channel, worker]
-            await channel.close()
+            await cut_off(parts, channel, search)
+
+
+async def cut_off(parts: Delivery, channel: TelegramChannel, search: Search) -> None:
+    """Send three at a time through a channel, and stop in the middle."""
+    await parts.backlog(3, bot="bot-13", first=6001)
+    worker = parts.worker_with(channel, timeout=0.4, drain_deadline=timedelta(milliseconds=100))
+    async with parts.working(worker):
+        await until(lambda: bool(worker._outbox.marked or not worker._held))
+    search.objects += [channel, worker]
+    await channel.close()
 
 
 async def no_token(url: str, search: Search) -> None:

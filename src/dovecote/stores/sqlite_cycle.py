@@ -321,12 +321,12 @@ SET outcome = excluded.outcome, ended_at = excluded.ended_at, took = excluded.to
 # :rows [id, failures]
 ANSWERED = """
 SELECT json_extract(r.value, '$[0]'), (
-    SELECT count(*) FILTER (WHERE f.outcome = 'failed' AND f.error_code IS NOT NULL)
+    SELECT count(*) FILTER (WHERE latest.outcome = 'failed' AND latest.error_code IS NOT NULL)
     FROM (
         SELECT a.outcome, a.error_code, row_number() OVER (ORDER BY a.number DESC) AS place FROM dovecote_attempt a
         WHERE a.notification_id = json_extract(r.value, '$[0]') AND a.outcome IN ('failed', 'unknown')
-    ) f
-    WHERE f.place <= json_extract(r.value, '$[1]')
+    ) latest
+    WHERE latest.place <= json_extract(r.value, '$[1]')
 ), (
     SELECT count(*) FROM dovecote_attempt a
     WHERE a.notification_id = json_extract(r.value, '$[0]') AND a.outcome = 'migrated'
