@@ -191,6 +191,21 @@ class TestCredentials:
                 with pytest.raises(StorageRefused, match="no credentials were found"):
                     await soon(call)
 
+    async def test_at_a_bucket_that_is_anybodys_nothing_is_signed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+
+        async def public(connection: Connection) -> None:
+            while await connection.request():
+                date = "Last-Modified: Wed, 25 Nov 2026 10:00:00 GMT"
+                connection.raw(f'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nETag: "e"\r\n{date}\r\n\r\nx'.encode())
+
+        async with ScriptedServer(public) as server:
+            storage = S3Storage("bucket", server.base_url)
+
+            assert await storage.download("a b") == b"x"
+            assert await storage.url("a b", expires_in=timedelta(hours=1)) == f"{server.base_url}/bucket/a%20b"
+            assert "authorization" not in server.requests[0].headers
+
     def test_no_repr_shows_a_secret(self) -> None:
         storage = S3Storage("bucket", "https://s3.example.com", access_key_id="A", secret_access_key=SECRET)
 

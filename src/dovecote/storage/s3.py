@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from dovecote.errors import FileDamaged, FileMissing, InvalidConfiguration, StorageRefused, StorageUnavailable
 from dovecote.model import ObjectInfo, SignedUpload
-from dovecote.storage.credentials import found_credentials, found_endpoint, found_region
+from dovecote.storage.credentials import found_credentials, found_endpoint, found_region, is_public
 from dovecote.storage.keys import RESERVED, is_key, normalised, normalised_prefix, shown
 from dovecote.storage.s3_client import Addresses, addresses, client
 from dovecote.storage.s3_errors import Place, no_credentials, told
@@ -103,7 +103,8 @@ class S3Storage:
             retry_for=retry_for,
         )
         self._bucket_seen = False
-        self._lent = self._credentials is None
+        self._is_public = self._credentials is None and is_public(os.environ)
+        self._lent = self._credentials is None and not self._is_public
 
     def __repr__(self) -> str:
         return f"S3Storage({self.bucket!r}, {self._at.endpoint!r}, prefix={self.prefix!r})"
@@ -219,6 +220,8 @@ class S3Storage:
         if self._credentials is not None:
             url = self._at.url(self._full(key))
             return self._signer.presigned(self._credentials, "GET", url, now=self._clock(), expires_in=expires_in)
+        if self._is_public:
+            return self._at.url(self._full(key))
         await self._ready()
         with told(self._place, key):
             return str(await self._client.sign_async(self._store, "GET", key, expires_in))
