@@ -23,6 +23,8 @@ from dovecote.errors import (
     WrongDatabase,
 )
 from dovecote.model import (
+    AttachedFile,
+    Attachment,
     Attempt,
     Bot,
     ClaimedNotification,
@@ -70,6 +72,8 @@ else:
 
 
 __all__ = [
+    "AttachedFile",
+    "Attachment",
     "Attempt",
     "BatchSummary",
     "Bot",
