@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from bench.database import postgresql, scalar
 from bench.delivery import deliveries, ratios
+from bench.files import files
 from bench.others import enqueues, latencies, memory
 from bench.peer import Peer, peer
 from bench.processes import ROOT, MeasurementFailed, measure
 from bench.report import machine, measured, show, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from servers import PostgresServer
 
-PARTS = ("delivery", "enqueue", "latency", "memory")
+PARTS = ("delivery", "enqueue", "latency", "memory", "storage")
 PEER_REQUESTS = 60_000
 PEER_CONNECTIONS = 64
 BARE_CONCURRENCY = 64
@@ -37,8 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # So that being told to end, like Ctrl-C, unwinds everything that was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        with postgresql() as server, peer(options.peer) as running_peer:
-            result = _measure(server, running_peer, parts, options)
+        if set(parts) == {"storage"}:
+            result = {"machine": machine(None), "repeat": options.repeat}
+        else:
+            with postgresql() as server, peer(options.peer) as running_peer:
+                result = _measure(server, running_peer, parts, options)
+        if "storage" in parts:
+            result["storage"] = files(options.repeat, _saying())
     except MeasurementFailed as failure:
         sys.stderr.write(f"{failure}\n")
         return 1
@@ -67,14 +73,20 @@ def _options() -> argparse.ArgumentParser:
     return parser
 
 
-def _measure(
-    server: PostgresServer, running_peer: Peer, parts: Sequence[str], options: argparse.Namespace
-) -> dict[str, Any]:
+def _saying() -> Callable[[str], None]:
+    """Writes lines with the seconds since now."""
     began = time.monotonic()
 
     def say(line: str) -> None:
         sys.stderr.write(f"{time.monotonic() - began:6.1f} s  {line}\n")
 
+    return say
+
+
+def _measure(
+    server: PostgresServer, running_peer: Peer, parts: Sequence[str], options: argparse.Namespace
+) -> dict[str, Any]:
+    say = _saying()
     result: dict[str, Any] = {
         "machine": machine(scalar(server.url, "SHOW server_version")),
         "repeat": options.repeat,

@@ -16,7 +16,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-PACKAGES = ("pyreqwest", "asyncpg", "uvloop", "aiogram", "aiohttp", "pgqueuer", "granian")
+LARGE_MB = 64
+PACKAGES = ("pyreqwest", "asyncpg", "uvloop", "aiogram", "aiohttp", "pgqueuer", "granian", "obstore", "aiobotocore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,15 @@ TARGETS = (
     Target("enqueue", "ratio_plain_insert", 0.5, at_least=True),
     Target("latency", "commit_to_request_p99_ms", 20, at_least=False),
     Target("memory", "worker_rss_growth", 0.1, at_least=False),
+    Target("storage", "small_ratio_obstore", 0.85, at_least=True),
+    Target("storage", "small_ratio_aiobotocore", 3, at_least=True),
+    Target("storage", "stream_ratio_obstore", 0.85, at_least=True),
+    Target("storage", "rss_ratio_obstore", 1.5, at_least=False),
+    Target("storage", "huge_growth_mb", 100, at_least=False),
 )
 
 
-def machine(postgresql: str) -> dict[str, Any]:
+def machine(postgresql: str | None) -> dict[str, Any]:
     """What it ran on."""
     return {
         "cores": len(os.sched_getaffinity(0)),
@@ -77,13 +83,20 @@ def show(result: Mapping[str, Any]) -> None:
     """Print the tables."""
     console = Console()
     here = result["machine"]
+    peer = ""
+    if "peer" in result:
+        peer = (
+            f"PostgreSQL {here['postgresql']}; the peer is {result['peer']['server']}, {result['peer']['rate']:,.0f}/s "
+            "by itself over plain sockets; "
+        )
     console.print(
-        f"{here['cores']} cores ({here['processor']}), {here['memory_gb']} GB, Python {here['python']}, "
-        f"PostgreSQL {here['postgresql']}; the peer is {result['peer']['server']}, {result['peer']['rate']:,.0f}/s "
-        f"by itself over plain sockets; every figure is the best of {result['repeat']} runs in turns."
+        f"{here['cores']} cores ({here['processor']}), {here['memory_gb']} GB, Python {here['python']}; {peer}"
+        f"every figure is the best of {result['repeat']} runs in turns."
     )
     if "delivery" in result:
         console.print(_deliveries(result["delivery"]["runs"]))
+    if "storage" in result:
+        console.print(_files(result["storage"]["runs"]))
     console.print(_targets(result))
 
 
@@ -106,6 +119,29 @@ def _deliveries(runs: Mapping[str, Mapping[str, Any]]) -> Table:
             _or_none(run, "statements_per_notification", "{:.4f}"),
             _or_none(run, "wal_bytes_per_notification", "{:,.0f}"),
             f"{run['peak_rss_mb']:.0f}",
+        )
+    return table
+
+
+def _files(runs: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table(
+        title="Files in an S3 store: 2,000 of 1 KiB, 32 at a time, and 4 of 64 MiB as streams",
+        caption="µs are of processor time in the client's process, for each call",
+    )
+    table.add_column("who")
+    for heading in ("put per s", "get per s", "µs", "up MB/s", "down MB/s", "µs per MB", "peak MB"):
+        table.add_column(heading, justify="right")
+    for run in runs.values():
+        small, stream = run["small"], run["stream"]
+        table.add_row(
+            run["title"],
+            f"{small['put_rate']:,.0f}",
+            f"{small['get_rate']:,.0f}",
+            f"{small['cpu_us']:.0f}",
+            f"{stream['up_mb_per_s']:,.0f}",
+            f"{stream['down_mb_per_s']:,.0f}",
+            f"{stream['cpu_us'] / LARGE_MB:,.0f}",
+            f"{stream['peak_rss_mb']:.0f}",
         )
     return table
 

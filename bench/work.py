@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import uvloop
-from pyreqwest.client import ClientBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -44,6 +43,8 @@ def body_of(number: int) -> bytes:
 
 def http_client(connections: int) -> Client:
     """The client of Dovecote's channel, set up as there, with no more than `connections` requests at a time."""
+    from pyreqwest.client import ClientBuilder  # noqa: PLC0415 - not every measured process has a client
+
     builder = ClientBuilder().default_headers({"Content-Type": "application/json"}).http1_only()
     builder = builder.follow_redirects(enable=False).referer(enable=False).no_proxy()
     builder = builder.gzip(enable=False).brotli(enable=False).zstd(enable=False).deflate(enable=False)

@@ -122,7 +122,9 @@ class S3Place:
 class S3Server:
     """A server of one's own, to be killed and started again; `with` starts it and leaves nothing behind."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, volumes: int = 100) -> None:
+        """Make its folder, but do not start it. `volumes` are its data files of 64 MB; a bucket takes several."""
+        self.volumes = volumes
         self.directory = Path(tempfile.mkdtemp(prefix="dovecote-s3-"))
         self.log = self.directory / "log"
         self.data = self.directory / "data"
@@ -219,7 +221,7 @@ class S3Server:
             "server",
             f"-dir={self.data}",
             *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"),
-            *("-master.volumeSizeLimitMB=64", "-volume.max=100", "-volume.preStopSeconds=1"),
+            *("-master.volumeSizeLimitMB=64", f"-volume.max={self.volumes}", "-volume.preStopSeconds=1"),
             *(f"-master.port={master}", f"-volume.port={volume}", "-filer", f"-filer.port={filer}"),
             *(f"-master.port.grpc={inner[0]}", f"-volume.port.grpc={inner[1]}", f"-filer.port.grpc={inner[2]}"),
             *("-s3", f"-s3.port={s3}", f"-s3.port.grpc={inner[3]}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
@@ -278,6 +280,7 @@ def header_signed(place: S3Place, method: str, path: str, *, now: datetime) -> A
     key = f"AWS4{place.writer.secret_access_key}".encode()
     for part in (*scope.split("/"), f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{request}"):
         key = hmac.digest(key, part.encode(), "sha256")
-    authorization = f"AWS4-HMAC-SHA256 Credential={place.writer.access_key_id}/{scope}, SignedHeaders={names}, Signature={key.hex()}"
+    credential = f"{place.writer.access_key_id}/{scope}"
+    authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={key.hex()}"
     del headers["host"]
     return fetched(f"{place.endpoint}/{path}", method=method, headers={**headers, "authorization": authorization})

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterable
+from contextlib import aclosing
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 from dovecote.errors import FileDamaged
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from dovecote.ports import FileStorage
 
@@ -42,14 +44,14 @@ class Digest:
         else:
             await asyncio.to_thread(self._hash.update, chunk)
 
-    async def over(self, source: bytes | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    async def over(self, source: bytes | AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
         """The source as it is, taken in on its way: `await storage.upload(digest.over(stream), key)`.
 
         It is taken in while whoever reads it is still busy with it. A source given as bytes comes in pieces.
         """
         adding: asyncio.Task[None] | None = None
         try:
-            async for chunk in _pieces(source):
+            async for chunk in source if isinstance(source, AsyncIterable) else _pieces(source):
                 if adding is not None:
                     await adding
                 if len(chunk) <= _INLINE:
@@ -61,6 +63,7 @@ class Digest:
         finally:
             if adding is not None:
                 await adding
+            await _close(source)
 
 
 async def checked(
@@ -72,12 +75,13 @@ async def checked(
     """
     digest = Digest()
     held: bytes | None = None
-    async for chunk in digest.over(chunks):
-        if size is not None and digest.size > size:
-            break
-        if held is not None:
-            yield held
-        held = chunk
+    async with aclosing(digest.over(chunks)) as taken_in:
+        async for chunk in taken_in:
+            if size is not None and digest.size > size:
+                break
+            if held is not None:
+                yield held
+            held = chunk
     _compare(name, digest, sha256, size)
     if held is not None:
         yield held
@@ -106,11 +110,14 @@ def _compare(name: str, digest: Digest, sha256: str, size: int | None) -> None:
         )
 
 
-async def _pieces(source: bytes | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    if isinstance(source, bytes | bytearray | memoryview):
-        whole = BytesIO(source)
-        while piece := whole.read(1024 * 1024):
-            yield piece
-    else:
-        async for chunk in source:
-            yield chunk
+async def _pieces(source: bytes) -> AsyncIterator[bytes]:
+    whole = BytesIO(source)
+    while piece := whole.read(1024 * 1024):
+        yield piece
+
+
+async def _close(source: object) -> None:
+    """End a generator that was left early, so that what it holds is given back now."""
+    close = getattr(source, "aclose", None)
+    if close is not None:
+        await close()

@@ -182,8 +182,8 @@ class TestLinks:
             _ = [key async for key in files.keys("link/")]
 
     async def test_a_link_as_a_leaf_is_not_followed(self, files: LocalStorage, outside: Path) -> None:
-        os.symlink(outside / "secret", files.root / "leaf")
-        os.symlink(outside / "new", files.root / "dangling")
+        (files.root / "leaf").symlink_to(outside / "secret")
+        (files.root / "dangling").symlink_to(outside / "new")
 
         await _refused_by_every_call(files, "leaf")
         await _refused_by_every_call(files, "dangling")

@@ -96,6 +96,20 @@ class TestRights:
                 await files.check()
 
 
+async def test_an_object_that_no_client_lists_is_told(
+    s3: S3Place, s3_storage: Callable[..., S3Storage], bucket: str, prefix: str
+) -> None:
+    await s3_storage().upload(b"x", "ours")
+    foreign = f"{bucket}/{prefix}/con"
+    assert (await asyncio.to_thread(s3.ask, "PUT", foreign, body=b"x")).status == 200
+    assert [key async for key in s3_storage().keys()] == ["ours"], "no key leads to the other"  # noqa: SIM118
+
+    tab = f"{bucket}/{prefix}/a\tb"
+    assert (await asyncio.to_thread(s3.ask, "PUT", tab, body=b"x")).status == 200
+    with pytest.raises(StorageRefused, match="Give Dovecote a prefix of its own"):
+        await anext(s3_storage().keys())
+
+
 class TestURLs:
     async def test_a_signed_url_reads_until_it_expires(self, s3_storage: Callable[..., S3Storage]) -> None:
         await s3_storage().upload(b"for you", "a b/ü?.txt", content_type="text/plain")

@@ -100,14 +100,16 @@ class Mover:
             async with places:
                 try:
                     await self._copy(file, target)
-                except UnknownFile:
-                    return  # it was deleted meanwhile
                 except DovecoteError as error:
-                    faults.append(f"file {file.id}: {error}")
+                    # One that was deleted meanwhile is no fault.
+                    if await self._is_a_file(file.id):
+                        faults.append(f"file {file.id}: {error}")
 
         after = 0
         while page := await self._records.lacking(target.id, after_id=after, limit=PAGE):
-            await asyncio.gather(*map(copy, page))
+            async with asyncio.TaskGroup() as group:
+                for file in page:
+                    group.create_task(copy(file))
             after = page[-1].id
             lacking = max(0, lacking - len(page))
             self._on_progress(Move(source.url, target.url, files, lacking, switched=False))
@@ -154,6 +156,13 @@ class Mover:
                 f"file {file.id} {has} in the store that the files move to: delete it and put it again, or give the"
                 " move up with `dovecote file move --abandon`."
             )
+
+    async def _is_a_file(self, file_id: int) -> bool:
+        try:
+            await self._catalogue.file(file_id)
+        except UnknownFile:
+            return False
+        return True
 
     async def _is_there_still(self, file: StoredFile, copy: ObjectPlace) -> bool:
         try:

@@ -10,7 +10,7 @@ from dovecote.errors import FileMissing, InvalidKey
 from dovecote.model import ObjectInfo, SignedUpload
 from dovecote.storage.keys import normalised, normalised_prefix, shown
 from dovecote.storage.signatures import quoted
-from dovecote.storage.sources import blocks, whole
+from dovecote.storage.sources import blocks, refuse_impossible_limits, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable
@@ -93,7 +93,7 @@ class MemoryStorage:
         self, key: str, *, content_type: str, largest: int, size: int | None = None, expires_in: timedelta
     ) -> SignedUpload:
         """What a store would answer; nothing takes the upload, so a test calls `upload` in its place."""
-        del largest, size
+        refuse_impossible_limits(largest, size)
         return SignedUpload(
             "PUT",
             f"{self.public_url}/{quoted(normalised(key))}",

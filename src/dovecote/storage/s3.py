@@ -17,16 +17,16 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from dovecote.errors import FileDamaged, FileMissing, StorageRefused, StorageUnavailable
+from dovecote.errors import FileDamaged, FileMissing, InvalidConfiguration, StorageRefused, StorageUnavailable
 from dovecote.model import ObjectInfo, SignedUpload
 from dovecote.storage.credentials import found_credentials, found_endpoint, found_region
 from dovecote.storage.keys import RESERVED, is_key, normalised, normalised_prefix, shown
 from dovecote.storage.s3_client import Addresses, addresses, client
 from dovecote.storage.s3_errors import Place, told
-from dovecote.storage.s3_feed import fed
+from dovecote.storage.s3_feed import Feed, fed
 from dovecote.storage.s3_multiparts import abort_multiparts
 from dovecote.storage.signatures import Credentials, Signer, quoted
-from dovecote.storage.sources import blocks, whole
+from dovecote.storage.sources import blocks, refuse_impossible_limits, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
@@ -69,6 +69,8 @@ class S3Storage:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Nothing is opened before it is needed. Raises InvalidConfiguration, and MissingExtra without obstore."""
+        if bool(access_key_id) != bool(secret_access_key):
+            raise InvalidConfiguration(["access_key_id and secret_access_key are a pair: give both, or neither."])
         if access_key_id and secret_access_key:
             self._credentials: Credentials | None = Credentials(access_key_id, secret_access_key, session_token)
         else:
@@ -111,12 +113,13 @@ class S3Storage:
         key = normalised(key)
         attributes = {"Content-Type": content_type} if content_type else None
         content = whole(file, key, size)
-        if content is not None and len(content) <= PART:
+        if content is None:
+            async with blocks(file, key, block=PART, size=size) as cut:  # type: ignore[arg-type] # it is a stream
+                await self._put_stream(key, cut, attributes)
+        elif len(content) <= PART:
             await self._put(key, content, attributes)
         else:
-            source = file if content is None else _sliced(content)
-            async with blocks(source, key, block=PART, size=size) as cut:  # type: ignore[arg-type] # it is a stream
-                await self._put_stream(key, cut, attributes)
+            await self._put_stream(key, _sliced(content), attributes)
         return await self.url(key, expires_in=self.url_lifetime)
 
     async def download(self, key: str) -> bytes:
@@ -124,7 +127,8 @@ class S3Storage:
         key = normalised(key)
         with told(self._place, key):
             answer = await self._client.get_async(self._store, key)
-            size = int(answer.meta["size"])
+            # Cheaper than its metadata, which are made anew each time.
+            size = int(answer.range[1])
             if size <= _READ_AT_ONCE:
                 content = bytes(await answer.bytes_async())
                 _refuse_short(key, len(content), size)
@@ -255,8 +259,7 @@ class S3Storage:
         Raises ValueError for limits that cannot be, StorageRefused if the credentials are not known here.
         """
         key = normalised(key)
-        if largest < 1 or (size is not None and not 0 <= size <= largest):
-            raise ValueError(f"an upload of {size} bytes, {largest} at most, cannot be: give 0 <= size <= largest")
+        refuse_impossible_limits(largest, size)
         credentials, now = self._needed("to sign an upload"), self._clock()
         if size is None:
             fields = {"key": self._full(key), "Content-Type": content_type, **self._encryption}
@@ -295,18 +298,15 @@ class S3Storage:
                 total += len(block)
                 yield block
 
+        async def put(feed: Feed) -> None:
+            # Only what the client raises is translated: the source's errors are the caller's own.
+            with told(self._place, key):
+                await self._client.put_async(
+                    self._store, key, feed, attributes=attributes, chunk_size=PART, max_concurrency=PARTS_AT_A_TIME
+                )
+
+        await fed(put, counted())
         with told(self._place, key):
-            await fed(
-                lambda feed: self._client.put_async(
-                    self._store,
-                    key,
-                    feed,
-                    attributes=attributes,
-                    chunk_size=PART,
-                    max_concurrency=PARTS_AT_A_TIME,
-                ),
-                counted(),
-            )
             found = await self._client.head_async(self._store, key)
         if int(found["size"]) != total:
             raise FileDamaged(
@@ -344,7 +344,7 @@ class S3Storage:
 async def _sliced(content: bytes) -> AsyncIterator[bytes]:
     view = memoryview(content)
     for start in range(0, len(view), PART):
-        yield view[start : start + PART]  # type: ignore[misc] # as good as bytes for whoever cuts it
+        yield view[start : start + PART]  # type: ignore[misc] # as good as bytes to the client, and nothing is copied
 
 
 def _encryption(algorithm: str | None, kms_key_id: str | None) -> dict[str, str]:

@@ -7,16 +7,12 @@ text of the client is passed on as it is: it may hold addresses that are signed.
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass
 from html import unescape
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from dovecote.errors import FileDamaged, FileMissing, InvalidKey, StorageRefused, StorageUnavailable
 from dovecote.storage.keys import shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _CODE: Final = re.compile(r"<Code>\s*([A-Za-z0-9.]{1,60})\s*</Code>")
 _MESSAGE: Final = re.compile(r"<Message>([^<]{1,200})</Message>")
@@ -54,15 +50,25 @@ class Place:
         return f'bucket "{self.bucket}" at {self.endpoint}'
 
 
-@contextmanager
-def told(place: Place, key: str | None = None) -> Iterator[None]:
+class told:  # noqa: N801 - it is read as a verb; a class, since it is entered with every request
     """Translate what the client raises in the body. `key` is what it was about."""
-    from obstore.exceptions import BaseError  # noqa: PLC0415 - an extra
 
-    try:
-        yield
-    except (BaseError, FileNotFoundError, TimeoutError) as error:
-        raise translated(str(error), type(error).__name__, place, key) from None
+    __slots__ = ("_key", "_place")
+
+    def __init__(self, place: Place, key: str | None = None) -> None:
+        self._place = place
+        self._key = key
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        if kind is None or error is None:
+            return
+        from obstore.exceptions import BaseError  # noqa: PLC0415 - an extra
+
+        if isinstance(error, BaseError | FileNotFoundError | TimeoutError):
+            raise translated(str(error), kind.__name__, self._place, self._key) from None
 
 
 def translated(text: str, kind: str, place: Place, key: str | None) -> Exception:  # noqa: PLR0911 - a table of causes
@@ -77,6 +83,11 @@ def translated(text: str, kind: str, place: Place, key: str | None) -> Exception
         )
     if kind == "PreconditionError" or status == 412:  # noqa: PLR2004
         return FileDamaged(f"{shown(key or '')} was changed in {place} while it was read: read it again.")
+    if kind == "InvalidPathError":
+        return StorageRefused(
+            f"{place} holds an object of somebody else's whose key the client cannot read, so the keys cannot be "
+            "listed. Give Dovecote a prefix of its own."
+        )
     refusal = _refusal("PermanentRedirect" if _REDIRECT in text else code, place)
     if refusal:
         return StorageRefused(refusal)

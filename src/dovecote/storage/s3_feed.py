@@ -13,7 +13,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
 PATIENCE: Final = 10.0
 """Seconds that a cancelled upload waits at most for the client to take its parts back; it goes on doing so after."""
@@ -62,10 +62,10 @@ class Feed:
         self._abandoned.set()
 
 
-async def fed(start: Callable[[Feed], Awaitable[object]], blocks: AsyncIterator[bytes]) -> None:
+async def fed(start: Callable[[Feed], Coroutine[Any, Any, None]], blocks: AsyncIterator[bytes]) -> None:
     """Let the client that `start` starts upload `blocks`. Raises what either of them raises, the source's first."""
     feed = Feed()
-    upload = asyncio.ensure_future(_awaited(start, feed))
+    upload: asyncio.Future[Any] = asyncio.ensure_future(start(feed))
     try:
         async for block in blocks:
             if not await _handed_over(feed, block, upload):
@@ -77,10 +77,6 @@ async def fed(start: Callable[[Feed], Awaitable[object]], blocks: AsyncIterator[
         feed.abandon()
         await _ended(upload)
         raise
-
-
-async def _awaited(start: Callable[[Feed], Awaitable[object]], feed: Feed) -> object:
-    return await start(feed)
 
 
 async def _handed_over(feed: Feed, block: bytes | None, upload: asyncio.Future[Any]) -> bool:

@@ -64,26 +64,28 @@ class Signer:
             raise ValueError(f"a signed URL is good for 1 second to 7 days, not for {expires_in}")
         stamp = _stamp(now)
         parts = urlsplit(url)
+        path = parts.path or "/"
         signed = {name.lower(): value.strip() for name, value in (headers or {}).items()} | {"host": parts.netloc}
         names = ";".join(sorted(signed))
-        parameters = {
-            **(query or {}),
-            "X-Amz-Algorithm": _ALGORITHM,
-            "X-Amz-Credential": f"{credentials.access_key_id}/{self._scope(stamp)}",
-            "X-Amz-Date": stamp,
-            "X-Amz-Expires": str(int(expires_in.total_seconds())),
-            "X-Amz-SignedHeaders": names,
-        }
+        # Each upload answers a signed URL, so what needs no quoting is not quoted.
+        pairs = [
+            f"X-Amz-Algorithm={_ALGORITHM}",
+            f"X-Amz-Credential={quote(credentials.access_key_id, safe='-._~')}%2F{self._scope(stamp, '%2F')}",
+            f"X-Amz-Date={stamp}",
+            f"X-Amz-Expires={int(expires_in.total_seconds())}",
+        ]
         if credentials.session_token is not None:
-            parameters["X-Amz-Security-Token"] = credentials.session_token
-        encoded = "&".join(
-            f"{quote(name, safe='-._~')}={quote(value, safe='-._~')}" for name, value in sorted(parameters.items())
-        )
-        lines = "".join(f"{name}:{signed[name]}\n" for name in sorted(signed))
-        request = f"{method}\n{parts.path or '/'}\n{encoded}\n{lines}\n{names}\nUNSIGNED-PAYLOAD"
+            pairs.append(f"X-Amz-Security-Token={quote(credentials.session_token, safe='-._~')}")
+        pairs.append(f"X-Amz-SignedHeaders={names.replace(';', '%3B')}")
+        if query:
+            pairs += [f"{quote(name, safe='-._~')}={quote(value, safe='-._~')}" for name, value in query.items()]
+            pairs.sort(key=lambda pair: pair.partition("=")[0])
+        encoded = "&".join(pairs)
+        lines = "".join([f"{name}:{signed[name]}\n" for name in sorted(signed)])
+        request = f"{method}\n{path}\n{encoded}\n{lines}\n{names}\nUNSIGNED-PAYLOAD"
         digest = hashlib.sha256(request.encode()).hexdigest()
         signature = self._signature(credentials, stamp, f"{_ALGORITHM}\n{stamp}\n{self._scope(stamp)}\n{digest}")
-        return f"{parts.scheme}://{parts.netloc}{parts.path or '/'}?{encoded}&X-Amz-Signature={signature}"
+        return f"{parts.scheme}://{parts.netloc}{path}?{encoded}&X-Amz-Signature={signature}"
 
     def form(
         self,
@@ -114,8 +116,8 @@ class Signer:
         policy = base64.b64encode(json.dumps({"expiration": expiration, "conditions": conditions}).encode()).decode()
         return {**complete, "policy": policy, "x-amz-signature": self._signature(credentials, stamp, policy)}
 
-    def _scope(self, stamp: str) -> str:
-        return f"{stamp[:8]}/{self.region}/s3/aws4_request"
+    def _scope(self, stamp: str, slash: str = "/") -> str:
+        return f"{stamp[:8]}{slash}{self.region}{slash}s3{slash}aws4_request"
 
     def _signature(self, credentials: Credentials, stamp: str, text: str) -> str:
         day = stamp[:8]

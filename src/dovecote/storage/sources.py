@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from dovecote.storage.keys import shown
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
 
+_TURN = 1024 * 1024
 BUFFERS = (bytes, bytearray, memoryview)
 
 
@@ -48,7 +50,7 @@ async def blocks(
 
 async def _cut(source: AsyncIterable[object], key: str, block: int, size: int | None) -> Any:
     held: list[memoryview] = []
-    waiting = total = 0
+    waiting = total = turn = 0
     async for chunk in source:
         if not isinstance(chunk, BUFFERS):
             raise TypeError(f"a stream to upload yields bytes, and this one yielded {type(chunk).__name__}.")
@@ -56,6 +58,11 @@ async def _cut(source: AsyncIterable[object], key: str, block: int, size: int | 
         content = bytes(chunk)
         rest = memoryview(content)
         total += len(rest)
+        turn += len(rest)
+        if turn >= _TURN:
+            # A source that has all at hand never waits, and the loop would.
+            turn = 0
+            await asyncio.sleep(0)
         if size is not None and total > size:
             raise FileDamaged(f"{shown(key)} is not stored: the stream holds more than the {size} bytes promised.")
         while waiting + len(rest) >= block:
@@ -75,3 +82,9 @@ def refuse_other_size(key: str, actual: int, promised: int | None) -> None:
     """Raise FileDamaged if there is a promise and it is not kept."""
     if promised is not None and actual != promised:
         raise FileDamaged(f"{shown(key)} is not stored: {promised} bytes were promised, and it has {actual}.")
+
+
+def refuse_impossible_limits(largest: int, size: int | None) -> None:
+    """Raise ValueError for limits of a signed upload that nothing could keep."""
+    if largest < 1 or (size is not None and not 0 <= size <= largest):
+        raise ValueError(f"an upload of {size} bytes, {largest} at most, cannot be: give 0 <= size <= largest.")
