@@ -15,6 +15,8 @@ MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|home|Users)" + r"/[\w.-]")
 REGISTRY = re.compile("|".join([r"py" + r"pi\.org", "python" + "hosted", r"registry\.npm" + r"js"]))
 
 PUBLIC = [
+    "AttachedFile",
+    "Attachment",
     "Attempt",
     "BatchSummary",
     "Bot",

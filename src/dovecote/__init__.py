@@ -32,6 +32,8 @@ from dovecote.errors import (
     WrongDatabase,
 )
 from dovecote.model import (
+    AttachedFile,
+    Attachment,
     Attempt,
     Bot,
     ClaimedNotification,
@@ -81,6 +83,8 @@ else:
 
 
 __all__ = [
+    "AttachedFile",
+    "Attachment",
     "Attempt",
     "BatchSummary",
     "Bot",

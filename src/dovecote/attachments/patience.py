@@ -11,5 +11,5 @@ class Patience:
     """How long an upload may take, how many there are at a time, and how long one waits to be among them."""
 
     upload: timedelta = timedelta(minutes=5)
-    uploads: int = 32
+    uploads: int = 16
     crowded: timedelta = timedelta(seconds=1)

@@ -14,7 +14,15 @@ import orjson
 
 from dovecote.attachments.patience import Patience
 from dovecote.attachments.turns import Turn
-from dovecote.errors import FileDamaged, FileMissing, StorageRefused, StorageUnavailable, StoreUnavailable, UnknownFile
+from dovecote.errors import (
+    FileDamaged,
+    FileMissing,
+    NotMigrated,
+    StorageRefused,
+    StorageUnavailable,
+    StoreUnavailable,
+    UnknownFile,
+)
 from dovecote.model import Dead, Delivered, Failed, FileFault, FilePart, Released, UploadKey
 from dovecote.references import MARK, NAMED, SCHEME, THUMBNAIL, Slot, options, slots
 
@@ -100,7 +108,7 @@ class AttachmentChannel:
                 logger.info("Telegram does not know a file any more, and it is uploaded anew: %s", outcome.error)
                 await self._turns.forget(used)
                 outcome, _ = await self._try(claimed, token, ends_at)
-        except StoreUnavailable:
+        except (StoreUnavailable, NotMigrated):
             return AWAY
         return outcome
 

@@ -9,7 +9,7 @@ from dovecote.cli.output import NONE, moment, say_facts, say_table
 from dovecote.model import DeliveryPolicy, State, WaitReason
 
 if TYPE_CHECKING:
-    from dovecote.model import Attempt, NotificationRecord
+    from dovecote.model import AttachedFile, Attempt, NotificationRecord
 
 
 WAITS = {
@@ -39,6 +39,7 @@ def show_life(record: NotificationRecord) -> None:
             "chat": record.chat or NONE,
             "method": record.method,
             "parameters": json.dumps(dict(record.params), ensure_ascii=False),
+            **_attachments(record),
             "key": record.key or NONE,
             "labels": ", ".join(record.labels) or NONE,
             "priority": record.priority.name.lower(),
@@ -68,6 +69,20 @@ def _waits(record: NotificationRecord) -> dict[str, str]:
         for each in record.waits_for
     ]
     return {"waits": "; ".join(holds) or NOTHING_HOLDS_IT}
+
+
+def _attachments(record: NotificationRecord) -> dict[str, str]:
+    """The stored files that it sends."""
+    if not record.attachments:
+        return {}
+    return {"attachments": "; ".join(map(_attachment, record.attachments))}
+
+
+def _attachment(file: AttachedFile) -> str:
+    if file.size is None:
+        return f"{file.field}: file {file.file_id}, which is gone"
+    name = "" if file.name is None else f' "{file.name}"'
+    return f"{file.field}: file {file.file_id}{name}, {file.content_type}, {file.size} bytes"
 
 
 def error_text(code: int | None, error: str | None) -> str:

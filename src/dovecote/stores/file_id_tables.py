@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Column, Index, Integer, Table, Text
 
 from dovecote.stores.column_types import Instant
-from dovecote.stores.file_tables import Bytewise
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
+
+Bytewise = Text(collation="C").with_variant(Text(), "sqlite")
 
 
 def file_id_table(metadata: MetaData, prefix: str) -> Table:

@@ -7,12 +7,15 @@ same pictures in another order cannot wait for each other.
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import and_, func, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
+from dovecote.errors import StoreUnavailable
 from dovecote.model import Known, KnownFile, UploadKey, UploadTurn
 from dovecote.stores.clock import StoreClock, real_microseconds
 
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
     from dovecote.model import ClaimedNotification
     from dovecote.stores.database import Database
 
+T = TypeVar("T")
+
+CONNECTIONS = 4
 # Ids in one statement: well below what either database takes as parameters.
 CHUNK = 1000
 # The PostgreSQL channel on which idle workers listen.
@@ -41,8 +47,19 @@ class FileIds:
     def __init__(self, database: Database, *, clock: Callable[[], int] = real_microseconds) -> None:
         self._database = database
         self._tables = database.tables
-        self._table = database.tables.file_id
+        self._table = database.tables.files.file_id
         self._clock = StoreClock(database, clock)
+        self._room = asyncio.Semaphore(CONNECTIONS)
+
+    async def _run(self, function: Callable[[Connection], T], *, write: bool = False) -> T:
+        """Few at a time: a hundred uploads are not to take a hundred connections. Raises StoreUnavailable."""
+        async with self._room:
+            try:
+                return await self._database.run(function, write=write)
+            except DBAPIError as error:
+                # Nothing that is done here decides anything, so whatever it is, it can wait.
+                words = str(error.orig).splitlines()[:1]
+                raise StoreUnavailable(f"the database cannot be used just now: {' '.join(words)}") from error
 
     async def look_up(self, files: AbstractSet[tuple[int, int]]) -> Known:
         """See `attachment_ports.FileIds.look_up`. One statement for each thousand files."""
@@ -70,7 +87,7 @@ class FileIds:
                         file_ids[UploadKey(row.bot_id, row.sha256, row.kind, row.options)] = row.file_id
             return Known(found, file_ids)
 
-        return await self._database.run(read)
+        return await self._run(read)
 
     async def begin(self, keys: Sequence[UploadKey], *, uploader: str, lease: timedelta) -> UploadTurn:
         """See `attachment_ports.FileIds.begin`."""
@@ -89,7 +106,7 @@ class FileIds:
                 self._give_up(connection, keys, uploader)
             return UploadTurn({_key(row): row.file_id for row in rows if row.file_id is not None}, busy)
 
-        return await self._database.run(take, write=True)
+        return await self._run(take, write=True)
 
     def _take(self, connection: Connection, key: UploadKey, uploader: str, now: datetime, until: datetime) -> None:
         table = self._table
@@ -109,7 +126,7 @@ class FileIds:
             ours = self._table.update().where(self._is_one_of(keys), self._table.c.uploader == uploader)
             connection.execute(ours.values(upload_until=until))
 
-        await self._database.run(write, write=True)
+        await self._run(write, write=True)
 
     async def finish(self, file_ids: Mapping[UploadKey, str]) -> None:
         """See `attachment_ports.FileIds.finish`."""
@@ -124,11 +141,11 @@ class FileIds:
                     )
                 )
 
-        await self._database.run(write, write=True)
+        await self._run(write, write=True)
 
     async def give_up(self, keys: Sequence[UploadKey], *, uploader: str) -> None:
         """See `attachment_ports.FileIds.give_up`."""
-        await self._database.run(lambda connection: self._give_up(connection, keys, uploader), write=True)
+        await self._run(lambda connection: self._give_up(connection, keys, uploader), write=True)
 
     def _give_up(self, connection: Connection, keys: Sequence[UploadKey], uploader: str) -> None:
         table = self._table
@@ -142,13 +159,13 @@ class FileIds:
             for key, file_id in sorted(file_ids.items()):
                 connection.execute(self._table.delete().where(self._is_one_of([key]), self._table.c.file_id == file_id))
 
-        await self._database.run(write, write=True)
+        await self._run(write, write=True)
 
     async def wake(self, released: Sequence[ClaimedNotification]) -> Sequence[int]:
         """See `attachment_ports.FileIds.wake`. In transactions of a thousand each."""
         left: list[int] = []
         for chunk in _chunks(released):
-            left += await self._database.run(partial(self._wake, released=chunk), write=True)
+            left += await self._run(partial(self._wake, released=chunk), write=True)
         return left
 
     def _wake(self, connection: Connection, released: Sequence[ClaimedNotification]) -> list[int]:

@@ -84,6 +84,9 @@ def remove_files(
     held = connection.execute(select(copy).where(copy.c.file_id.in_(ids))).all()
     objects = [ObjectPlace(row.store_id, row.key) for row in held]
     doom(connection, tables, objects, now)
+    # What Telegram calls a content goes with it: nothing could be sent by that name any more.
+    contents = select(tables.file.c.sha256).where(tables.file.c.id.in_(ids))
+    connection.execute(tables.file_id.delete().where(tables.file_id.c.sha256.in_(contents)))
     for table, column in ((copy, copy.c.file_id), (tables.file_name, tables.file_name.c.file_id)):
         connection.execute(table.delete().where(column.in_(ids)))
     connection.execute(tables.file.delete().where(tables.file.c.id.in_(ids)))

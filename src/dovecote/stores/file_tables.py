@@ -21,12 +21,10 @@ from sqlalchemy import (
 )
 
 from dovecote.stores.column_types import BigId, Instant
+from dovecote.stores.file_id_tables import Bytewise, file_id_table
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
-
-# Hashes, keys and URLs are compared byte by byte.
-Bytewise = Text(collation="C").with_variant(Text(), "sqlite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +38,7 @@ class FileTables:
     loose_object: Table
     direct_upload: Table
     attachment: Table
+    file_id: Table
 
 
 def file_tables(metadata: MetaData, prefix: str) -> FileTables:
@@ -60,6 +59,7 @@ def file_tables(metadata: MetaData, prefix: str) -> FileTables:
         loose_object=_loose_object(metadata, prefix),
         direct_upload=_direct_upload(metadata, prefix),
         attachment=_attachment(metadata, prefix),
+        file_id=file_id_table(metadata, prefix),
     )
 
 

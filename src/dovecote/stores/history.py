@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Text, and_, bindparam, case, exists, func, insert, literal, literal_column, select
 
 from dovecote.errors import UnknownNotification
 from dovecote.model import Attempt, DeliveryPolicy, NotificationRecord, Priority, State, Stats
+from dovecote.stores.attached import attached_files
 from dovecote.stores.bots import TENTHS, bot_id_of, day_of
 from dovecote.stores.clock import StoreClock, real_microseconds
 from dovecote.stores.waiting import what_holds
@@ -61,7 +63,8 @@ class History:
                 row = connection.execute(statement.where(table.c.id == notification_id)).one_or_none()
                 if row is not None:
                     attempts = self._attempts(connection, [notification_id])[notification_id]
-                    return _settled(row, attempts) if table is history else self._waiting(connection, row, attempts)
+                    found = _settled(row, attempts) if table is history else self._waiting(connection, row, attempts)
+                    return replace(found, attachments=attached_files(connection, self._tables.files, notification_id))
             raise UnknownNotification(notification_id)
 
         return await self._database.run(read)

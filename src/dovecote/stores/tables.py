@@ -31,7 +31,6 @@ from sqlalchemy import (
 )
 
 from dovecote.stores.column_types import EPOCH, MICROSECOND, BigId, Chat, Instant, Labels, MessageIds
-from dovecote.stores.file_id_tables import file_id_table
 from dovecote.stores.file_tables import FileTables, file_tables
 from dovecote.stores.job_tables import JobTables, job_tables
 from dovecote.stores.leadership_tables import LeadershipTables, leadership_tables
@@ -278,7 +277,6 @@ class Tables:
     idle_worker: Table
     installation: Table
     files: FileTables
-    file_id: Table
     jobs: JobTables
     leadership: LeadershipTables
 
@@ -306,7 +304,6 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         # One row: which outbox this is, so that a connection to another database is noticed.
         installation=Table(f"{prefix}installation", metadata, Column("id", Text, primary_key=True)),
         files=file_tables(metadata, prefix),
-        file_id=file_id_table(metadata, prefix),
         jobs=job_tables(metadata, prefix),
         leadership=leadership_tables(metadata, prefix),
     )

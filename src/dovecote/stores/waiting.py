@@ -64,7 +64,7 @@ def _by_its_last_attempt(row: Row[Any], attempts: Sequence[Attempt], now: dateti
 
 def _is_uploaded(connection: Connection, tables: Tables, row: Row[Any], now: datetime) -> bool:
     """Whether a file of it is being uploaded for its bot."""
-    attachment, file, known = tables.files.attachment, tables.files.file, tables.file_id
+    attachment, file, known = tables.files.attachment, tables.files.file, tables.files.file_id
     under_way = (
         select(known.c.sha256)
         .join(file, file.c.sha256 == known.c.sha256)
