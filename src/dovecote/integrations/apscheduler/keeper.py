@@ -57,7 +57,10 @@ class Timing:
 
 
 class Keeper:
-    """One job store's world. Its methods are the event loop's; what has an underscore is backstage."""
+    """One job store's world, made in the application's event loop.
+
+    Its methods are the event loop's; what has an underscore is backstage.
+    """
 
     def __init__(
         self,
@@ -92,7 +95,13 @@ class Keeper:
         self._faults: set[str] = set()
         self._stopped = threading.Event()
         random = SystemRandom()
-        self.recorder = Recorder(self.runs, instance=self.instance, term=self._term, lease=timing.lease)
+        self.recorder = Recorder(
+            self.runs,
+            instance=self.instance,
+            term=self._term,
+            lease=timing.lease,
+            application=asyncio.get_running_loop(),
+        )
         leading = Leading(
             term=self._term,
             wake_scheduler=wake_scheduler,

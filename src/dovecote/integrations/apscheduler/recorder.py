@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 250
 # So many answers are handed to the event loop before it gets a chance to do something else.
-ANSWERED_AT_ONCE = 50
+ANSWERED_AT_ONCE = 25
+BREATH_SECONDS = 1.0
 AGAIN_SECONDS = 0.25
 STUCK_SECONDS = 60.0
 """After so long without an answer a connection is dead, whatever it says."""
@@ -40,11 +41,20 @@ Waiting = tuple["RunKey", "Future[StartedRun | None]"]
 class Recorder:
     """Records the runs of one process. `begin` and `end` may be called from any thread; `run` is backstage."""
 
-    def __init__(self, runs: JobRunStore, *, instance: str, term: Callable[[], int | None], lease: timedelta) -> None:
+    def __init__(
+        self,
+        runs: JobRunStore,
+        *,
+        instance: str,
+        term: Callable[[], int | None],
+        lease: timedelta,
+        application: asyncio.AbstractEventLoop,
+    ) -> None:
         self._runs = runs
         self._instance = instance
         self._term = term
         self._lease = lease
+        self._application = application
         self._lock = threading.Lock()
         self._begins: list[Waiting] = []
         self._ends: list[RunEnd] = []
@@ -167,7 +177,10 @@ class Recorder:
         with self._lock:
             del self._begins[: len(waiting)]
             self._held.update(started)
-        await _answer(wanted, started)
+        for start in range(0, len(wanted), ANSWERED_AT_ONCE):
+            for key, future in wanted[start : start + ANSWERED_AT_ONCE]:
+                future.set_result(started.get(key))
+            await self._breathe()
 
     async def _begin(self, wanted: Sequence[Waiting], term: int) -> dict[RunKey, StartedRun]:
         """Take these, or, while the database cannot be reached, try for as long as a lease is."""
@@ -187,15 +200,16 @@ class Recorder:
                     return {}
             await asyncio.sleep(AGAIN_SECONDS)
 
+    async def _breathe(self) -> None:
+        """Wait until the application's loop has gone round, so that answers do not heap up in one turn of it."""
+        round_again, here = asyncio.Event(), asyncio.get_running_loop()
+        with contextlib.suppress(RuntimeError, TimeoutError):  # it may have ended, or be held up by somebody else
+            self._application.call_soon_threadsafe(here.call_soon_threadsafe, round_again.set)
+            async with asyncio.timeout(BREATH_SECONDS):
+                await round_again.wait()
+
     async def _renew(self) -> None:
         with self._lock:
             held = list(self._held.values())
         for start in range(0, len(held), AT_ONCE):
             await self._runs.renew(held[start : start + AT_ONCE], lease=self._lease)
-
-
-async def _answer(waiting: Sequence[Waiting], started: dict[RunKey, StartedRun]) -> None:
-    for index, (key, future) in enumerate(waiting, start=1):
-        future.set_result(started.get(key))
-        if index % ANSWERED_AT_ONCE == 0:
-            await asyncio.sleep(0.001)
