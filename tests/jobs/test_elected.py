@@ -177,10 +177,12 @@ class TestFollowers:
 
     async def test_what_a_follower_adds_the_leader_runs_within_a_second(self, url: str, valkey_url: str) -> None:
         async with node(url, valkey_url) as leader, node(url, valkey_url, term=None) as follower:
-            # With APScheduler's own grace of a second.
             follower.scheduler.add_job(note, "date", args=["added"], id="once")
 
             await leader.until_states("once", "done")
+
+            (run,) = await leader.runs("once")
+            assert run.planned_at - run.fire_at < timedelta(seconds=1.5)
 
             assert CALLS == [(("added",), {})]
 

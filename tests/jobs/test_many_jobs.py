@@ -6,7 +6,6 @@ import asyncio
 import gc
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import job_functions
 import pytest
@@ -18,14 +17,12 @@ from dovecote.config import Settings
 from dovecote.integrations.apscheduler.definitions import definition_state
 from dovecote.integrations.apscheduler.store import HANDED_AT_ONCE
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 MANY = 10_000
 PROBED = 0.002
 """Seconds: a probe that looks without a pause would be what holds the others up."""
-# The machine is shared with others: a few of the longest gaps are theirs. A block of ours would be seconds, each time.
-TOLERATED = 0.25
+TOLERATED = 0.05
+BY_THE_COLLECTOR = 5
+"""So many gaps may be longer: passes of the garbage collector over all that waits, on a processor that others use."""
 
 
 async def put(url: str, count: int, due_at: datetime) -> None:
@@ -65,28 +62,35 @@ async def put(url: str, count: int, due_at: datetime) -> None:
 
 
 class LagProbe:
-    """Looks at the clock whenever the loop lets it, and remembers the gaps in seconds."""
+    """Looks at the clocks whenever the loop lets it, and remembers the gaps in seconds.
+
+    `gaps` are by the wall clock, in which other programs of the machine have their share; `computed` is what the loop's
+    own thread computed without a look at anything else.
+    """
 
     def __init__(self) -> None:
         self.gaps: list[float] = []
+        self.computed: list[float] = []
         self._task = asyncio.create_task(self._look())
 
     async def _look(self) -> None:
-        last = time.perf_counter()
+        last, computed = time.perf_counter(), time.thread_time()
         while True:
             await asyncio.sleep(PROBED)
-            now = time.perf_counter()
+            now, computed_now = time.perf_counter(), time.thread_time()
             self.gaps.append(now - last - PROBED)
-            last = now
+            self.computed.append(computed_now - computed)
+            last, computed = now, computed_now
 
-    def stop(self) -> Sequence[float]:
+    def stop(self) -> None:
         self._task.cancel()
-        return sorted(self.gaps, reverse=True)
+        self.gaps.sort(reverse=True)
+        self.computed.sort(reverse=True)
 
 
 @pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
 async def test_ten_thousand_jobs_due_at_once_do_not_hold_the_loop(
-    url: str, valkey_url: str, capsys: pytest.CaptureFixture[str]
+    url: str, valkey_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await put(url, MANY, datetime.now(UTC) - timedelta(seconds=1))
     async with node(url, valkey_url, term=None) as leader:
@@ -103,6 +107,10 @@ async def test_ten_thousand_jobs_due_at_once_do_not_hold_the_loop(
         # What pytest and its plugins have in memory is no part of the question.
         gc.collect()
         gc.freeze()
+        waited: list[object] = []
+        keeper = leader.store._keeper
+        assert keeper is not None
+        monkeypatch.setattr(keeper._backstage, "wait_for", lambda *given: waited.append(given))
         probe = LagProbe()
         began = time.monotonic()
 
@@ -110,13 +118,15 @@ async def test_ten_thousand_jobs_due_at_once_do_not_hold_the_loop(
         await until(lambda: len(job_functions.CALLS) == MANY, bound=120)
 
         seconds = time.monotonic() - began
-        gaps = probe.stop()
+        probe.stop()
         gc.unfreeze()
         with capsys.disabled():
-            shown = ", ".join(f"{gap * 1000:.0f}" for gap in gaps[:5])
-            print(f"\n{MANY} jobs in {seconds:.1f} s; the longest gaps of the loop: {shown} ms")  # noqa: T201
+            wall, computed = (
+                ", ".join(f"{gap * 1000:.0f}" for gap in gaps[:4]) for gaps in (probe.gaps, probe.computed)
+            )
+            print(f"\n{MANY} jobs in {seconds:.1f} s; longest gaps {wall} ms, computed {computed} ms")  # noqa: T201
         assert max(handed) <= HANDED_AT_ONCE
         assert sum(handed) >= MANY
-        assert gaps[0] < TOLERATED
-        over = sum(gap > 0.05 for gap in gaps)
-        assert over <= len(gaps) / 1000 + 3
+        assert waited == []
+        assert probe.computed[BY_THE_COLLECTOR] < TOLERATED
+        assert probe.computed[0] < 10 * TOLERATED

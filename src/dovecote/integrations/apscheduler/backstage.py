@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import logging
 import threading
 from concurrent.futures import TimeoutError as WaitedInVain
@@ -17,6 +18,7 @@ from dovecote.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 
@@ -55,9 +57,14 @@ class Backstage:
                 f"the database did not answer within {seconds:g} s; it is not known whether it was done: try again."
             ) from error
 
+    def later(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do it there, and tell the log if it could not be done."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future.add_done_callback(_told)
+
     def call(self, function: Callable[..., object], *arguments: object) -> None:
         """Call it there soon. Harmless after the end."""
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # it may end at this moment
             self._loop.call_soon_threadsafe(function, *arguments)
 
     def run(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -95,6 +102,11 @@ class Backstage:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await _logged(closing)
+
+
+def _told(future: Future[Any]) -> None:
+    if not future.cancelled() and future.exception() is not None:
+        logger.error("a change of a job was not kept: %s", future.exception())
 
 
 async def _logged(action: Callable[[], Awaitable[None]]) -> None:

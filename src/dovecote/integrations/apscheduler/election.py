@@ -66,6 +66,7 @@ class Election:
         leadership = self._leadership or dovecote.elector("scheduler")
         retry = dovecote.settings.retry
         default = RetryPolicy(attempts=retry.attempts, first=retry.first, longest=retry.longest)
+        self._keepers = []
         for store in stores:
             self._attach(store, dovecote, leadership, default)
         try:
@@ -100,7 +101,7 @@ class Election:
         backing = Backing(
             dovecote=dovecote,
             recorder=keeper.recorder,
-            unit=keeper.runs.unit,
+            unit=keeper.unit,
             units=asyncio.Semaphore(UNITS_AT_ONCE),
             default=default,
             random=SystemRandom(),
@@ -118,21 +119,28 @@ class Election:
     async def _follow(self, leadership: Leadership) -> None:
         """Resume when this instance begins to lead, pause when it ceases to, for ever."""
         while True:
-            leads = leadership.term is not None
-            if leads and self._scheduler.state == STATE_PAUSED:
-                logger.info("this instance leads: its scheduler runs the jobs", extra={"term": leadership.term})
-                self._scheduler.resume()
-                self._wake_keepers()
-            elif not leads and self._scheduler.state == STATE_RUNNING:
-                logger.info("this instance does not lead any more: its scheduler is paused")
-                self._scheduler.pause()
-                self._wake_keepers()
+            try:
+                self._heed(leadership)
+            except Exception:
+                # A listener of the application's may raise anything; the election goes on.
+                logger.exception("the scheduler could not be paused or resumed; it is tried again")
             try:
                 # What is missed between the look and the wait is seen a moment later.
                 async with asyncio.timeout(LOOKED_AT_SECONDS):
                     await leadership.changed()
             except TimeoutError:
                 continue
+
+    def _heed(self, leadership: Leadership) -> None:
+        leads = leadership.term is not None
+        if leads and self._scheduler.state == STATE_PAUSED:
+            logger.info("this instance leads: its scheduler runs the jobs", extra={"term": leadership.term})
+            self._scheduler.resume()
+            self._wake_keepers()
+        elif not leads and self._scheduler.state == STATE_RUNNING:
+            logger.info("this instance does not lead any more: its scheduler is paused")
+            self._scheduler.pause()
+            self._wake_keepers()
 
     def _wake_keepers(self) -> None:
         for keeper in self._keepers:

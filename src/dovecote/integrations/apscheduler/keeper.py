@@ -9,28 +9,31 @@ import secrets
 import socket
 import threading
 import time
-from dataclasses import dataclass
-from datetime import timedelta
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dovecote.errors import DovecoteError
 from dovecote.integrations.apscheduler.backstage import Backstage
 from dovecote.integrations.apscheduler.mirror import Mirror, known
 from dovecote.integrations.apscheduler.planner import Leading, Planner
-from dovecote.integrations.apscheduler.recorder import Recorder
+from dovecote.integrations.apscheduler.recorder import STUCK_SECONDS, Recorder
 from dovecote.integrations.apscheduler.redis_copy import RedisCopy, connected
+from dovecote.model import StoredJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
     from dovecote.app import Dovecote
     from dovecote.integrations.apscheduler.mirror import Known
     from dovecote.integrations.apscheduler.redis_copy import Entry
-    from dovecote.model import StoredJob, Stranger
+    from dovecote.model import StartedRun, Stranger
     from dovecote.ports import Leadership
     from dovecote.retry import RetryPolicy
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +57,10 @@ class Timing:
 
 
 class Keeper:
-    """One job store's world. Its methods are the event loop's; what has an underscore is backstage."""
+    """One job store's world, made in the application's event loop.
+
+    Its methods are the event loop's; what has an underscore is backstage.
+    """
 
     def __init__(
         self,
@@ -72,7 +78,10 @@ class Keeper:
         self.instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._leadership = leadership
         self._timing = timing
+        self._store = store
         self._jobs, self.runs = dovecote.jobs_of(store)
+        self._is_sqlite = not dovecote.database.is_postgresql
+        self._units = 0
         self._unusable = unusable
         self._backstage = Backstage(f"dovecote {store}")
         self._stale: set[str] = set()
@@ -86,7 +95,13 @@ class Keeper:
         self._faults: set[str] = set()
         self._stopped = threading.Event()
         random = SystemRandom()
-        self.recorder = Recorder(self.runs, instance=self.instance, term=self._term, lease=timing.lease)
+        self.recorder = Recorder(
+            self.runs,
+            instance=self.instance,
+            term=self._term,
+            lease=timing.lease,
+            application=asyncio.get_running_loop(),
+        )
         leading = Leading(
             term=self._term,
             wake_scheduler=wake_scheduler,
@@ -144,26 +159,48 @@ class Keeper:
         """Leadership has changed."""
         self._backstage.call(self.planner.wake.set)
 
+    @asynccontextmanager
+    async def unit(self, run: StartedRun) -> AsyncIterator[Any]:
+        """The transaction of a unit of work, in the event loop."""
+        self._units += 1
+        try:
+            async with self.runs.unit(run) as connection:
+                yield connection
+        finally:
+            self._units -= 1
+
     def add(self, job_id: str, definition: str, next_run_at: datetime | None) -> bool:
         """Keep a new job; False when there is one of that id. Raises StoreUnavailable."""
-        return self._change(self._jobs.add(job_id, definition, next_run_at)) is not None
+        before = self.mirror.get(job_id)
+        if before is not None and not before.stored.finished:
+            return False
+        now = datetime.now(UTC)
+        wanted = StoredJob(
+            store=self._store,
+            id=job_id,
+            definition=definition,
+            revision=0 if before is None else before.stored.revision,
+            next_run_at=next_run_at,
+            finished=False,
+            created_at=now,
+            changed_at=now,
+            problem=None,
+        )
+        return self._change(self._jobs.add(job_id, definition, next_run_at), wanted)
 
-    def change(self, job_id: str, definition: str | None, *, next_run_at: datetime | None, reschedule: bool) -> bool:
+    def change(self, job_id: str, definition: str, *, next_run_at: datetime | None, reschedule: bool) -> bool:
         """Change a job; False when there is none of that id. Raises StoreUnavailable."""
+        before = self.mirror.get(job_id)
+        wanted = None
+        if before is not None:
+            at = next_run_at if reschedule else before.stored.next_run_at
+            wanted = replace(before.stored, definition=definition, next_run_at=at)
         work = self._jobs.change(job_id, definition, next_run_at=next_run_at, reschedule=reschedule)
-        return self._change(work) is not None
-
-    def _change(self, work: Any) -> StoredJob | None:
-        stored: StoredJob | None = self._backstage.wait_for(work, self._timing.answer)
-        if stored is not None:
-            self.mirror.put(known(stored))
-            self._backstage.call(self._copy.changed, stored.id, _entry(stored))
-            self.wake()
-        return stored
+        return self._change(work, wanted)
 
     def remove(self, job_id: str) -> bool:
         """Remove a job; False when there is none of that id. Raises StoreUnavailable."""
-        found = self._backstage.wait_for(self._jobs.remove(job_id), self._timing.answer)
+        found = self._answer(self._jobs.remove(job_id), self.mirror.get(job_id) is not None)
         self.mirror.drop([job_id])
         self._backstage.call(self._copy.changed, job_id, None)
         return found
@@ -171,10 +208,31 @@ class Keeper:
     def remove_all(self) -> None:
         """Remove every job. Raises StoreUnavailable."""
         ids = [job.stored.id for job in self.mirror.all()]
-        self._backstage.wait_for(self._jobs.remove_all(), self._timing.answer)
+        self._answer(self._jobs.remove_all(), len(ids))
         self.mirror.drop(ids)
         for job_id in ids:
             self._backstage.call(self._copy.changed, job_id, None)
+
+    def _change(self, work: Coroutine[Any, Any, StoredJob | None], wanted: StoredJob | None) -> bool:
+        stored = self._answer(work, wanted)
+        if stored is None:
+            return False
+        self.mirror.put(known(stored))
+        self._backstage.call(self._copy.changed, stored.id, _entry(stored))
+        self._backstage.call(self._outdated, [stored.id])
+        self.wake()
+        return True
+
+    def _answer(self, work: Coroutine[Any, Any, T], otherwise: T) -> T:
+        """What the database says; or `otherwise`, and it is done as soon as can be.
+
+        The latter where a unit of work of this loop has SQLite's only write lock: it would not be given back before the
+        loop goes on.
+        """
+        if self._is_sqlite and self._units:
+            self._backstage.later(work)
+            return otherwise
+        return self._backstage.wait_for(work, self._timing.answer)
 
     # Backstage.
 
@@ -275,8 +333,9 @@ class Keeper:
     async def _safely(self, what: str, action: Callable[[], Any]) -> Any:
         """What it answers; None, and one line in the log, while the database cannot be reached."""
         try:
-            answer = await action()
-        except DovecoteError as error:
+            async with asyncio.timeout(STUCK_SECONDS):
+                answer = await action()
+        except (DovecoteError, TimeoutError) as error:
             if what not in self._faults:
                 logger.warning("%s is put off: %s", what, error)
             self._faults.add(what)
@@ -321,6 +380,7 @@ class Keeper:
             await asyncio.sleep(0.02)
 
     async def _close(self) -> None:
+        self.recorder.close()
         await self._copy.close()
         await self.runs.close()
 

@@ -41,6 +41,7 @@ MOST_FIRE_TIMES = 1000
 MOST_READY = 1000
 STEPS = 200
 SWEEP_SECONDS = 1.0
+MOST_SWEPT = 20_000
 PRUNE_SECONDS = 60.0
 PRUNED_AT_ONCE = 1000
 
@@ -86,6 +87,7 @@ class Planner:
         self._ready: deque[Ready] = deque()
         self._in_hand: set[RunKey] = set()
         self._swept = self._pruned = float("-inf")
+        self._swept_at_once = SLICE
         self._leads_in: int | None = None
         self.ahead = timedelta(0)
         """By how much this machine's clock is ahead of the store's."""
@@ -236,14 +238,16 @@ class Planner:
     async def _sweep(self) -> None:
         """Find the runs that are due again, and those that somebody left behind."""
         before = datetime.now(UTC)
-        found, now = await self._runs.sweep(limit=SLICE)
+        found, now = await self._runs.sweep(limit=self._swept_at_once)
         self._set_clock(before, now)
         ends: list[RunEnd] = []
+        left = 0
         for run in found:
             key = RunKey(run.job_id, run.fire_at)
             with self._lock:
                 in_hand = key in self._in_hand
             if in_hand:
+                left += 1
                 continue
             if run.state is RunState.RUNNING:
                 ends.append(self._lost(run, key))
@@ -253,6 +257,10 @@ class Planner:
                 ends.append(RunEnd(key=key, state=RunState.CANCELLED, error="there is no such job any more"))
             elif job.definition is not None and self._leading.unusable(job) is None:
                 self._make_ready(job, (run.fire_at,), job.stored.next_run_at, again=run.attempts > 0)
+            else:
+                left += 1
+        # What has to stay as it is must not hide what stands behind it.
+        self._swept_at_once = min(MOST_SWEPT, max(SLICE, 2 * left))
         if ends:
             await self._runs.settle(ends, wait=False)
         if self._ready:

@@ -7,6 +7,7 @@ are tried again: the lease's token makes that harmless.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import threading
@@ -19,7 +20,7 @@ from dovecote.errors import DovecoteError, StoreUnavailable
 from dovecote.model import RunEnd, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from dovecote.model import RunKey, StartedRun
     from dovecote.ports import JobRunStore
@@ -28,8 +29,11 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 250
 # So many answers are handed to the event loop before it gets a chance to do something else.
-ANSWERED_AT_ONCE = 50
+ANSWERED_AT_ONCE = 25
+BREATH_SECONDS = 1.0
 AGAIN_SECONDS = 0.25
+STUCK_SECONDS = 60.0
+"""After so long without an answer a connection is dead, whatever it says."""
 
 Waiting = tuple["RunKey", "Future[StartedRun | None]"]
 
@@ -37,11 +41,20 @@ Waiting = tuple["RunKey", "Future[StartedRun | None]"]
 class Recorder:
     """Records the runs of one process. `begin` and `end` may be called from any thread; `run` is backstage."""
 
-    def __init__(self, runs: JobRunStore, *, instance: str, term: Callable[[], int | None], lease: timedelta) -> None:
+    def __init__(
+        self,
+        runs: JobRunStore,
+        *,
+        instance: str,
+        term: Callable[[], int | None],
+        lease: timedelta,
+        application: asyncio.AbstractEventLoop,
+    ) -> None:
         self._runs = runs
         self._instance = instance
         self._term = term
         self._lease = lease
+        self._application = application
         self._lock = threading.Lock()
         self._begins: list[Waiting] = []
         self._ends: list[RunEnd] = []
@@ -49,12 +62,16 @@ class Recorder:
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._told = False
+        self._over = False
 
     def begin(self, key: RunKey) -> Future[StartedRun | None]:
         """Ask to begin a run. The answer is None when another process has it, or had it."""
         future: Future[StartedRun | None] = Future()
         with self._lock:
-            self._begins.append((key, future))
+            if self._over:
+                future.set_result(None)
+            else:
+                self._begins.append((key, future))
         self._call()
         return future
 
@@ -77,8 +94,9 @@ class Recorder:
 
     def _call(self) -> None:
         loop = self._loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._wake.set)
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # it may have ended at this moment
+                loop.call_soon_threadsafe(self._wake.set)
 
     async def run(self) -> None:
         """Write what there is to write, and renew the leases, for ever."""
@@ -91,23 +109,36 @@ class Recorder:
                 async with asyncio.timeout(max(0.0, renewed + every - time.monotonic())):
                     await self._wake.wait()
             except TimeoutError:
+                self._wake.clear()
+            # However much there is to write: leases come first.
+            if time.monotonic() - renewed >= every:
                 renewed = time.monotonic()
                 await self._safely(self._renew)
             self._wake.clear()
             await self.flush()
 
-    async def flush(self) -> None:
-        """Write what there is by now, unless the database cannot be reached."""
-        while await self._safely(self._write_ends) and await self._safely(self._write_begins):
-            with self._lock:
-                if not self._ends and not self._begins:
-                    return
+    def close(self) -> None:
+        """Answer those who wait to begin, now and later, that they do not."""
+        with self._lock:
+            self._over = True
+            waiting, self._begins = self._begins, []
+        for _, future in waiting:
+            if future.running() or (not future.done() and future.set_running_or_notify_cancel()):
+                future.set_result(None)
 
-    async def _safely(self, write: Callable[[], object]) -> bool:
+    async def flush(self) -> None:
+        """Write one slice of what there is by now, unless the database cannot be reached."""
+        if await self._safely(self._write_ends) and await self._safely(self._write_begins):
+            with self._lock:
+                if self._ends or self._begins:
+                    self._wake.set()
+
+    async def _safely(self, write: Callable[[], Awaitable[object]]) -> bool:
         """Whether it was done. What could not be written is kept, and tried again soon."""
         try:
-            await write()  # type: ignore[misc]
-        except DovecoteError as error:
+            async with asyncio.timeout(STUCK_SECONDS):
+                await write()
+        except (DovecoteError, TimeoutError) as error:
             if not self._told:
                 logger.warning("runs of jobs cannot be recorded, they wait: %s", error)
             self._told = True
@@ -133,7 +164,11 @@ class Recorder:
         with self._lock:
             waiting = self._begins[:AT_ONCE]
         # Whoever has stopped waiting, since the scheduler was shut down, does not begin.
-        wanted = [(key, future) for key, future in waiting if future.running() or future.set_running_or_notify_cancel()]
+        wanted = [
+            (key, future)
+            for key, future in waiting
+            if future.running() or (not future.done() and future.set_running_or_notify_cancel())
+        ]
         term = self._term()
         if wanted and term is not None:
             started = await self._begin(wanted, term)
@@ -142,7 +177,10 @@ class Recorder:
         with self._lock:
             del self._begins[: len(waiting)]
             self._held.update(started)
-        await _answer(wanted, started)
+        for start in range(0, len(wanted), ANSWERED_AT_ONCE):
+            for key, future in wanted[start : start + ANSWERED_AT_ONCE]:
+                future.set_result(started.get(key))
+            await self._breathe()
 
     async def _begin(self, wanted: Sequence[Waiting], term: int) -> dict[RunKey, StartedRun]:
         """Take these, or, while the database cannot be reached, try for as long as a lease is."""
@@ -162,15 +200,16 @@ class Recorder:
                     return {}
             await asyncio.sleep(AGAIN_SECONDS)
 
+    async def _breathe(self) -> None:
+        """Wait until the application's loop has gone round, so that answers do not heap up in one turn of it."""
+        round_again, here = asyncio.Event(), asyncio.get_running_loop()
+        with contextlib.suppress(RuntimeError, TimeoutError):  # it may have ended, or be held up by somebody else
+            self._application.call_soon_threadsafe(here.call_soon_threadsafe, round_again.set)
+            async with asyncio.timeout(BREATH_SECONDS):
+                await round_again.wait()
+
     async def _renew(self) -> None:
         with self._lock:
             held = list(self._held.values())
         for start in range(0, len(held), AT_ONCE):
             await self._runs.renew(held[start : start + AT_ONCE], lease=self._lease)
-
-
-async def _answer(waiting: Sequence[Waiting], started: dict[RunKey, StartedRun]) -> None:
-    for index, (key, future) in enumerate(waiting, start=1):
-        future.set_result(started.get(key))
-        if index % ANSWERED_AT_ONCE == 0:
-            await asyncio.sleep(0.001)

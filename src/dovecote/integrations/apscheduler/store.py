@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 EVENTS = EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED | EVENT_JOB_EXECUTED | EVENT_JOB_ERROR
 # Jobs that are handed to executors before the event loop does something else.
-HANDED_AT_ONCE = 50
+HANDED_AT_ONCE = 25
 PAUSED = datetime.max.replace(tzinfo=UTC)
 
 
