@@ -6,7 +6,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from dovecote.errors import DovecoteError, StoresDiffer
+from dovecote.errors import DovecoteError, StorageRefused, StoresDiffer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -131,7 +131,9 @@ class Storages:
                 try:
                     await self.of(store).sweep(older_than=LEFT_BEHIND)
                 except DovecoteError as error:
-                    logger.warning("%s could not be swept, and is with the next collection: %s", store.url, error)
+                    # A store whose credentials are not known here, as those of a machine's role, is not swept at all.
+                    level = logging.INFO if isinstance(error, StorageRefused) else logging.WARNING
+                    logger.log(level, "%s could not be swept, and is with the next collection: %s", store.url, error)
 
     async def close(self) -> None:
         """Close every storage that was opened. May be called again."""
