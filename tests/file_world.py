@@ -82,6 +82,7 @@ class MemoryObjects:
 
     async def sweep(self, *, older_than: timedelta) -> int:
         assert older_than >= timedelta(days=1)
+        await self._call("sweep", "")
         return 0
 
     async def signed_upload(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LEFT_BEHIND: Final = timedelta(days=1)
+# Every file is lacking in a store that there is none of.
+NO_STORE: Final = 0
 
 
 class Storages:
@@ -124,7 +126,12 @@ class Storages:
         return len(gone)
 
     async def sweep(self) -> None:
-        """Let the stores that are written remove what uploads of killed processes have left behind."""
+        """Let the stores that are written remove what uploads of killed processes have left behind.
+
+        While there is no file they are left alone: who uses none is not to find a folder made, or an error in the log.
+        """
+        if not await self.records.lacking(NO_STORE, after_id=0, limit=1):
+            return
         await self.refresh()
         for store in self._known.values():
             if store.role != "retired":
