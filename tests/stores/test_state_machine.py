@@ -386,3 +386,16 @@ def test_a_claim_that_began_before_does_not_lose_what_is_released_as_its_lease_e
 
         (row,) = arena.picture().outbox.values()
         assert (row.attempts, row.lost, row.token) == (0, 0, None)
+
+
+@pytest.mark.parametrize("outbox_database", ["sqlite", "postgresql-18"], indirect=True)
+def test_the_judge_watches_a_budget_of_stars_over_two_workers(outbox_database: str) -> None:
+    order = Ordered(1, "7", 1, at_most_once=False, delay=0, lifetime=None, weight=1, copies=30)
+    with closing(Arena(outbox_database)) as arena:
+        machine = OutboxMachine(arena)
+        machine.begin(Sender(pace=4.0, paid_pace=40.0, budget=12), Sender(), [order])
+        for _ in range(3):
+            machine.cycles([machine.asked(0, Wish(claim=20)), machine.asked(1, Wish(claim=20))])
+            machine.advance(0.1)
+
+        assert arena.picture().timelines[1].spent == 12
