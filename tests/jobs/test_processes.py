@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from campaigns import campaign
 from databases import connect
 from fire_times import verdict
 from migrated import migrate
@@ -168,7 +169,7 @@ def jobs(postgres: Any, own_valkey: ValkeyServer, tmp_path: Path) -> Iterator[Cl
         yield made
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("count", campaign([1, 2, 4], always=[4]))
 def test_each_fire_time_is_committed_once(jobs: Cluster, count: int) -> None:
     jobs.start(count)
 
@@ -196,7 +197,7 @@ POINTS = ["before the plan", "after the plan", "before the record", "after the r
 POINTS += ["in the function", "before the commit", "after the commit"]
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", campaign(POINTS, always=["after the plan", "before the commit"]))
 def test_a_leader_that_is_killed(jobs: Cluster, point: str) -> None:
     jobs.start(2)
     jobs.until_more(2)
@@ -211,7 +212,7 @@ def test_a_leader_that_is_killed(jobs: Cluster, point: str) -> None:
     assert jobs.states("once") <= {"done", "unknown"}
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", campaign(POINTS, always=["before the record", "in the function"]))
 def test_a_leader_that_is_frozen_beyond_its_lease(jobs: Cluster, point: str) -> None:
     jobs.start(2)
     jobs.until_more(2)
@@ -229,7 +230,7 @@ def test_a_leader_that_is_frozen_beyond_its_lease(jobs: Cluster, point: str) -> 
     assert frozen.runs, frozen.log
 
 
-@pytest.mark.parametrize("fault", ["killed", "flushed", "paused"])
+@pytest.mark.parametrize("fault", campaign(["killed", "flushed", "paused"], always=["killed"]))
 def test_redis_fails_and_comes_back(jobs: Cluster, fault: str) -> None:
     jobs.start(2)
     jobs.until_more(2)
@@ -267,7 +268,7 @@ def test_the_database_is_restarted(own_postgres: PostgresServer, own_valkey: Val
         jobs.check()
 
 
-@pytest.mark.parametrize("ahead", [3600.0, -3600.0])
+@pytest.mark.parametrize("ahead", campaign([3600.0, -3600.0], always=[3600.0]))
 def test_a_node_whose_clock_is_an_hour_off(jobs: Cluster, ahead: float) -> None:
     (right,) = jobs.start(1, grace=40)
     jobs.until_more(2)
