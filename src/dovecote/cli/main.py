@@ -14,7 +14,19 @@ from typing import Annotated, NoReturn
 import typer
 from typer.main import get_command
 
-from dovecote.cli import bots, dead, demonstration, leading, recipients, sending, serving, setup, unknown, watching
+from dovecote.cli import (
+    bots,
+    dead,
+    demonstration,
+    leading,
+    recipients,
+    schedules,
+    sending,
+    serving,
+    setup,
+    unknown,
+    watching,
+)
 from dovecote.cli.context import Globals, globals_of
 from dovecote.cli.output import note, say
 from dovecote.errors import DovecoteError
@@ -67,7 +79,7 @@ def _global_options(
     chosen.debug = debug
 
 
-for part in (setup, bots, sending, serving, watching, leading, dead, unknown, recipients, demonstration):
+for part in (setup, bots, sending, serving, watching, leading, dead, unknown, recipients, schedules, demonstration):
     part.register(app)
 
 
