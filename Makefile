@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 
-.PHONY: demo test check format bench lock clean
+.PHONY: demo test chaos check format bench lock clean
 
 demo: $(VENV)/runtime.stamp
 	$(BIN)/dovecote demo
@@ -12,6 +12,11 @@ demo: $(VENV)/runtime.stamp
 # By scope: a document's blocks build on each other, and so stay on one worker.
 test: check
 	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+# Everything that may befall processes, and thousands of simulated runs: for a night, or a quarter of an hour.
+chaos: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest chaos
+	DOVECOTE_TEST_RUNS=5000 $(BIN)/python -m pytest tests/schedules/test_simulation.py
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check

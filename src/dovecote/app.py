@@ -67,8 +67,8 @@ class Dovecote(Administration):
             recipients=Recipients(self.database),
             vault=Vault(self.settings.encryption.ring()),
         )
-        self._firing_store = self._new_firing_store()
-        self.schedules = Schedules(SchedulesBook(self.database), self._firing_store, self._bots)
+        firing = FiringStore(self.database, key_window=self.settings.enqueue.key_window, hold=False)
+        self.schedules = Schedules(SchedulesBook(self.database), firing, self._bots)
         self._enqueuer = Enqueuer(self.database, key_window=self.settings.enqueue.key_window)
         self._store: OutboxStore | None = None
         self._sender: Sender | None = None
@@ -97,7 +97,6 @@ class Dovecote(Administration):
             await self._leases.close()
         if self._terms is not None:
             await self._terms.close()
-        await self._firing_store.close()
         await self.database.close()
         self._channel = self._store = self._sender = self._leases = self._terms = self._elector = None
         _forget(self)
@@ -249,10 +248,8 @@ class Dovecote(Administration):
         """The loops that work only while this instance leads; each asks its elector. `Service` runs them."""
         chosen = self.settings.scheduler
         settings = SchedulerSettings(look_interval=chosen.look_interval, sweep_interval=chosen.sweep_interval)
-        return [Scheduler(self._new_firing_store(), self.elector(), settings, self.metrics)]
-
-    def _new_firing_store(self) -> FiringStore:
-        return FiringStore(self.database, key_window=self.settings.enqueue.key_window)
+        store = FiringStore(self.database, key_window=self.settings.enqueue.key_window)
+        return [Scheduler(store, self.elector(), settings, self.metrics)]
 
     async def leadership(self) -> LeadershipReport:
         """Who leads, and every instance that follows. Raises StoreUnavailable, NotMigrated, MissingExtra."""

@@ -105,7 +105,7 @@ class TestMigrate:
         second = dovecote.ok("migrate", "--json").json
 
         assert first == {"database": "sqlite:///dovecote.db", "from": None, "to": "0005"}
-        assert second == {"database": "sqlite:///dovecote.db", "from": "0002", "to": "0005"}
+        assert second == {"database": "sqlite:///dovecote.db", "from": "0005", "to": "0005"}
         assert dovecote.ok("migrate").out == "sqlite:///dovecote.db is at revision 0002 already.\n"
 
     def test_a_command_without_an_outbox_names_it_and_makes_no_file(self, dovecote: CommandLine) -> None:

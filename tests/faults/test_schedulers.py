@@ -28,7 +28,11 @@ def migrated_url(postgres: PostgresDatabases) -> Iterator[str]:
     postgres.drop_database(url)
 
 
-@pytest.mark.parametrize("processes", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("outbox_url", "processes"),
+    [("postgresql", 1), ("sqlite", 2), ("postgresql", 2), ("postgresql", 4)],
+    indirect=["outbox_url"],
+)
 async def test_however_many_processes_there_are(outbox_url: str, tmp_path: Path, processes: int) -> None:
     async with Run(outbox_url, tmp_path) as run:
         for _ in range(processes):
@@ -47,7 +51,11 @@ async def test_a_leader_that_is_frozen_beyond_its_lease(migrated_url: str, tmp_p
     assert verdict.is_exact, verdict
 
 
-@pytest.mark.parametrize(("point", "processes"), [("inside the transaction", 1), ("before commit", 2)])
+@pytest.mark.parametrize(
+    ("outbox_url", "point", "processes"),
+    [("sqlite", "inside the transaction", 1), ("postgresql", "before commit", 2)],
+    indirect=["outbox_url"],
+)
 async def test_a_leader_that_is_killed(outbox_url: str, tmp_path: Path, point: str, processes: int) -> None:
     async with Run(outbox_url, tmp_path) as run:
         verdict = await cut_off(run, processes=processes, point=point, with_signal="SIGKILL")
