@@ -28,19 +28,18 @@ class Planning:
         self._database = database
         self._settings = settings
         self._metrics = metrics
-        self._firing = self._new_firing_store()
         self._job_database: Database | None = None
-        self.schedules = Schedules(SchedulesBook(database), self._firing, bots)
+        # What is done by hand comes from whatever event loop, and seldom: no connection is held for it.
+        by_hand = FiringStore(database, key_window=settings.enqueue.key_window, hold=False)
+        self.schedules = Schedules(SchedulesBook(database), by_hand, bots)
         self.jobs = JobRecords(database)
 
     def scheduler(self, election: Election) -> Scheduler:
         """The loop that fires what is due, ready to `run`."""
         chosen = self._settings.scheduler
         settings = SchedulerSettings(look_interval=chosen.look_interval, sweep_interval=chosen.sweep_interval)
-        return Scheduler(self._new_firing_store(), election, settings, self._metrics)
-
-    def _new_firing_store(self) -> FiringStore:
-        return FiringStore(self._database, key_window=self._settings.enqueue.key_window)
+        store = FiringStore(self._database, key_window=self._settings.enqueue.key_window)
+        return Scheduler(store, election, settings, self._metrics)
 
     def jobs_of(self, store: str) -> tuple[JobStore, JobRunStore]:
         """The jobs of one job store of APScheduler, and their runs."""
@@ -51,6 +50,5 @@ class Planning:
 
     async def close(self) -> None:
         """Give back every connection."""
-        await self._firing.close()
         if self._job_database is not None:
             await self._job_database.release()

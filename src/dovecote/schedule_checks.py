@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Final, TypeVar
 from zoneinfo import available_timezones
@@ -62,13 +63,19 @@ def checked_schedule(schedule: Schedule, now: datetime, *, may_be_over: bool = F
 
 def checked_zone(name: object, field: str = "zone") -> str:
     """The name, if it is a zone's. Raises InvalidSchedule."""
-    if isinstance(name, str) and is_zone(name):
+    known = _known_zones()
+    # Some systems find a zone in whatever case; two spellings would be two homes.
+    if isinstance(name, str) and name in known and is_zone(name):
         return name
-    known = available_timezones()
     same = {zone.lower(): zone for zone in known}.get(str(name).lower())
     near = [same] if same else difflib.get_close_matches(str(name), known, n=1)
     meant = f'did you mean "{near[0]}"?' if near else "give a name of the IANA database, as Europe/Berlin."
     raise InvalidSchedule(field, f"{shown(name)} is no zone: {meant}")
+
+
+@cache
+def _known_zones() -> frozenset[str]:
+    return frozenset(available_timezones())
 
 
 def _is_name(name: object) -> bool:

@@ -22,11 +22,13 @@ from dovecote.firing import delay, plan
 from dovecote.model import Happened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from datetime import datetime
 
     from dovecote.model import Firing, ScheduleRecord
     from dovecote.ports import Leadership, ScheduleObserver, ScheduleStore
+
+    Plans = tuple[list[Firing], list[tuple[ScheduleRecord, Exception]]]
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +51,16 @@ class SchedulerSettings:
     look_interval: timedelta = timedelta(seconds=1)
     sweep_interval: timedelta = timedelta(seconds=5)
     overdue_by: timedelta = timedelta(seconds=3)
-    batch_size: int = 250
-    transaction_size: int = 500
+    batch_size: int = 100
+    transaction_size: int = 200
     postponed: timedelta = timedelta(minutes=1)
 
 
 class Scheduler:
-    """Fires schedules from `run` until `stop`. Run one in every instance."""
+    """Fires schedules from `run` until `stop`. Run one in every instance.
+
+    `apart` runs the planning where it does not hold up the event loop.
+    """
 
     name = "scheduler"
 
@@ -67,11 +72,13 @@ class Scheduler:
         observer: ScheduleObserver,
         *,
         random: Random | None = None,
+        apart: Callable[[Callable[[], Plans]], Awaitable[Plans]] = asyncio.to_thread,
     ) -> None:
         self._store = store
         self._leadership = leadership
         self._settings = settings
         self._observer = observer
+        self._apart = apart
         self._random = random or Random()  # noqa: S311 (it spreads out the sweeps)
         self._stopping = asyncio.Event()
         self._sweep_at = 0.0
@@ -144,7 +151,7 @@ class Scheduler:
             record.id: await self._store.homes(record.schedule) for record in records if record.schedule.local_time
         }
 
-        def planned() -> tuple[list[Firing], list[tuple[ScheduleRecord, Exception]]]:
+        def planned() -> Plans:
             firings, failed = [], []
             for record in records:
                 try:
@@ -154,7 +161,7 @@ class Scheduler:
             return firings, failed
 
         # In a thread: a schedule may take milliseconds, and other loops of the process are not to wait for all of them.
-        firings, failed = await asyncio.to_thread(planned)
+        firings, failed = await self._apart(planned)
         for record, error in failed:
             await self._postpone(record, error)
         moved = len(failed)

@@ -11,6 +11,7 @@ import pytest
 from outboxes import at
 from timetables import HOUR, MINUTE, enqueued, every, fan_out, fire_due, fired_at, schedule, with_text
 
+from dovecote.app import Dovecote
 from dovecote.errors import InvalidNotification, InvalidSchedule, UnknownBot, UnknownSchedule
 from dovecote.firing import plan
 from dovecote.model import Happened, Missed, Origin
@@ -174,6 +175,24 @@ async def test_a_sweep_sees_only_what_is_overdue(outbox: Outbox) -> None:
 
     assert (early.records, early.next_due_in) == ([], 1)
     assert [each.schedule.name for each in due.records] == ["digest"]
+
+
+def test_an_application_may_work_with_schedules_from_one_event_loop_after_the_other(outbox_database: str) -> None:
+    dovecote = Dovecote(outbox_database)
+
+    async def begin() -> None:
+        await dovecote.add_bot("shop", token_variable="TOKEN")
+        await dovecote.schedules.add(schedule())
+        await dovecote.schedules.trigger("digest")
+
+    async def go_on() -> int:
+        await dovecote.schedules.trigger("digest")
+        found = await dovecote.schedules.occurrences("digest")
+        await dovecote.close()
+        return len(found)
+
+    asyncio.run(begin())
+    assert asyncio.run(go_on()) == 2
 
 
 class TestOverlap:

@@ -7,7 +7,7 @@ import typer
 
 from dovecote.cli.context import on_outbox, users_values
 from dovecote.cli.limits import limit_text, pace_text, read_limit, read_pace
-from dovecote.cli.output import moment, note, say, say_facts, say_json, say_table
+from dovecote.cli.output import NONE, moment, note, say, say_facts, say_json, say_table
 from dovecote.cli.paid import completed, paid_text, read_paid, set_all
 from dovecote.cli.secrets import GivenToken, read_token
 
@@ -65,6 +65,7 @@ def register(app: typer.Typer) -> None:
         "token", context_settings=TAKES_TOO_MUCH, epilog="Example: dovecote bot token shop < new-token.txt"
     )(token)
     bot_app.command("limits", epilog="Example: dovecote bot limits shop --pace 20 --group-limit 15/60s")(limits)
+    bot_app.command("zone", epilog="Example: dovecote bot zone shop Europe/Berlin")(zone)
     bot_app.command("reseal", epilog="Example: dovecote bot reseal")(reseal)
     app.add_typer(bot_app, name="bot")
 
@@ -153,6 +154,7 @@ def show(context: typer.Context, name: Name, *, as_json: AsJson = False) -> None
             "private chats": limit_text(bot.private_limit),
             "groups": limit_text(bot.group_limit),
             "paid broadcasts": paid_text(bot, spent=True),
+            "zone": bot.zone or NONE,
             "added": moment(bot.created_at),
             "slots given": f"{bot.slots_given:,}",
         }
@@ -224,6 +226,18 @@ def limits(
         f'The bot "{bot.name}": pace {pace_text(bot.pace)}, private chats {limit_text(bot.private_limit)}, groups'
         f" {limit_text(bot.group_limit)}, paid broadcasts {paid_text(bot)}."
     )
+
+
+def zone(
+    context: typer.Context,
+    name: Name,
+    zone: Annotated[
+        str | None, typer.Argument(metavar="ZONE", help="As Europe/Berlin; without it, none.", show_default=False)
+    ] = None,
+) -> None:
+    """Set the zone of recipients whose own nobody knows, for schedules by local time."""
+    on_outbox(context, lambda dovecote: dovecote.set_bot_zone(name, zone))
+    say(f'The bot "{name}": recipients whose zone nobody knows ' + (f"live in {zone}." if zone else "live in no zone."))
 
 
 def reseal(context: typer.Context) -> None:
@@ -301,4 +315,5 @@ def _as_json(bot: "Bot") -> dict[str, object]:
         "halted_until": bot.halted_until,
         "stopped_reason": bot.stopped_reason,
         "slots_given": bot.slots_given,
+        "zone": bot.zone,
     }

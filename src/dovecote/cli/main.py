@@ -23,6 +23,7 @@ from dovecote.cli import (
     leading,
     pruning,
     recipients,
+    schedules,
     sending,
     serving,
     setup,
@@ -93,6 +94,7 @@ for part in (
     recipients,
     files,
     jobs,
+    schedules,
     pruning,
     demonstration,
 ):

@@ -58,7 +58,7 @@ def send(
     """Put a notification into the outbox. It does not send by itself: `dovecote worker` or `dovecote run` does."""
     from dovecote.model import DeliveryPolicy, Notification, Priority
 
-    params = dict(_param(given) for given in param or [])
+    params = dict(given_param(given) for given in param or [])
     if parse_mode is not None:
         params["parse_mode"] = _parse_mode(parse_mode)
     notification = Notification(
@@ -69,8 +69,8 @@ def send(
         params=params,
         key=key,
         priority=Priority[priority.name],
-        due_at=_instant(at, "--at"),
-        expires_at=_instant(expires, "--expires"),
+        due_at=None if at is None else given_instant(at, "--at"),
+        expires_at=None if expires is None else given_instant(expires, "--expires"),
         delivery=DeliveryPolicy.AT_MOST_ONCE if at_most_once else DeliveryPolicy.AT_LEAST_ONCE,
         labels=tuple(label or ()),
     )
@@ -90,9 +90,8 @@ def send(
         say(f"Notification {id_} is enqueued. A worker delivers it (`dovecote run`), this command does not.")
 
 
-def _instant(text: str | None, option: str) -> datetime | None:
-    if text is None:
-        return None
+def given_instant(text: str, option: str) -> datetime:
+    """An instant that was written with its zone. Raises BadParameter, which names `option`."""
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
@@ -112,7 +111,8 @@ def _parse_mode(given: str) -> str:
     return given
 
 
-def _param(given: str) -> tuple[str, Any]:
+def given_param(given: str) -> tuple[str, Any]:
+    """A parameter that was written as NAME=JSON. Raises BadParameter."""
     name, equals, value = given.partition("=")
     if not name or not equals:
         raise typer.BadParameter(f'"{given}": write NAME=JSON, as disable_notification=true.', param_hint="--param")

@@ -12,6 +12,7 @@ silently ignored is found weeks later. Two families of variables belong to other
 
 from dovecote.config.contradictions import LEASE_MARGIN
 from dovecote.config.reading import configuration_faults, load_settings
+from dovecote.config.schedules import edited_schedule, load_schedules, schedule_faults, schedule_of, table_of
 from dovecote.config.settings import (
     SETTINGS,
     Database,
@@ -52,8 +53,13 @@ __all__ = [
     "Telegram",
     "Worker",
     "configuration_faults",
+    "edited_schedule",
     "is_loopback",
+    "load_schedules",
     "load_settings",
     "parse_duration",
+    "schedule_faults",
+    "schedule_of",
+    "table_of",
     "template",
 ]

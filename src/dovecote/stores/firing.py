@@ -49,7 +49,8 @@ class FiringStore:
     """`ports.ScheduleStore` on either database. `clock` answers microseconds since the epoch; PostgreSQL has its own.
 
     A key is remembered for `key_window`, and for three days at least. A transaction whose process is frozen is ended by
-    PostgreSQL after `patience`, so that what it has locked fires elsewhere; SQLite knows no such thing.
+    PostgreSQL after `patience`, so that what it has locked fires elsewhere; SQLite knows no such thing. With `hold` one
+    connection stays open, for a loop that asks every second and runs in one event loop.
     """
 
     def __init__(
@@ -58,9 +59,11 @@ class FiringStore:
         *,
         key_window: timedelta = timedelta(days=30),
         patience: timedelta = PATIENCE,
+        hold: bool = True,
         clock: Callable[[], int] = real_microseconds,
     ) -> None:
-        self._held = HeldConnection(database, LONGEST_TRANSACTION)
+        self._held = HeldConnection(database, LONGEST_TRANSACTION) if hold else None
+        self._run = database.run if self._held is None else self._held.run
         self._is_postgresql = database.is_postgresql
         self._patience = patience
         self._tables = database.tables
@@ -85,11 +88,11 @@ class FiringStore:
             wait = None if next_due_at is None else max(0.0, (next_due_at + overdue_by - now).total_seconds())
             return DueSchedules(now, records, wait, bool(is_open))
 
-        return await self._held.run(read)
+        return await self._run(read)
 
     async def homes(self, schedule: Schedule) -> tuple[Sequence[str], str | None]:
         """See `ports.ScheduleStore.homes`."""
-        return await self._held.run(
+        return await self._run(
             lambda connection: homes_of(
                 connection, self._tables, schedule.notification.bot, schedule.to, self._clock.now(connection)
             )
@@ -108,7 +111,7 @@ class FiringStore:
             same = and_(table.c.id == record.id, table.c.version == record.version, table.c.due_at.is_not(None))
             connection.execute(table.update().where(same).values(due_at=due_at))
 
-        await self._held.run(write, write=True)
+        await self._run(write, write=True)
 
     async def fire(self, firings: Sequence[Firing], *, wait: bool = False) -> Fired:
         """See `ports.ScheduleStore.fire`."""
@@ -123,11 +126,12 @@ class FiringStore:
                 )
             return function(connection)
 
-        return await self._held.run(write, write=True)
+        return await self._run(write, write=True)
 
     async def close(self) -> None:
         """Give back the connection."""
-        await self._held.close()
+        if self._held is not None:
+            await self._held.close()
 
     def _fire(self, connection: Connection, firings: Sequence[Firing], *, wait: bool) -> Fired:
         held = self._hold(connection, firings, wait=wait)
