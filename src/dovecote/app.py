@@ -274,7 +274,7 @@ class Dovecote(Administration):
 
     def _retention(self) -> Retention:
         chosen = self.settings.retention
-        return Retention(delivered=chosen.delivered, dead=chosen.dead, unknown=chosen.unknown)
+        return Retention(**{name: getattr(chosen, name) for name in Retention.__dataclass_fields__})
 
     def _retry_policy(self) -> RetryPolicy:
         retry = self.settings.retry

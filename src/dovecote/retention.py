@@ -73,13 +73,7 @@ class RetentionLoop:
             logger.warning("nothing can be pruned just now, it is tried again later: %s", error)
             return
         if pruned:
-            logger.info(
-                "pruned %d delivered, %d dead letters, %d unknown and %d keys",
-                pruned.delivered,
-                pruned.dead,
-                pruned.unknown,
-                pruned.keys,
-            )
+            logger.info("pruned what is past its time: %s", pruned)
 
     async def _wait(self) -> None:
         """Until the next round, or until told to stop; a new leader begins with a round at once."""

@@ -23,6 +23,9 @@ def test_what_is_past_its_time_goes_and_the_rest_stays(dovecote: CommandLine, em
 
     pruned = json.loads(dovecote.ok("prune", "--json").out)
 
-    assert pruned == {"delivered": 1, "dead": 0, "unknown": 0, "keys": 0}
+    assert pruned == {"delivered": 1, "dead": 0, "unknown": 0, "occurrences": 0, "keys": 0, "chat_waits": 0}
     assert json.loads(dovecote.ok("stats", "--json").out)["delivered"] == 1
-    assert dovecote.ok("prune").out == "Pruned: 0 delivered, 0 dead letters, 0 unknown, 0 keys.\n"
+    assert (
+        dovecote.ok("prune").out
+        == "Pruned: 0 delivered, 0 dead letters, 0 unknown, 0 occurrences, 0 keys, 0 waits of chats.\n"
+    )

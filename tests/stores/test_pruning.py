@@ -129,3 +129,24 @@ async def test_the_oldest_are_found_by_an_index(outbox: Outbox, outbox_database:
     plan = json.dumps(row[0])
     assert "history_outcome" in plan
     assert "Sort" not in plan
+
+
+async def test_finished_occurrences_and_waits_that_are_over_go(outbox: Outbox) -> None:
+    occurrence, wait = outbox.database.tables.occurrence, outbox.database.tables.chat_wait
+    common = {"schedule_id": 1, "part": "", "wall": "", "happened": "fired", "version": 1, "notifications": 0}
+    occurrences = [
+        {**common, "fire_at": at(-9 * DAY), "fired_at": at(-9 * DAY), "turn_at": None},
+        {**common, "fire_at": at(-8 * DAY), "fired_at": at(-8 * DAY), "turn_at": at(-8 * DAY)},
+        {**common, "fire_at": at(-6 * DAY), "fired_at": at(-6 * DAY), "turn_at": None},
+    ]
+    bot_id = (await outbox.bots.bots())[0].id
+    waits = [{"bot_id": bot_id, "chat": str(days), "until": at(-days * DAY)} for days in (2, 0.5)]
+    await outbox.database.run(lambda connection: connection.execute(occurrence.insert(), occurrences), write=True)
+    await outbox.database.run(lambda connection: connection.execute(wait.insert(), waits), write=True)
+
+    pruned = await outbox.pruning.prune(Retention(occurrences=timedelta(days=7)))
+
+    assert pruned == Pruned(occurrences=1, chat_waits=1)
+    # One that is still being fanned out stays, however old it is.
+    assert [row.fire_at for row in await outbox.rows("occurrence")] == [at(-8 * DAY), at(-6 * DAY)]
+    assert [row.chat for row in await outbox.rows("chat_wait")] == ["0.5"]

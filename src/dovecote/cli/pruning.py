@@ -30,5 +30,5 @@ def prune(context: typer.Context, *, as_json: AsJson = False) -> None:
     else:
         say(
             f"Pruned: {pruned.delivered:,} delivered, {pruned.dead:,} dead letters, {pruned.unknown:,} unknown, "
-            f"{pruned.keys:,} keys."
+            f"{pruned.occurrences:,} occurrences, {pruned.keys:,} keys, {pruned.chat_waits:,} waits of chats."
         )

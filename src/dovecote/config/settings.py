@@ -182,6 +182,7 @@ class Retention(Section):
     delivered: Duration = _duration("30d", "How long a delivered notification stays in the history.")
     dead: Duration = _duration("90d", "How long a dead letter stays, and can be replayed.")
     unknown: Duration = _duration("90d", "How long an unknown outcome stays, and can be resolved.")
+    occurrences: Duration = _duration("90d", "How long what a schedule did stays on record.")
     interval: Duration = _duration("1h", "How often the leader prunes what is past its time.")
 
 

@@ -29,7 +29,7 @@ def paid_columns(instant: TypeEngine[Any]) -> list[Column[Any]]:
 
 
 def chat_wait(metadata: MetaData, prefix: str, instant: TypeEngine[Any], chat: TypeEngine[Any]) -> Table:
-    """Chats that a 429 of their own makes wait. A row stays when its time is over."""
+    """Chats that a 429 of their own makes wait. A row stays until it is pruned."""
     table = Table(
         f"{prefix}chat_wait",
         metadata,
@@ -38,4 +38,5 @@ def chat_wait(metadata: MetaData, prefix: str, instant: TypeEngine[Any], chat: T
         Column("until", instant, nullable=False),
     )
     Index(f"{prefix}chat_wait_running", table.c.bot_id, table.c.until)
+    Index(f"{prefix}chat_wait_over", table.c.until)
     return table

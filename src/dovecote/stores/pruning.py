@@ -5,8 +5,9 @@ Whoever prunes at the same moment takes other rows; an operator who replays one 
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select, tuple_
 
@@ -15,12 +16,14 @@ from dovecote.stores.clock import StoreClock, real_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import timedelta
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Column, ColumnElement, Connection, Table
 
     from dovecote.model import Retention
     from dovecote.stores.database import Database
+
+WAITS_KEPT: Final = timedelta(days=1)
+"""How long a chat's wait that is over stays, for whoever asks why a notification came late."""
 
 
 class Pruning:
@@ -37,7 +40,9 @@ class Pruning:
             delivered=await self._run(self._settled, State.DELIVERED, retention.delivered, limit),
             dead=await self._run(self._settled, State.DEAD, retention.dead, limit),
             unknown=await self._run(self._settled, State.UNKNOWN, retention.unknown, limit),
+            occurrences=await self._database.run(partial(self._occurrences, retention.occurrences, limit), write=True),
             keys=await self._database.run(partial(self._keys, limit), write=True),
+            chat_waits=await self._database.run(partial(self._chat_waits, limit), write=True),
         )
 
     async def _run(
@@ -64,17 +69,28 @@ class Pruning:
             connection.execute(history.delete().where(history.c.id.in_(ids)))
         return len(ids)
 
+    def _occurrences(self, kept: timedelta, limit: int, connection: Connection) -> int:
+        """Those that are finished. Their schedules stand behind them, so none fires again by itself."""
+        occurrence = self._tables.occurrence
+        past = occurrence.c.fired_at < self._clock.now(connection) - kept
+        return _remove(connection, occurrence, past & occurrence.c.turn_at.is_(None), occurrence.c.fired_at, limit)
+
     def _keys(self, limit: int, connection: Connection) -> int:
+        """Keys whose window is over. An enqueue that takes one anew holds its row until it commits."""
         key = self._tables.notification_key
-        statement = (
-            select(key.c.bot_id, key.c.key)
-            .where(key.c.expires_at < self._clock.now(connection))
-            .order_by(key.c.expires_at)
-            .limit(limit)
-            # An enqueue that takes an expired key anew holds its row until it commits.
-            .with_for_update(skip_locked=True)
-        )
-        over = [(row.bot_id, row.key) for row in connection.execute(statement)]
-        if over:
-            connection.execute(key.delete().where(tuple_(key.c.bot_id, key.c.key).in_(over)))
-        return len(over)
+        past = key.c.expires_at < self._clock.now(connection)
+        return _remove(connection, key, past, key.c.expires_at, limit)
+
+    def _chat_waits(self, limit: int, connection: Connection) -> int:
+        wait = self._tables.chat_wait
+        return _remove(connection, wait, wait.c.until < self._clock.now(connection) - WAITS_KEPT, wait.c.until, limit)
+
+
+def _remove(connection: Connection, table: Table, past: ColumnElement[bool], by: Column[Any], limit: int) -> int:
+    """Remove up to `limit` rows that are `past` their time, the first by `by` first; what others hold is left."""
+    key = list(table.primary_key)
+    statement = select(*key).where(past).order_by(by).limit(limit).with_for_update(skip_locked=True)
+    found = [tuple(row) for row in connection.execute(statement)]
+    if found:
+        connection.execute(table.delete().where(tuple_(*key).in_(found)))
+    return len(found)

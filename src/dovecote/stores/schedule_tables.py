@@ -90,6 +90,7 @@ def occurrence_table(metadata: MetaData, prefix: str) -> Table:
         Column("turn_at", Instant()),
         CheckConstraint("happened IN ('fired', 'skipped', 'missed', 'failed')", name="happened"),
     )
+    Index(f"{prefix}occurrence_fired", table.c.fired_at)
     is_open = text("turn_at IS NOT NULL")
     Index(f"{prefix}occurrence_open", table.c.turn_at, postgresql_where=is_open, sqlite_where=is_open)
     return table

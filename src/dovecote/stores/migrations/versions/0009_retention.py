@@ -17,6 +17,8 @@ def upgrade() -> None:
     """Index the history by outcome and time. Block ranges of keys only ever widen once pruned space is used again."""
     prefix, schema = _place()
     op.create_index(f"{prefix}history_outcome", f"{prefix}history", ["outcome", "settled_at"], schema=schema)
+    op.create_index(f"{prefix}occurrence_fired", f"{prefix}occurrence", ["fired_at"], schema=schema)
+    op.create_index(f"{prefix}chat_wait_over", f"{prefix}chat_wait", ["until"], schema=schema)
     op.drop_index(f"{prefix}notification_key_expiry", f"{prefix}notification_key", schema=schema)
     op.create_index(f"{prefix}notification_key_expiry", f"{prefix}notification_key", ["expires_at"], schema=schema)
 
@@ -32,4 +34,6 @@ def downgrade() -> None:
         schema=schema,
         postgresql_using="brin",
     )
+    op.drop_index(f"{prefix}chat_wait_over", f"{prefix}chat_wait", schema=schema)
+    op.drop_index(f"{prefix}occurrence_fired", f"{prefix}occurrence", schema=schema)
     op.drop_index(f"{prefix}history_outcome", f"{prefix}history", schema=schema)
