@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 
 STORAGE_PATIENCE = 10.0
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
+PATIENCE = timedelta(seconds=5)
+"""How long an operator's question to the lease store may take."""
 
 
 class Dovecote(Administration):
@@ -242,14 +244,16 @@ class Dovecote(Administration):
     def leases(self) -> LeaseStore:
         """Where the lease of the leader is: Redis if there is one, else the outbox's database. Raises MissingExtra."""
         if self._leases is None:
-            timeout = answer_within(self.settings.leadership.lease)
-            if self.settings.redis.url is not None:
-                from dovecote.leases.redis import RedisLease  # noqa: PLC0415 (an extra)
-
-                self._leases = RedisLease(self.settings.redis.url, identity=self.database.installation, timeout=timeout)
-            else:
-                self._leases = RowLease(self.database, timeout=timeout)
+            self._leases = self._lease_store(answer_within(self.settings.leadership.lease))
         return self._leases
+
+    def _lease_store(self, timeout: timedelta) -> LeaseStore:
+        url = self.settings.redis.url
+        if url is None:
+            return RowLease(self.database, timeout=timeout)
+        from dovecote.leases.redis import RedisLease  # noqa: PLC0415 (an extra)
+
+        return RedisLease(url, identity=self.database.installation, timeout=timeout)
 
     @property
     def terms(self) -> TermStore:
@@ -275,7 +279,13 @@ class Dovecote(Administration):
 
     async def leadership(self) -> LeadershipReport:
         """Who leads, and every instance that follows. Raises StoreUnavailable, NotMigrated, MissingExtra."""
-        return await report(self.leases, self.terms, stale_after=self.settings.leadership.lease)
+        # A person waits for longer than a leader can.
+        leases, terms = self._lease_store(PATIENCE), Terms(self.database, timeout=PATIENCE)
+        try:
+            return await report(leases, terms, stale_after=self.settings.leadership.lease)
+        finally:
+            await leases.close()
+            await terms.close()
 
     # The operator's side.
 

@@ -87,9 +87,9 @@ class Redis(Section):
 
     url: RedisUrl = _setting(
         None,
-        "The server, and the number of a database that the scheduler has for itself. Not set, the outbox's database"
-        " elects the leader.",
-        "redis://USER:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS; without a number it is 1",
+        "The server, and the number of a database that the scheduler has for itself, 1 if the URL names none. Not set,"
+        " the outbox's database elects the leader.",
+        "redis://HOST:PORT/NUMBER, with USER:PASSWORD@ before the host if needed, or rediss:// for TLS",
     )
 
     def __repr_args__(self) -> Iterator[tuple[str, str | None]]:

@@ -135,6 +135,8 @@ def _host(host: str) -> str:
 
 def masked_url(url: str) -> str:
     """`url` without its password, also where it is malformed or the password stands in the query."""
+    if "://" not in url:
+        url = re.sub(r"^.*(?=@)", REDACTED_PASSWORD, url, flags=re.DOTALL)
     url = re.sub(r"(://[^:@]*:).*(?=@)", rf"\1{REDACTED_PASSWORD}", url, flags=re.DOTALL)
     return _SECRET_PARAMETER.sub(rf"\1{REDACTED_PASSWORD}", url)
 

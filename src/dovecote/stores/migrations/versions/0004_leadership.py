@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("token", sa.BigInteger, nullable=False),
         sa.Column("until", INSTANT, nullable=False),
         sa.Column("lease", sa.Double, nullable=False),
+        sa.Column("locked", sa.Boolean, nullable=False, server_default=sa.text("false")),
         sa.PrimaryKeyConstraint("name", name=op.f(f"{prefix}leadership_lease_pkey")),
         schema=schema,
     )
