@@ -106,7 +106,7 @@ class TestMigrate:
 
         assert first == {"database": "sqlite:///dovecote.db", "from": None, "to": "0005"}
         assert second == {"database": "sqlite:///dovecote.db", "from": "0005", "to": "0005"}
-        assert dovecote.ok("migrate").out == "sqlite:///dovecote.db is at revision 0002 already.\n"
+        assert dovecote.ok("migrate").out == "sqlite:///dovecote.db is at revision 0005 already.\n"
 
     def test_a_command_without_an_outbox_names_it_and_makes_no_file(self, dovecote: CommandLine) -> None:
         for command in (["stats"], ["bot", "list"], ["dead", "list"], ["send", "--bot", "a", "--chat", "1", "x"]):
