@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from outboxes import Outbox
 
-    from dovecote.file_ports import FileCatalogue, FileSweeper
     from dovecote.model import Collection, StoredFile
+    from dovecote.ports.files import FileCatalogue, FileSweeper
 
 GRACE = timedelta(hours=1)
 PRIMARY = "memory:primary"

@@ -73,7 +73,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 
 
 class TelegramChannel:
-    """Sends through the Bot API; implements `dovecote.attachment_ports.FileChannel`.
+    """Sends through the Bot API; implements `dovecote.ports.attachments.FileChannel`.
 
     `base_url` is the server, with no slash at its end, such as a local Bot API server or the emulator. At most
     `max_connections` requests are in flight; one more waits up to `pool_timeout` for a connection and is then
@@ -126,7 +126,7 @@ class TelegramChannel:
     async def upload(
         self, claimed: ClaimedNotification, token: str, files: Sequence[FilePart], *, timeout: timedelta
     ) -> Uploaded:
-        """See `dovecote.attachment_ports.FileChannel.upload`. `timeout` covers all of it, as in `send`.
+        """See `dovecote.ports.attachments.FileChannel.upload`. `timeout` covers all of it, as in `send`.
 
         A connection that breaks before the files were given out whole is `Failed`: no message can have come of it.
         """

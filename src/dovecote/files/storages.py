@@ -11,9 +11,9 @@ from dovecote.errors import DovecoteError, StorageRefused, StoresDiffer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from dovecote.file_ports import FileStores, FileSweeper
     from dovecote.model import FileStore, ObjectPlace
     from dovecote.ports import ManagedStorage
+    from dovecote.ports.files import FileStores, FileSweeper
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class FileSweep:
-    """`file_ports.FileSweeper` on either database. `clock` answers microseconds; PostgreSQL has its own."""
+    """`ports.files.FileSweeper` on either database. `clock` answers microseconds; PostgreSQL has its own."""
 
     def __init__(self, database: Database, *, clock: Callable[[], int] = real_microseconds) -> None:
         self._database = database
@@ -34,7 +34,7 @@ class FileSweep:
         self._clock = StoreClock(database, clock)
 
     async def release(self, *, after: tuple[int, int], limit: int) -> tuple[int, int] | None:
-        """See `file_ports.FileSweeper.release`."""
+        """See `ports.files.FileSweeper.release`."""
         file = self._tables.files.file
 
         def write(connection: Connection) -> tuple[int, int] | None:
@@ -55,7 +55,7 @@ class FileSweep:
         return await self._database.run(write, write=True)
 
     async def collect(self, *, grace: timedelta, limit: int) -> tuple[Collection, bool]:
-        """See `file_ports.FileSweeper.collect`."""
+        """See `ports.files.FileSweeper.collect`."""
         tables = self._tables.files
         file, attachment = tables.file, tables.attachment
 
@@ -74,7 +74,7 @@ class FileSweep:
         return await self._database.run(write, write=True)
 
     async def doomed(self, *, limit: int) -> Sequence[ObjectPlace]:
-        """See `file_ports.FileSweeper.doomed`."""
+        """See `ports.files.FileSweeper.doomed`."""
 
         def write(connection: Connection) -> list[ObjectPlace]:
             now = self._clock.now(connection)
@@ -107,11 +107,11 @@ class FileSweep:
         return and_(loose.key.in_([each.key for each in objects]), pairs)
 
     async def removed(self, objects: Sequence[ObjectPlace]) -> None:
-        """See `file_ports.FileSweeper.removed`."""
+        """See `ports.files.FileSweeper.removed`."""
         await self._database.run(lambda connection: self._forget(connection, objects), write=True)
 
     async def put_off(self, objects: Sequence[ObjectPlace], *, by: timedelta) -> None:
-        """See `file_ports.FileSweeper.put_off`."""
+        """See `ports.files.FileSweeper.put_off`."""
         loose = self._tables.files.loose_object
 
         def write(connection: Connection) -> None:
