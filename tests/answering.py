@@ -47,10 +47,10 @@ class Table:
 
     async def recipients(self) -> list[tuple[str, str | None, int]]:
         """Chat, reason of the disabling (None where it is not disabled), and strikes of each recipient."""
-        found = []
-        for _, chat, disabled_at, reason, strikes in await self.parts.rows("recipient"):
-            found.append((chat, None if disabled_at is None else reason, strikes))
-        return found
+        return [
+            (chat, None if disabled_at is None else reason, strikes)
+            for _, chat, disabled_at, reason, strikes, *_ in await self.parts.rows("recipient")
+        ]
 
     async def bot(self) -> Bot:
         """The bot as the database has it."""
