@@ -286,7 +286,7 @@ async def test_a_recipient_that_takes_nothing_more_is_disabled_and_costs_no_requ
     assert (second.state, second.error) == (State.DEAD, f"the recipient is disabled: {reason}")
     assert third.state is State.DELIVERED
     assert table.requests(7) == 1
-    ((_, chat, disabled_at, because, _),) = await table.parts.rows("recipient")
+    ((_, chat, disabled_at, because, *_),) = await table.parts.rows("recipient")
     assert (chat, because, disabled_at) == ("7", reason, first.settled_at)
 
 
