@@ -45,6 +45,7 @@ class TestSend:
         shown = dovecote.ok("notification", "show", str(id_), "--json").json
         del shown["enqueued_at"]
         assert shown == {
+            "attachments": [],
             "id": 1,
             "bot": "shop",
             "chat": "-1001234567890",
