@@ -106,17 +106,14 @@ def show(
         say(f'The job "{job}" has been removed, or has nothing left to do; these are its runs.')
     if runs:
         say_table(
-            ("store", "fire time", "state", "attempts", "stands for", "started", "ended", "term", "error"),
+            ("fire time", "state", "attempts", "stands for", "ended", "error"),
             [
                 (
-                    run.store,
                     moment(run.fire_at),
                     run.state.value,
                     str(run.attempts),
                     NONE if not run.coalesced else f"{run.coalesced:,} more since {moment(run.coalesced_from)}",
-                    moment(run.started_at),
                     moment(run.ended_at),
-                    str(run.term),
                     run.error or NONE,
                 )
                 for run in runs
