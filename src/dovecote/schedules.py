@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dovecote.model import Occurrence, Schedule, ScheduleRecord
     from dovecote.ports import BotStore, ScheduleBook, ScheduleStore
 
+EARLIEST_YEAR: Final = 1970
 MOST_BACKFILLED: Final = 1000
 MOST_PREVIEWED: Final = 1000
 OCCURRENCES_AT_ONCE: Final = 50
@@ -337,6 +338,8 @@ def _check_range(since: object, until: object, now: datetime) -> None:
     for bound, field in ((since, "since"), (until, "until")):
         if not isinstance(bound, datetime) or bound.tzinfo is None:
             raise InvalidSchedule(field, f"{shown(bound)} is no instant: give a datetime with a zone.")
+        if bound.year < EARLIEST_YEAR:
+            raise InvalidSchedule(field, f"{bound} is before {EARLIEST_YEAR}: name a range of this era.")
         if bound.astimezone(UTC) > now:
             raise InvalidSchedule(field, f"{bound} is in the future: only what has been can be filled in.")
     if isinstance(since, datetime) and isinstance(until, datetime) and until < since:

@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from dovecote.redaction import REDACTED_PASSWORD
 from dovecote.storage.addresses import storage_faults
-from dovecote.stores.addresses import parameter_faults
+from dovecote.stores.addresses import AMBIGUOUS, is_ambiguous, parameter_faults
 
 REASON: Final = "reason"
 """The type of a fault whose message a person may read: part of a sentence, without secrets."""
@@ -82,6 +82,8 @@ def _database_url(url: str) -> str:
         raise ValueError("no name of a file has a NUL")
     parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
     faults = parameter_faults(parameters, is_postgresql=url.startswith("postgresql"))
+    if is_ambiguous(url):
+        faults.append(AMBIGUOUS)
     if faults:
         # Written without braces of a template: a parameter's name is anybody's text.
         raise PydanticCustomError(REASON, "{reason}", {"reason": ", and ".join(faults)})

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy import URL
 
+AMBIGUOUS: Final = "it has more than one @: write one in a name or a password as %40"
 SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 # Those of libpq that the driver understands as libpq does. Whatever else it would take for a setting of the server.
 POSTGRESQL_PARAMETERS: Final = (
     *("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl"),
     *("host", "port", "passfile", "target_session_attrs", "application_name"),
 )
+
+
+def is_ambiguous(url: str) -> bool:
+    """Whether an `@` stands in its user's name or password as it is: what follows would pass for the host."""
+    return urlsplit(url).netloc.count("@") > 1
 
 
 def parameter_faults(query: Mapping[str, object], *, is_postgresql: bool) -> list[str]:

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from dovecote.errors import InvalidConfiguration, MissingExtra, NotMigrated, StoreUnavailable
-from dovecote.stores.addresses import parameter_faults, place_of
+from dovecote.stores.addresses import AMBIGUOUS, is_ambiguous, parameter_faults, place_of
 from dovecote.stores.tables import POSTGRESQL, SQLITE, Tables
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def outbox_url(url: str) -> URL:
     if parsed.get_backend_name() not in {"sqlite", "postgresql", "postgres"}:
         raise InvalidConfiguration([f"database.url: {parsed.drivername!r} is not supported: {remedy}."])
     faults = parameter_faults(parsed.query, is_postgresql=parsed.get_backend_name() != "sqlite")
+    if is_ambiguous(url):
+        faults.append(AMBIGUOUS)
     if faults:
         raise InvalidConfiguration([f"database.url: {fault}: {remedy}." for fault in faults])
     if parsed.get_backend_name() == "sqlite":

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from dovecote.stores.file_tables import FileTables
 
-# What the databases take for an id. No file has one beyond it.
-IDS = range(1, 2**63)
 ROLES_LOCK = 0x646F7666
 
 

@@ -9,8 +9,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from dovecote.errors import FileInUse, UnknownFile
 from dovecote.stores.clock import StoreClock, real_microseconds
+from dovecote.stores.column_types import IDS, is_id
 from dovecote.stores.file_rows import (
-    IDS,
     add_name,
     file_stores,
     hold,
@@ -136,7 +136,7 @@ class Files:
         def write(connection: Connection) -> StoredFile:
             values = {"kept": keep, "needed_at": self._clock.now(connection)}
             if (
-                file_id not in IDS
+                not is_id(file_id)
                 or not connection.execute(file.update().where(file.c.id == file_id).values(values)).rowcount
             ):
                 raise UnknownFile(file_id)
@@ -155,7 +155,7 @@ class Files:
 
     def _read(self, connection: Connection, file_id: int) -> StoredFile:
         file = self._tables.file
-        rows = connection.execute(select(file).where(file.c.id == file_id)).all() if file_id in IDS else []
+        rows = connection.execute(select(file).where(file.c.id == file_id)).all() if is_id(file_id) else []
         if not rows:
             raise UnknownFile(file_id)
         return stored_files(connection, self._tables, rows)[0]
@@ -163,7 +163,7 @@ class Files:
     def _locked(self, connection: Connection, file_id: int) -> Row[Any]:
         file = self._tables.file
         statement = select(file).where(file.c.id == file_id).with_for_update()
-        row = connection.execute(statement).one_or_none() if file_id in IDS else None
+        row = connection.execute(statement).one_or_none() if is_id(file_id) else None
         if row is None:
             raise UnknownFile(file_id)
         return row

@@ -18,6 +18,7 @@ from dovecote.model import Attempt, DeliveryPolicy, NotificationRecord, Priority
 from dovecote.stores.attached import attached_files
 from dovecote.stores.bots import TENTHS, bot_id_of, day_of
 from dovecote.stores.clock import StoreClock, real_microseconds
+from dovecote.stores.column_types import IDS, is_id
 from dovecote.stores.waiting import what_holds
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from dovecote.stores.database import Database
 
 SETTLED = (State.DELIVERED, State.DEAD, State.UNKNOWN)
-# What the databases take for an id. No notification has one beyond it.
-IDS = range(1, 2**63)
 # Ids in one statement: well below what either database takes as parameters.
 CHUNK = 1000
 # What a replayed notification keeps. What it does not name begins anew.
@@ -53,7 +52,7 @@ class History:
         """See `ports.HistoryStore.notification`."""
         bot, outbox, history = self._tables.bot, self._tables.notification, self._tables.history
 
-        if notification_id not in IDS:
+        if not is_id(notification_id):
             raise UnknownNotification(notification_id)
 
         def read(connection: Connection) -> NotificationRecord:
@@ -132,7 +131,7 @@ class History:
             now = self._clock.now(connection)
             changed: list[int] = []
             # In the order of the ids, so that two operators cannot wait for each other.
-            for chunk in _chunks(sorted(id_ for id_ in set(ids) if id_ in IDS)):
+            for chunk in _chunks(sorted(id_ for id_ in set(ids) if is_id(id_))):
                 found = (
                     select(history.c.id, history.c.method, history.c.params)
                     .where(history.c.id.in_(chunk), history.c.outcome == state.value)
