@@ -149,7 +149,6 @@ TRIGGERS: list[BaseTrigger] = [
     CronTrigger.from_crontab("5/10 4 1,15 * sun", timezone=UTC),
     CalendarIntervalTrigger(months=1, days=3, hour=9, minute=5, start_date=date(2026, 1, 31), timezone="Europe/Berlin"),
     OrTrigger([CronTrigger(hour=2, timezone=BERLIN), CronTrigger(hour=14, timezone=UTC)]),
-    AndTrigger([CronTrigger(day_of_week="fri", timezone=BERLIN), CronTrigger(day=13, timezone=BERLIN)]),
 ]
 
 
@@ -173,6 +172,13 @@ def test_a_trigger_fires_as_it_did_before_it_was_written(trigger: BaseTrigger) -
         fire_times.append(found)
     assert fire_times[0] == fire_times[1]
     assert fire_times[0]
+
+
+def test_one_whose_next_fire_time_is_never_found_is_refused() -> None:
+    friday, thirteenth = CronTrigger(day_of_week="fri", timezone=BERLIN), CronTrigger(day=13, timezone=BERLIN)
+
+    with pytest.raises(InvalidJob, match="looking for its next fire time does not end"):
+        write_trigger(AndTrigger([friday, thirteenth]))
 
 
 def test_jitter_is_kept() -> None:
@@ -248,6 +254,15 @@ def test_an_argument_and_a_trigger_that_cannot_be_kept_are_named() -> None:
         write_definition(job(job_functions.note, trigger=OwnTrigger(START)))
     with pytest.raises(InvalidJob, match=r"its arguments take 2000.* characters, 1000000 are allowed"):
         write_definition(job(job_functions.note, "x" * 2_000_000))
+    with pytest.raises(InvalidJob, match=r"its arguments cannot be written as JSON .*: pass them as text"):
+        write_definition(job(job_functions.note, 10**5000))
+    with pytest.raises(InvalidJob, match=r"a name in kwargs is .* with a NUL in it"):
+        write_definition(job(job_functions.note, **{"a\0": 1}))
+    for name in ("a\0b", "\ud800"):
+        unkept = job(job_functions.note)
+        unkept.id = name
+        with pytest.raises(InvalidJob, match="id is "):
+            write_definition(unkept)
 
 
 @pytest.mark.parametrize(

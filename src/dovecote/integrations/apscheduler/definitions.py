@@ -70,6 +70,7 @@ def fill(
 def write_definition(job: Job) -> str:
     """The job's definition as JSON text, the same for the same job. Raises InvalidJob, naming the argument."""
     try:
+        encoded(job.id, "id")
         reference = reference_of(job.func, job.func_ref)
         state = definition_state(
             reference,
@@ -95,7 +96,12 @@ def definition_state(reference: str, state: dict[str, Any]) -> str:
         **{name: state[name] for name in SETTINGS},
     }
     encoded(written["name"], "name")
-    text = json.dumps(written, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    for name in kwargs:
+        encoded(name, "a name in kwargs")
+    try:
+        text = json.dumps(written, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise InvalidJob(f"its arguments cannot be written as JSON ({error}): pass them as text.") from error
     if len(text) > LONGEST:
         raise InvalidJob(
             f"its arguments take {len(text)} characters, {LONGEST} are allowed: keep contents elsewhere and pass an id."

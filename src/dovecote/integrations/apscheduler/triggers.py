@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from apscheduler.triggers.base import BaseTrigger
 
-COMBINING: dict[str, type[BaseCombiningTrigger]] = {"and": AndTrigger, "or": OrTrigger}
+COMBINING: dict[str, type[BaseCombiningTrigger]] = {"or": OrTrigger}
 TIME_OF_DAY = ("hour", "minute", "second")
 PARTS = ("years", "months", "weeks", "days")
 
@@ -42,13 +42,19 @@ def write_trigger(trigger: BaseTrigger) -> dict[str, Any]:
         at: list[int] = trigger.__getstate__()["time"]
         parts = {name: getattr(trigger, name) for name in PARTS}
         return {"kind": "calendar", "parts": parts, "time": at, **_window(trigger)}
+    if kind is AndTrigger:
+        # It asks each part for what follows the last fire time, and so gets the same answers again, for ever.
+        raise InvalidJob(
+            "trigger: once APScheduler's AndTrigger has fired, looking for its next fire time does not end: write one"
+            " cron trigger, or ask for the second condition in the job."
+        )
     for name, combining in COMBINING.items():
         if kind is combining:
             triggers = [write_trigger(each) for each in trigger.triggers]
             return {"kind": name, "triggers": triggers, "jitter": trigger.jitter}
     raise InvalidJob(
         f"trigger: a {kind.__module__}.{kind.__qualname__} cannot be kept as JSON: use date, interval, cron or"
-        " calendarinterval, or a combination of them by AndTrigger and OrTrigger."
+        " calendarinterval, or an OrTrigger of them."
     )
 
 
