@@ -162,6 +162,12 @@ def test_pause_resume_trigger_backfill_delete(shop: CommandLine) -> None:
         (("--cron", "@daily", "--everybody"), "2 of chat, chats, everybody are given"),
         (("--cron", "@daily", "--start", "2030-01-01T00:00Z"), "has a zone: give the local time alone"),
         (("--cron", "@daily", "--text", " "), "shows nothing"),
+        (("--cron", "@daily", "--grace", "1h"), "grace: 1:00:00 is none that can be: give a duration from 0:00:00"),
+        (("--cron", "@daily", "--param", "chat_id=42"), "to: 42: the notification names a chat itself"),
+        (
+            ("--cron", "@daily", "--method", "sendPhoto", "--param", "photo=attach://file1"),
+            "a schedule cannot send a stored file",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_at_once(shop: CommandLine, arguments: tuple[str, ...], complaint: str) -> None:
@@ -210,8 +216,8 @@ class TestFile:
         answer = shop("config", "check")
 
         assert answer.code == 1
-        assert "schedule a: crom: there is no such key" in answer.err
-        assert "schedule number 4: name: None is none: give a name." in answer.err
+        assert "schedule a: crom: there is no such key" in answer.out
+        assert "schedule number 4: name: None is none: give a name." in answer.out
         assert shop("schedule", "apply").code == 1
 
     def test_faults_of_meaning_are_told_as_well(self, shop: CommandLine) -> None:
@@ -219,15 +225,28 @@ class TestFile:
 
         answer = shop("config", "check")
 
-        assert "schedule digest: cron: '0 99 * * *': '99' is no hour" in answer.err
-        assert "schedule reminder: text" in answer.err
+        assert "schedule digest: cron: '0 99 * * *': '99' is no hour" in answer.out
+        assert "schedule reminder: text" in answer.out
+
+    def test_faults_of_form_hide_none_of_meaning(self, shop: CommandLine) -> None:
+        wrong = FILE.replace('chats = [42, "@news"]', "chat = 0")
+        wrong += '[[schedule]]\nname = "form"\nbot = "shop"\nchat = 1\ntext = "a"\nevery = "2x"\n'
+        wrong += '[[schedule]]\nname = "digest"\nbot = "shop"\nchat = 1\ntext = "a"\ncron = "@daily"\nzone = "Mars"\n'
+        code(shop, wrong)
+
+        told = shop("config", "check").out
+
+        assert "schedule reminder: chat_id" in told
+        assert "schedule form: every: '2x' is no duration" in told
+        assert "schedule digest: zone: 'Mars' is no zone" in told
+        assert "schedule digest: there are two of that name" in told
 
     def test_a_file_that_says_schedule_wrongly(self, shop: CommandLine) -> None:
         code(shop, "")
         file = shop.folder / "dovecote.toml"
         file.write_text(file.read_text() + '[schedule]\nname = "x"\n')
 
-        assert "begin each with [[schedule]]" in shop("config", "check").err
+        assert "begin each with [[schedule]]" in shop("config", "check").out
 
     def test_what_has_been_may_stay_in_the_file(self, shop: CommandLine) -> None:
         code(shop, FILE.replace("2099-01-31", "2020-01-31"))
