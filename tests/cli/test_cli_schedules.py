@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +29,24 @@ at = 2099-01-31T09:00:00
 text = "It is time"
 window = "2h"
 """
+
+
+EVERY_FACT = {
+    "start": "2026-02-01 00:00:00",
+    "end": "2099-02-01 00:00:00",
+    "jitter": "0:05:00",
+    "delivery": "at most once",
+    "window": "2:00:00",
+    "catch-up": "all, of the last 3:00:00, 7 at most",
+    "grace": "0:00:30",
+    "overlap": "skip",
+}
+
+
+def _facts(shown: str) -> dict[str, str]:
+    """What `show` says, line by line."""
+    split = (re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in shown.splitlines())
+    return {parts[0]: parts[1] for parts in split if len(parts) == 2}
 
 
 @pytest.fixture
@@ -58,6 +77,11 @@ def test_it_is_added_shown_listed_and_previewed(shop: CommandLine) -> None:
     shown = shop.ok("schedule", "show", "digest").out
     assert "Good morning" in shown
     assert "by hand" in shown
+    facts = _facts(shown)
+    assert (facts["window"], facts["catch-up"], facts["grace"]) == ("-", "latest, of the last 1 day", "0:01:00")
+    assert (facts["overlap"], facts["delivery"]) == ("allow", "at least once")
+    assert not {"start", "end", "jitter", "due, with its jitter"} & facts.keys()
+    assert "jitter" not in shop.ok("schedule", "preview", "digest").out
     preview = shop.ok("schedule", "preview", "digest", "--count", "3", "--json").json
     assert [each["local"][11:19] for each in preview["fires"]] == ["09:00:00"] * 3
     assert (preview["recipients"], preview["seconds"]) == (1, None)
@@ -86,7 +110,8 @@ def test_every_option_comes_through(shop: CommandLine) -> None:
     }
 
     made = shop.ok(
-        "schedule", "add", "dice", "--bot", "shop", "--everybody", *[w for o in options.items() for w in o], "--json"
+        *("schedule", "add", "dice", "--bot", "shop", "--everybody", "--at-most-once", "--json"),
+        *[w for o in options.items() for w in o],
     ).json
 
     assert made["timing"] == {
@@ -99,7 +124,19 @@ def test_every_option_comes_through(shop: CommandLine) -> None:
         "skipped_hour": "skip",
         "repeated_hour": "both",
     }
-    assert made["notification"] == {"bot": "shop", "method": "sendDice", "params": {"emoji": "🎯"}, "priority": 2}
+    assert made["notification"] == {
+        "bot": "shop",
+        "method": "sendDice",
+        "params": {"emoji": "🎯"},
+        "priority": 2,
+        "delivery": "at_most_once",
+    }
+    facts = _facts(shop.ok("schedule", "show", "dice").out)
+    assert {name: facts[name] for name in EVERY_FACT} == EVERY_FACT
+    assert "due, with its jitter" in facts
+    assert "due, with its jitter" in shop.ok("schedule", "preview", "dice").out
+    changed = shop.ok("schedule", "edit", "dice", "--at-least-once", "--json").json
+    assert "delivery" not in changed["notification"]
     assert made["to"] is None
     assert made["policies"] == {
         "catch_up": "all",
@@ -284,7 +321,18 @@ class TestZones:
 
         assert {each["zone"] for each in preview["fires"]} == {"Asia/Tokyo", "America/New_York"}
         assert preview["recipients"] == 2
+        assert (
+            "Each goes to those who live in its zone; all zones together are 2 recipients; the bot has no pace."
+            in " ".join(shop.ok("schedule", "preview", "morning").out.split())
+        )
+        assert _facts(shop.ok("schedule", "show", "morning").out)["zone"] == (
+            "each recipient's, else America/New_York, the bot's"
+        )
+        assert "America/New_York, the bot's" in shop.ok("schedule", "list").out
         assert shop.ok("bot", "show", "shop", "--json").json["zone"] == "America/New_York"
+        shop.ok("schedule", "edit", "morning", "--zone", "Europe/Berlin")
+        shop.ok("bot", "zone", "shop")
+        assert _facts(shop.ok("schedule", "show", "morning").out)["zone"] == "each recipient's, else Europe/Berlin"
 
     def test_a_zone_that_is_none(self, shop: CommandLine) -> None:
         assert "is no zone" in shop("recipient", "zone", "--bot", "shop", "--chat", "42", "--zone", "Mars").err
