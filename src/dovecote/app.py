@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from dovecote.leadership import Elector
     from dovecote.model import LeadershipReport, Notification, Pruned
     from dovecote.ports import JobRunStore, JobStore, Loop, ManagedStorage, OutboxStore
+    from dovecote.scheduler import Scheduler
     from dovecote.schedules import Schedules
     from dovecote.stores.jobs import JobRecords
 
@@ -297,8 +298,12 @@ class Dovecote(Administration):
         return [
             RetentionLoop(Pruning(self.database), self.elector(), self._retention(), interval=interval),
             self._filing.collector(self.elector()),
-            self._planning.scheduler(self.elector()),
+            self.scheduler(),
         ]
+
+    def scheduler(self) -> Scheduler:
+        """The loop that fires schedules, ready to `run`, or to `fire_due` once."""
+        return self._planning.scheduler(self.elector())
 
     async def leadership(self) -> LeadershipReport:
         """Who leads, and every instance that follows. Raises StoreUnavailable, NotMigrated, MissingExtra."""

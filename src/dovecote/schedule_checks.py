@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from zoneinfo import available_timezones
 
-from dovecote.content import shown
+from dovecote.content import DEEPEST, plain_params, shown
 from dovecote.cron import cron_fields
 from dovecote.errors import InvalidSchedule
-from dovecote.model import CatchUp, Cron, Dates, Every, Once, Overlap, RepeatedHour, SkippedHour
+from dovecote.model import Attachment, CatchUp, Cron, Dates, Every, Once, Overlap, RepeatedHour, SkippedHour
 from dovecote.recurrence import fire_times
+from dovecote.references import is_reference, place_of
 from dovecote.validation import prepared
 from dovecote.zones import is_zone
 
 if TYPE_CHECKING:
-    from dovecote.model import Policies, Schedule, Timing
+    from collections.abc import Iterator
+
+    from dovecote.model import Notification, Policies, Recurrence, Schedule, Timing
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -36,6 +40,8 @@ LONGEST_GRACE: Final = timedelta(minutes=10)
 LONGEST: Final = timedelta(days=366)
 # Two fire times must be further apart than the jitter; so many are looked at.
 GAPS: Final = 50
+# So many of a list of dates are named in an error.
+NAMED_DATES: Final = 3
 _NAME = re.compile(r"[\w.:/-]{1,100}")
 
 
@@ -94,7 +100,7 @@ def _check_recurrence(recurrence: object) -> None:
             _check_wall(at, "at")
         case Dates(at):
             if not 0 < len(at) <= MOST_DATES:
-                raise InvalidSchedule("dates", f"{shown(at)}: give 1 to {MOST_DATES} local times.")
+                raise InvalidSchedule("dates", f"{len(at)} are given: give 1 to {MOST_DATES} local times.")
             for wall in at:
                 _check_wall(wall, "dates")
         case _:
@@ -149,20 +155,49 @@ def _with_recipients(schedule: Schedule) -> Schedule:
             raise InvalidSchedule("notification", f"{field} is {shown(getattr(template, field))}: leave it, {remedy}.")
     if template.chat_id is not None or "chat_id" in template.params:
         if to is None or len(to):
-            raise InvalidSchedule("to", f"{shown(to)}: the notification names a chat itself: give only one of them.")
+            also = "everybody" if to is None else ", ".join(str(chat) for chat in islice(to, 3))
+            raise InvalidSchedule("to", f"{also}: the notification names a chat itself: give only one of them.")
         to = (template.chat_id if template.chat_id is not None else template.params["chat_id"],)
         params = {name: value for name, value in template.params.items() if name != "chat_id"}
         template = replace(template, chat_id=None, params=params)
+    _check_files(template)
     if to is None:
         prepared(replace(template, chat_id=1))
-        return replace(schedule, notification=template, to=None)
+        return replace(schedule, notification=_plain(template), to=None)
     if isinstance(to, str) or not 0 < len(to) <= MOST_RECIPIENTS:
         given = shown(to) if isinstance(to, str) else f"{len(to)} recipients"
         raise InvalidSchedule(
             "to", f"{given}: give 1 to {MOST_RECIPIENTS} chats, or None for every recipient whose zone has been told."
         )
     chats = dict.fromkeys(str(prepared(replace(template, chat_id=chat)).chat) for chat in to)
-    return replace(schedule, notification=template, to=tuple(chats))
+    return replace(schedule, notification=_plain(template), to=tuple(chats))
+
+
+def _plain(template: Notification) -> Notification:
+    """With parameters that JSON can hold as they are, whatever mappings they were; it is `prepared` already."""
+    return replace(template, params=plain_params(template.params))
+
+
+def _check_files(template: Notification) -> None:
+    """See that it sends no stored file: nothing keeps one for a schedule, and it would be collected meanwhile."""
+    for field, value in _files(template.params, "", DEEPEST):
+        raise InvalidSchedule(
+            "notification",
+            f"{place_of(field)} is {shown(value)}: a schedule cannot send a stored file, for nothing keeps it until"
+            " then. Give the file_id that Telegram answered for it or an https address, or enqueue the Attachment from"
+            " a job of yours (docs/apscheduler.md).",
+        )
+
+
+def _files(value: Any, field: str, depth: int) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Attachment) or (isinstance(value, str) and is_reference(value)):
+        yield field, value
+    elif depth > 0 and isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _files(inner, f"{field}.{name}" if field else str(name), depth - 1)
+    elif depth > 0 and isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _files(inner, f"{field}[{number}]", depth - 1)
 
 
 def _check_fires(schedule: Schedule, now: datetime) -> None:
@@ -172,8 +207,8 @@ def _check_fires(schedule: Schedule, now: datetime) -> None:
     if not fires:
         raise InvalidSchedule(
             "recurrence",
-            f"{shown(timing.recurrence)} can never fire after {now:%Y-%m-%d %H:%M:%S} UTC, with start {timing.start}"
-            f" and end {timing.end} in {timing.zone}: give one that does.",
+            f"{_in_words(timing.recurrence)} can never fire after {now:%Y-%m-%d %H:%M:%S} UTC"
+            f"{_bounds_in_words(timing)} in {timing.zone}: give one that does.",
         )
     shortest = min((later.at - earlier.at for earlier, later in pairwise(fires)), default=None)
     if shortest is not None and timing.jitter >= shortest:
@@ -182,16 +217,38 @@ def _check_fires(schedule: Schedule, now: datetime) -> None:
         )
 
 
+def _in_words(recurrence: Recurrence) -> str:
+    match recurrence:
+        case Cron(expression):
+            return shown(expression)
+        case Every(interval, anchor):
+            return f"every {interval}" + ("" if anchor is None else f" from {anchor}")
+        case Once(at):
+            return str(at)
+        case Dates(at):
+            more = f" and {len(at) - NAMED_DATES} more" if len(at) > NAMED_DATES else ""
+            return ", ".join(str(wall) for wall in at[:NAMED_DATES]) + more
+
+
+def _bounds_in_words(timing: Timing) -> str:
+    bounds = (("start", timing.start), ("end", timing.end))
+    given = " and ".join(f"{field} {bound}" for field, bound in bounds if bound is not None)
+    return f", with {given}" if given else ""
+
+
 def _check_wall(wall: object, field: str) -> None:
-    if not isinstance(wall, datetime) or wall.year not in YEARS:
+    if not isinstance(wall, datetime):
         raise InvalidSchedule(field, f"{shown(wall)} is no local time: write it as datetime(2026, 1, 31, 9).")
+    if wall.year not in YEARS:
+        raise InvalidSchedule(field, f"{wall}: give a year from {YEARS.start} to {YEARS.stop - 1}.")
     if wall.tzinfo is not None:
         raise InvalidSchedule(field, f"{wall} has a zone: give the local time alone, it is in the schedule's zone.")
 
 
 def _check_duration(value: object, field: str, least: timedelta, most: timedelta) -> None:
     if not isinstance(value, timedelta) or not least <= value <= most:
-        raise InvalidSchedule(field, f"{shown(value)} is none that can be: give a timedelta from {least} to {most}.")
+        given = value if isinstance(value, timedelta) else shown(value)
+        raise InvalidSchedule(field, f"{given} is none that can be: give a duration from {least} to {most}.")
 
 
 def _choice(value: object, choices: type[Choice], field: str) -> Choice:

@@ -114,6 +114,10 @@ class Scheduler:
             await asyncio.gather(stopped, changed, return_exceptions=True)
             await self._store.close()
 
+    async def close(self) -> None:
+        """Give back the connection, for whoever calls `fire_due` without `run`."""
+        await self._store.close()
+
     async def _look(self, overdue_by: timedelta, interval: timedelta) -> float:
         """Fire what is due, and answer the seconds until the next look."""
         try:

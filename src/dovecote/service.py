@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dovecote.leadership import Elector
     from dovecote.model import Schedule
     from dovecote.ports import Loop
+    from dovecote.scheduler import Scheduler
     from dovecote.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -134,6 +135,7 @@ class Service:
         self._elector: Elector = dovecote.elector(role)
         self._leader_loops = list(dovecote.leader_loops() if leader_loops is None else leader_loops)
         self._delivering: Supervised | None = None
+        self._firing: Scheduler | None = None
         self._leading: list[Supervised] = []
         self._electing: Supervised | None = None
         self._told = False
@@ -150,10 +152,11 @@ class Service:
         """Run until `stop` or a signal, or, with `until_empty`, until nothing is waiting.
 
         `on_ready` is called once the listener listens. Raises before anything starts when the configuration or schema
-        is not right. A process that only empties the outbox stands for no election.
+        is not right. A process that only empties the outbox stands for no election; it fires once what is due when it
+        begins, and raises StoreUnavailable if the database goes away meanwhile.
         """
         await self._dovecote.check()
-        if self._schedules is not None and not until_empty:
+        if self._schedules is not None:
             applied = await self._dovecote.schedules.apply(self._schedules)
             for verb, names in (("added", applied.added), ("changed", applied.changed), ("removed", applied.removed)):
                 if names:
@@ -168,6 +171,8 @@ class Service:
             logger.info("delivering from %r", self._dovecote)
             if on_ready is not None:
                 on_ready()
+            if until_empty and not self._over.is_set():
+                await self._fire_due()
             await self._run_loops(until_empty=until_empty)
         finally:
             for number in SIGNALS:
@@ -175,6 +180,15 @@ class Service:
             if self.listener is not None:
                 await self.listener.stop()
             logger.info("stopped")
+
+    async def _fire_due(self) -> None:
+        """Fire what is due and fan out what is open: what it makes is part of what is to be emptied."""
+        self._firing = self._dovecote.scheduler()
+        try:
+            await self._firing.fire_due()
+        finally:
+            await self._firing.close()
+            self._firing = None
 
     async def _run_loops(self, *, until_empty: bool) -> None:
         delivering = Delivering(self._dovecote.worker, until_empty=until_empty)
@@ -207,7 +221,7 @@ class Service:
     def stop(self) -> None:
         """Begin to drain."""
         self._over.set()
-        for each in (self._delivering, *self._leading):
+        for each in (self._firing, self._delivering, *self._leading):
             if each is not None:
                 each.stop()
 

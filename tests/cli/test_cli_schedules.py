@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +29,24 @@ at = 2099-01-31T09:00:00
 text = "It is time"
 window = "2h"
 """
+
+
+EVERY_FACT = {
+    "start": "2026-02-01 00:00:00",
+    "end": "2099-02-01 00:00:00",
+    "jitter": "0:05:00",
+    "delivery": "at most once",
+    "window": "2:00:00",
+    "catch-up": "all, of the last 3:00:00, 7 at most",
+    "grace": "0:00:30",
+    "overlap": "skip",
+}
+
+
+def _facts(shown: str) -> dict[str, str]:
+    """What `show` says, line by line."""
+    split = (re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in shown.splitlines())
+    return {parts[0]: parts[1] for parts in split if len(parts) == 2}
 
 
 @pytest.fixture
@@ -58,6 +77,11 @@ def test_it_is_added_shown_listed_and_previewed(shop: CommandLine) -> None:
     shown = shop.ok("schedule", "show", "digest").out
     assert "Good morning" in shown
     assert "by hand" in shown
+    facts = _facts(shown)
+    assert (facts["window"], facts["catch-up"], facts["grace"]) == ("-", "latest, of the last 1 day", "0:01:00")
+    assert (facts["overlap"], facts["delivery"]) == ("allow", "at least once")
+    assert not {"start", "end", "jitter", "due, with its jitter"} & facts.keys()
+    assert "jitter" not in shop.ok("schedule", "preview", "digest").out
     preview = shop.ok("schedule", "preview", "digest", "--count", "3", "--json").json
     assert [each["local"][11:19] for each in preview["fires"]] == ["09:00:00"] * 3
     assert (preview["recipients"], preview["seconds"]) == (1, None)
@@ -86,7 +110,8 @@ def test_every_option_comes_through(shop: CommandLine) -> None:
     }
 
     made = shop.ok(
-        "schedule", "add", "dice", "--bot", "shop", "--everybody", *[w for o in options.items() for w in o], "--json"
+        *("schedule", "add", "dice", "--bot", "shop", "--everybody", "--at-most-once", "--json"),
+        *[w for o in options.items() for w in o],
     ).json
 
     assert made["timing"] == {
@@ -99,7 +124,19 @@ def test_every_option_comes_through(shop: CommandLine) -> None:
         "skipped_hour": "skip",
         "repeated_hour": "both",
     }
-    assert made["notification"] == {"bot": "shop", "method": "sendDice", "params": {"emoji": "🎯"}, "priority": 2}
+    assert made["notification"] == {
+        "bot": "shop",
+        "method": "sendDice",
+        "params": {"emoji": "🎯"},
+        "priority": 2,
+        "delivery": "at_most_once",
+    }
+    facts = _facts(shop.ok("schedule", "show", "dice").out)
+    assert {name: facts[name] for name in EVERY_FACT} == EVERY_FACT
+    assert "due, with its jitter" in facts
+    assert "due, with its jitter" in shop.ok("schedule", "preview", "dice").out
+    changed = shop.ok("schedule", "edit", "dice", "--at-least-once", "--json").json
+    assert "delivery" not in changed["notification"]
     assert made["to"] is None
     assert made["policies"] == {
         "catch_up": "all",
@@ -162,6 +199,12 @@ def test_pause_resume_trigger_backfill_delete(shop: CommandLine) -> None:
         (("--cron", "@daily", "--everybody"), "2 of chat, chats, everybody are given"),
         (("--cron", "@daily", "--start", "2030-01-01T00:00Z"), "has a zone: give the local time alone"),
         (("--cron", "@daily", "--text", " "), "shows nothing"),
+        (("--cron", "@daily", "--grace", "1h"), "grace: 1:00:00 is none that can be: give a duration from 0:00:00"),
+        (("--cron", "@daily", "--param", "chat_id=42"), "to: 42: the notification names a chat itself"),
+        (
+            ("--cron", "@daily", "--method", "sendPhoto", "--param", "photo=attach://file1"),
+            "a schedule cannot send a stored file",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_at_once(shop: CommandLine, arguments: tuple[str, ...], complaint: str) -> None:
@@ -210,8 +253,8 @@ class TestFile:
         answer = shop("config", "check")
 
         assert answer.code == 1
-        assert "schedule a: crom: there is no such key" in answer.err
-        assert "schedule number 4: name: None is none: give a name." in answer.err
+        assert "schedule a: crom: there is no such key" in answer.out
+        assert "schedule number 4: name: None is none: give a name." in answer.out
         assert shop("schedule", "apply").code == 1
 
     def test_faults_of_meaning_are_told_as_well(self, shop: CommandLine) -> None:
@@ -219,15 +262,28 @@ class TestFile:
 
         answer = shop("config", "check")
 
-        assert "schedule digest: cron: '0 99 * * *': '99' is no hour" in answer.err
-        assert "schedule reminder: text" in answer.err
+        assert "schedule digest: cron: '0 99 * * *': '99' is no hour" in answer.out
+        assert "schedule reminder: text" in answer.out
+
+    def test_faults_of_form_hide_none_of_meaning(self, shop: CommandLine) -> None:
+        wrong = FILE.replace('chats = [42, "@news"]', "chat = 0")
+        wrong += '[[schedule]]\nname = "form"\nbot = "shop"\nchat = 1\ntext = "a"\nevery = "2x"\n'
+        wrong += '[[schedule]]\nname = "digest"\nbot = "shop"\nchat = 1\ntext = "a"\ncron = "@daily"\nzone = "Mars"\n'
+        code(shop, wrong)
+
+        told = shop("config", "check").out
+
+        assert "schedule reminder: chat_id" in told
+        assert "schedule form: every: '2x' is no duration" in told
+        assert "schedule digest: zone: 'Mars' is no zone" in told
+        assert "schedule digest: there are two of that name" in told
 
     def test_a_file_that_says_schedule_wrongly(self, shop: CommandLine) -> None:
         code(shop, "")
         file = shop.folder / "dovecote.toml"
         file.write_text(file.read_text() + '[schedule]\nname = "x"\n')
 
-        assert "begin each with [[schedule]]" in shop("config", "check").err
+        assert "begin each with [[schedule]]" in shop("config", "check").out
 
     def test_what_has_been_may_stay_in_the_file(self, shop: CommandLine) -> None:
         code(shop, FILE.replace("2099-01-31", "2020-01-31"))
@@ -265,7 +321,18 @@ class TestZones:
 
         assert {each["zone"] for each in preview["fires"]} == {"Asia/Tokyo", "America/New_York"}
         assert preview["recipients"] == 2
+        assert (
+            "Each goes to those who live in its zone; all zones together are 2 recipients; the bot has no pace."
+            in " ".join(shop.ok("schedule", "preview", "morning").out.split())
+        )
+        assert _facts(shop.ok("schedule", "show", "morning").out)["zone"] == (
+            "each recipient's, else America/New_York, the bot's"
+        )
+        assert "America/New_York, the bot's" in shop.ok("schedule", "list").out
         assert shop.ok("bot", "show", "shop", "--json").json["zone"] == "America/New_York"
+        shop.ok("schedule", "edit", "morning", "--zone", "Europe/Berlin")
+        shop.ok("bot", "zone", "shop")
+        assert _facts(shop.ok("schedule", "show", "morning").out)["zone"] == "each recipient's, else Europe/Berlin"
 
     def test_a_zone_that_is_none(self, shop: CommandLine) -> None:
         assert "is no zone" in shop("recipient", "zone", "--bot", "shop", "--chat", "42", "--zone", "Mars").err

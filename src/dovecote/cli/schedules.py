@@ -9,13 +9,23 @@ from dovecote.cli.context import confirm, globals_of, on_outbox
 from dovecote.cli.output import moment, note, say, say_facts, say_json, say_table
 from dovecote.cli.pages import AsJson, Limit, Yes
 from dovecote.cli.sending import given_instant, given_param
-from dovecote.cli.timetables import next_text, occurrence_row, schedule_json, time_text, to_text, when_text, zone_text
+from dovecote.cli.timetables import (
+    cost_text,
+    next_text,
+    occurrence_row,
+    preview_json,
+    schedule_facts,
+    schedule_json,
+    to_text,
+    when_text,
+    zone_text,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from dovecote.app import Dovecote
-    from dovecote.model import Occurrence, Preview, ScheduleRecord
+    from dovecote.model import Occurrence, Preview, Schedule, ScheduleRecord
 
 # The options of `add` and `edit` that are called as the keys of a table in the settings file.
 SAME = (
@@ -63,6 +73,10 @@ TextOption = Annotated[str | None, _text("What is said.", name="--text")]
 Method = Annotated[str | None, _text("The Bot API method.", "M")]
 Param = Annotated[list[str] | None, _text("A parameter of the method; may be repeated.", "NAME=JSON")]
 Priority = Annotated[str | None, _text("urgent, normal or bulk.", "P")]
+AtMostOnce = Annotated[
+    bool | None,
+    typer.Option("--at-most-once/--at-least-once", help="Rather not at all than twice, when a connection breaks."),
+]
 Window = Annotated[str | None, _text("How long after its fire time it may still be sent, as 2h.", "TIME")]
 CatchUp = Annotated[str | None, _text("For fire times found late: none, latest or all.", "POLICY")]
 CatchUpWindow = Annotated[str | None, _text("How far back is caught up, as 1d.", "TIME")]
@@ -113,6 +127,7 @@ def add(
     method: Method = None,
     param: Param = None,
     priority: Priority = None,
+    at_most_once: AtMostOnce = None,
     window: Window = None,
     catch_up: CatchUp = None,
     catch_up_window: CatchUpWindow = None,
@@ -151,6 +166,7 @@ def edit(
     method: Method = None,
     param: Param = None,
     priority: Priority = None,
+    at_most_once: AtMostOnce = None,
     window: Window = None,
     catch_up: CatchUp = None,
     catch_up_window: CatchUpWindow = None,
@@ -181,7 +197,11 @@ def list_page(
     as_json: AsJson = False,
 ) -> None:
     """List the schedules by name."""
-    found = on_outbox(context, lambda dovecote: dovecote.schedules.list(after_name=after, limit=limit + 1))
+
+    async def act(dovecote: "Dovecote") -> "tuple[Sequence[ScheduleRecord], dict[str, str | None]]":
+        return await dovecote.schedules.list(after_name=after, limit=limit + 1), await _zones(dovecote)
+
+    found, zones = on_outbox(context, act)
     page = found[:limit]
     if as_json:
         say_json([schedule_json(record) for record in page])
@@ -192,7 +212,7 @@ def list_page(
                 [
                     record.schedule.name,
                     when_text(record.schedule),
-                    zone_text(record.schedule),
+                    zone_text(record.schedule, zones),
                     record.schedule.notification.bot,
                     to_text(record.schedule),
                     next_text(record),
@@ -209,29 +229,15 @@ def list_page(
 def show(context: typer.Context, name: Name, *, limit: Limit = 10, as_json: AsJson = False) -> None:
     """Show a schedule, and what became of its last fire times."""
 
-    async def act(dovecote: "Dovecote") -> "tuple[ScheduleRecord, list[Occurrence]]":
+    async def act(dovecote: "Dovecote") -> "tuple[ScheduleRecord, list[Occurrence], dict[str, str | None]]":
         record = await dovecote.schedules.get(name)
-        return record, list(await dovecote.schedules.occurrences(name, limit=limit))
+        return record, list(await dovecote.schedules.occurrences(name, limit=limit)), await _zones(dovecote)
 
-    record, occurrences = on_outbox(context, act)
+    record, occurrences, zones = on_outbox(context, act)
     if as_json:
         say_json({**schedule_json(record), "occurrences": occurrences})
         return
-    schedule = record.schedule
-    say_facts(
-        {
-            "name": schedule.name,
-            "when": when_text(schedule),
-            "zone": zone_text(schedule),
-            "next fire time": next_text(record),
-            "due, with its jitter": moment(record.due_at),
-            "bot": schedule.notification.bot,
-            "to": to_text(schedule),
-            "says": schedule.notification.text or schedule.notification.method,
-            "made": f"{moment(record.created_at)}, {'in the settings file' if record.origin == 'file' else 'by hand'}",
-            "changed": f"{moment(record.changed_at)}, version {record.version}",
-        }
-    )
+    say_facts(schedule_facts(record, zones))
     if occurrences:
         say_table(
             ["fire time", "part", "happened", "until", "written", "notifications", "reason"],
@@ -247,31 +253,26 @@ def preview(
     as_json: AsJson = False,
 ) -> None:
     """Show its next fire times, in its own time and in UTC, and how long one of them takes to send."""
-    found: Preview = on_outbox(context, lambda dovecote: dovecote.schedules.preview(name, count=count))
+
+    async def act(dovecote: "Dovecote") -> "tuple[Schedule, Preview]":
+        return (await dovecote.schedules.get(name)).schedule, await dovecote.schedules.preview(name, count=count)
+
+    schedule, found = on_outbox(context, act)
     if as_json:
-        say_json(
-            {
-                "fires": [
-                    {"at": each.at, "local": each.local.isoformat(), "zone": each.zone, "due_at": each.due_at}
-                    for each in found.fires
-                ],
-                "recipients": found.recipients,
-                "seconds": found.seconds,
-            }
-        )
+        say_json(preview_json(found))
         return
     if found.fires:
+        jitter = bool(schedule.timing.jitter)
         say_table(
-            ["local time", "zone", "in UTC", "due, with its jitter"],
-            [[each.local.isoformat(" "), each.zone, moment(each.at), moment(each.due_at)] for each in found.fires],
+            ["local time", "zone", "in UTC", *(["due, with its jitter"] if jitter else [])],
+            [
+                [each.local.isoformat(" "), each.zone, moment(each.at), *([moment(each.due_at)] if jitter else [])]
+                for each in found.fires
+            ],
         )
     else:
         say("It does not fire any more.")
-    people = f"{found.recipients:,} recipient{'' if found.recipients == 1 else 's'}"
-    say(
-        f"Each goes to {people}"
-        + ("; the bot has no pace." if found.seconds is None else f": {time_text(found.seconds)}")
-    )
+    say(cost_text(schedule, found))
 
 
 def pause(context: typer.Context, name: Name, *, as_json: AsJson = False) -> None:
@@ -355,6 +356,8 @@ def apply(context: typer.Context, *, as_json: AsJson = False) -> None:
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     """The options of `add` and `edit` as a table of the settings file has them."""
+    from dovecote.model import DeliveryPolicy
+
     given = {key: options[key] for key in SAME if options[key] is not None and options[key] is not False}
     if options["local_time"] is not None:
         given["local_time"] = options["local_time"]
@@ -362,9 +365,15 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
         given["chats"] = options["chat"]
     if options["at"]:
         given["dates"] = options["at"]
+    if options["at_most_once"] is not None:
+        given["delivery"] = DeliveryPolicy.AT_MOST_ONCE if options["at_most_once"] else DeliveryPolicy.AT_LEAST_ONCE
     if options["param"]:
         given["params"] = dict(given_param(each) for each in options["param"])
     return given
+
+
+async def _zones(dovecote: "Dovecote") -> dict[str, str | None]:
+    return {bot.name: bot.zone for bot in await dovecote.bots()}
 
 
 def _say_record(record: "ScheduleRecord", sentence: str, *, as_json: bool) -> None:

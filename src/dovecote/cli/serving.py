@@ -33,7 +33,7 @@ def worker(
         ),
     ] = None,
     until_empty: Annotated[
-        bool, typer.Option("--until-empty", help="End when nothing is waiting any more, for now or for later.")
+        bool, typer.Option("--until-empty", help="Fire what is due, deliver, and end when nothing is waiting.")
     ] = False,
 ) -> None:
     """Deliver until SIGTERM or Ctrl-C, then finish what is in flight. Run as many as you like."""

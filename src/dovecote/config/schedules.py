@@ -59,21 +59,28 @@ def load_schedules(path: Path | None = None, environ: Mapping[str, str] | None =
     tables = settings_file(path, environ)
     if tables is None:
         return None
+    found, faults = _read(tables)
+    if faults:
+        raise InvalidConfiguration(faults)
+    return tuple(found.values())
+
+
+def _read(tables: Mapping[str, Any], *, meaning: bool = False) -> tuple[dict[str, Schedule], list[str]]:
+    """The schedules whose form is right, and the faults of the others; with `meaning` also what keeps them out."""
     faults: list[str] = []
     found: dict[str, Schedule] = {}
     for number, table in enumerate(_list_of_tables(tables.get("schedule", []), faults), start=1):
         which = f"schedule {table.get('name', f'number {number}')}"
         try:
             schedule = schedule_of(table)
-        except InvalidSchedule as error:
+            if schedule.name in found:
+                faults.append(f"{which}: there are two of that name: rename one.")
+            found[schedule.name] = schedule
+            if meaning:
+                checked_schedule(schedule, EARLIEST, may_be_over=True)
+        except (InvalidSchedule, InvalidNotification) as error:
             faults.append(f"{which}: {error}")
-            continue
-        if schedule.name in found:
-            faults.append(f"{which}: there are two of that name: rename one.")
-        found[schedule.name] = schedule
-    if faults:
-        raise InvalidConfiguration(faults)
-    return tuple(found.values())
+    return found, faults
 
 
 def schedule_faults(path: Path | None = None, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -82,20 +89,10 @@ def schedule_faults(path: Path | None = None, environ: Mapping[str, str] | None 
     A file that cannot be read is not told of: it is a fault of the settings.
     """
     try:
-        settings_file(path, environ)
+        tables = settings_file(path, environ)
     except InvalidConfiguration:
         return ()
-    faults: list[str] = []
-    try:
-        schedules = load_schedules(path, environ) or ()
-    except InvalidConfiguration as error:
-        return error.faults
-    for schedule in schedules:
-        try:
-            checked_schedule(schedule, EARLIEST, may_be_over=True)
-        except (InvalidSchedule, InvalidNotification) as error:
-            faults.append(f"schedule {schedule.name}: {error}")
-    return tuple(faults)
+    return tuple(_read(tables or {}, meaning=True)[1])
 
 
 def _list_of_tables(given: object, faults: list[str]) -> list[dict[str, Any]]:
