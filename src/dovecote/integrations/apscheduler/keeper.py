@@ -24,7 +24,7 @@ from dovecote.integrations.apscheduler.redis_copy import RedisCopy, connected
 from dovecote.model import StoredJob
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from dovecote.app import Dovecote
     from dovecote.integrations.apscheduler.mirror import Known
@@ -124,8 +124,9 @@ class Keeper:
             connected(connect_args, db),
             store=store,
             run_times=run_times,
-            leads=lambda: self._term() is not None,
+            term=lambda: leadership.term,  # at the end, what is left to write still is
             entries=self._entries,
+            kept=self._kept,
             hint=self._hint,
             report=self._report,
         )
@@ -202,7 +203,7 @@ class Keeper:
         """Remove a job; False when there is none of that id. Raises StoreUnavailable."""
         found = self._answer(self._jobs.remove(job_id), self.mirror.get(job_id) is not None)
         self.mirror.drop([job_id])
-        self._backstage.call(self._copy.changed, job_id, None)
+        self._backstage.call(self._copy.changed, job_id)
         return found
 
     def remove_all(self) -> None:
@@ -211,14 +212,14 @@ class Keeper:
         self._answer(self._jobs.remove_all(), len(ids))
         self.mirror.drop(ids)
         for job_id in ids:
-            self._backstage.call(self._copy.changed, job_id, None)
+            self._backstage.call(self._copy.changed, job_id)
 
     def _change(self, work: Coroutine[Any, Any, StoredJob | None], wanted: StoredJob | None) -> bool:
         stored = self._answer(work, wanted)
         if stored is None:
             return False
         self.mirror.put(known(stored))
-        self._backstage.call(self._copy.changed, stored.id, _entry(stored))
+        self._backstage.call(self._copy.changed, stored.id)
         self._backstage.call(self._outdated, [stored.id])
         self.wake()
         return True
@@ -297,6 +298,8 @@ class Keeper:
         self._stale -= stale
         await self._take_in(found)
         gone = stale - {stored.id for stored in found}
+        # Of those that nobody here knew, a hint may name what is of somebody else's.
+        self._copy.moved(job_id for job_id in stale if self.mirror.get(job_id) is not None)
         self.mirror.drop(gone)
         for job_id in gone:
             self._told.pop(job_id, None)
@@ -346,12 +349,7 @@ class Keeper:
         return answer
 
     def _moved(self, moves: Mapping[str, datetime | None]) -> None:
-        entries: dict[str, Entry | None] = {}
-        for job_id, next_run_at in moves.items():
-            job = self.mirror.get(job_id)
-            if job is not None:
-                entries[job_id] = None if next_run_at is None else _entry(job.stored)
-        self._copy.moved(entries)
+        self._copy.moved(moves)
 
     def _outdated(self, ids: list[str]) -> None:
         self._stale.update(ids)
@@ -369,8 +367,14 @@ class Keeper:
         self._strangers = strangers
         self._stale_now.set()
 
-    def _entries(self) -> dict[str, Entry]:
-        return {job.stored.id: _entry(job.stored) for job in self.mirror.all() if not job.stored.finished}
+    def _entries(self, ids: Iterable[str] | None) -> dict[str, Entry]:
+        jobs = self.mirror.all() if ids is None else [job for each in ids if (job := self.mirror.get(each))]
+        return {job.stored.id: _entry(job.stored) for job in jobs if not job.stored.finished}
+
+    async def _kept(self, ids: Sequence[str]) -> set[str] | None:
+        """Which of these the database has, finished ones aside; None while it cannot be asked."""
+        found = await self._safely("looking for jobs of the copy", lambda: self._jobs.jobs(ids))
+        return None if found is None else {stored.id for stored in found if not stored.finished}
 
     async def _drain(self) -> None:
         """Let what has been running be recorded."""
