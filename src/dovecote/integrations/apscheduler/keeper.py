@@ -173,7 +173,7 @@ class Keeper:
     def add(self, job_id: str, definition: str, next_run_at: datetime | None) -> bool:
         """Keep a new job; False when there is one of that id. Raises StoreUnavailable."""
         before = self.mirror.get(job_id)
-        if before is not None and not before.stored.finished:
+        if self._held_up and before is not None and not before.stored.finished:
             return False
         now = datetime.now(UTC)
         wanted = StoredJob(
@@ -198,6 +198,13 @@ class Keeper:
             wanted = replace(before.stored, definition=definition, next_run_at=at)
         work = self._jobs.change(job_id, definition, next_run_at=next_run_at, reschedule=reschedule)
         return self._change(work, wanted)
+
+    def read(self, job_id: str) -> StoredJob | None:
+        """The job as the database has it now, None where it is finished or gone. Raises StoreUnavailable."""
+        found = [job.stored for job in [self.mirror.get(job_id)] if job is not None]
+        if not self._held_up:
+            found = list(self._backstage.wait_for(self._jobs.jobs([job_id]), self._timing.answer))
+        return next((stored for stored in found if not stored.finished), None)
 
     def remove(self, job_id: str) -> bool:
         """Remove a job; False when there is none of that id. Raises StoreUnavailable."""
@@ -224,13 +231,14 @@ class Keeper:
         self.wake()
         return True
 
-    def _answer(self, work: Coroutine[Any, Any, T], otherwise: T) -> T:
-        """What the database says; or `otherwise`, and it is done as soon as can be.
+    @property
+    def _held_up(self) -> bool:
+        """Whether a unit of work of this loop has SQLite's only write lock, not given back before the loop goes on."""
+        return bool(self._is_sqlite and self._units)
 
-        The latter where a unit of work of this loop has SQLite's only write lock: it would not be given back before the
-        loop goes on.
-        """
-        if self._is_sqlite and self._units:
+    def _answer(self, work: Coroutine[Any, Any, T], otherwise: T) -> T:
+        """What the database says; or, where that would hold this loop up, `otherwise`, and it is done soon."""
+        if self._held_up:
             self._backstage.later(work)
             return otherwise
         return self._backstage.wait_for(work, self._timing.answer)
@@ -242,8 +250,7 @@ class Keeper:
         return None if self._stopped.is_set() else self._leadership.term
 
     async def _read_all(self) -> None:
-        found = await self._jobs.jobs()
-        await self._take_in(found)
+        await self._take_in(await self._jobs.jobs())
         self._compared, self._compare = time.monotonic(), False
 
     async def _take_in(self, found: Sequence[StoredJob]) -> None:
@@ -372,7 +379,7 @@ class Keeper:
         return {job.stored.id: _entry(job.stored) for job in jobs if not job.stored.finished}
 
     async def _kept(self, ids: Sequence[str]) -> set[str] | None:
-        """Which of these the database has, finished ones aside; None while it cannot be asked."""
+        """See `RedisCopy`."""
         found = await self._safely("looking for jobs of the copy", lambda: self._jobs.jobs(ids))
         return None if found is None else {stored.id for stored in found if not stored.finished}
 
