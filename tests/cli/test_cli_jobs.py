@@ -20,6 +20,7 @@ from dovecote.config import Settings
 from dovecote.model import Plan, PlannedRun, RunEnd, RunKey, RunPolicy, RunState, Stranger
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from pathlib import Path
 
     from command_line import CommandLine
@@ -49,7 +50,11 @@ def write(folder: Path) -> None:
             await runs.start([key], token=5, lease=timedelta(seconds=15), instance="here", term=3)
             await runs.settle([RunEnd(key=key, state=RunState.FAILED, token=5, error="RuntimeError: no paper")])
 
-    thread = threading.Thread(target=asyncio.run, args=(act(),))
+    in_a_thread(act())
+
+
+def in_a_thread(work: Coroutine[Any, Any, None]) -> None:
+    thread = threading.Thread(target=asyncio.run, args=(work,))
     thread.start()
     thread.join()
 
@@ -89,6 +94,32 @@ def test_a_job_shows_its_definition_and_its_runs(dovecote: CommandLine) -> None:
     assert (run["term"], run["instance"], run["attempts"], run["coalesced"]) == (3, "here", 1, 2)
     assert "lease_token" not in run
     assert found["jobs"][0]["definition"]["args"] == [7]
+
+
+def test_a_job_that_has_ended_says_so_and_one_that_is_paused_too(dovecote: CommandLine) -> None:
+    dovecote.ok("init")
+
+    async def act() -> None:
+        async with Dovecote(f"sqlite:///{dovecote.folder}/dovecote.db", settings=Settings()) as opened:
+            jobs, runs = opened.jobs_of("dovecote.jobs")
+            await jobs.add("once", DEFINITION, AT)
+            await jobs.add("paused", DEFINITION, None)
+            planned = PlannedRun(fire_at=AT, policy=RunPolicy.AT_MOST_ONCE)
+            plan = Plan(job_id="once", revision=1, due_at=AT, next_run_at=None, runs=(planned,))
+            await runs.plan([plan], instance="here", term=3)
+            key = RunKey("once", AT)
+            await runs.start([key], token=5, lease=timedelta(seconds=15), instance="here", term=3)
+            await runs.settle([RunEnd(key=key, state=RunState.DONE, token=5)])
+
+    in_a_thread(act())
+
+    once, paused = dovecote.ok("job", "show", "once").out, dovecote.ok("job", "show", "paused").out
+
+    assert "none: it has ended" in once
+    assert "done" in once
+    assert "paused" not in once
+    assert "none: it is paused" in paused
+    assert dovecote.ok("job", "show", "once", "--json").json["jobs"][0]["finished"] is True
 
 
 def test_an_unknown_job_is_refused(dovecote: CommandLine) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import job_functions
 import pytest
@@ -13,12 +13,14 @@ from apscheduler.executors.pool import ProcessPoolExecutor, ThreadPoolExecutor
 from apscheduler.jobstores.base import ConflictingIdError, JobLookupError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.base import STATE_PAUSED, STATE_RUNNING
+from apscheduler.triggers.interval import IntervalTrigger
 from deliveries import until
 from elected_nodes import Leader, node
 from job_functions import CALLS, FAIL, digest, note, note_in_thread, note_until_it_succeeds, wait_at_the_gate
 
 from dovecote.errors import InvalidJob, NotConfigured
 from dovecote.integrations.apscheduler import RedisJobStore, elected
+from dovecote.model import Plan
 
 if TYPE_CHECKING:
     from dovecote.app import Dovecote
@@ -308,6 +310,50 @@ class TestProgram:
 
             second.scheduler.add_job(note, "interval", hours=2, id="hourly", replace_existing=True)
             assert second.scheduler.get_job("hourly").next_run_time > before + timedelta(minutes=30)
+
+    @pytest.mark.parametrize("gone", ["removed", "ended"])
+    async def test_a_job_that_is_gone_while_it_is_replaced_is_added_anew(
+        self, url: str, valkey_url: str, gone: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Two processes add the same id at the same time, and the job of the first ends at once."""
+        async with node(url, valkey_url, term=None) as first, node(url, valkey_url, term=None) as second:
+            first.scheduler.add_job(note, "interval", hours=1, args=[1], id="j", replace_existing=True)
+            update, keeper = second.store.update_job, second.store._keeper
+            assert keeper is not None
+            jobs, runs = keeper._jobs, keeper.runs
+
+            async def end() -> None:
+                (job,) = await jobs.jobs(["j"])
+                assert job.next_run_at is not None
+                plan = Plan(job_id="j", revision=job.revision, due_at=job.next_run_at, next_run_at=None, runs=())
+                await runs.plan([plan], instance="other", term=1)
+                assert [job.finished for job in await jobs.jobs(["j"])] == [True]
+
+            def too_late(job: Any) -> None:
+                keeper._backstage.wait_for(end() if gone == "ended" else jobs.remove("j"), 20.0)
+                update(job)
+
+            monkeypatch.setattr(second.store, "update_job", too_late)
+            second.scheduler.add_job(note, "interval", hours=2, args=[2], id="j", replace_existing=True)
+
+            assert second.scheduler.get_job("j").args == (2,)
+            await until(lambda: getattr(first.scheduler.get_job("j"), "args", None) == (2,))
+
+    async def test_a_job_is_added_again_whatever_memory_still_has(self, url: str, valkey_url: str) -> None:
+        async with node(url, valkey_url, term=None) as first, node(url, valkey_url, term=None) as second:
+            same = {"trigger": IntervalTrigger(hours=1, start_date="2026-01-01", timezone="UTC"), "id": "j"}
+            first.scheduler.add_job(note, **same, args=[1])
+            first.scheduler.modify_job("j", args=[2])
+            await until(lambda: getattr(second.scheduler.get_job("j"), "args", None) == (2,))
+
+            # The second has not heard of the removal, and the new one begins with a lower revision.
+            first.scheduler.remove_job("j")
+            second.scheduler.add_job(note, **same, args=[2], replace_existing=True)
+
+            ((job, _),) = await second.dovecote.jobs.jobs()
+            assert job.revision == 1
+            await until(lambda: first.scheduler.get_job("j") is not None)
+            assert second.scheduler.get_job("j") is not None
 
     async def test_a_job_that_is_cut_off_by_a_shutdown_is_recorded_so(self, url: str, valkey_url: str) -> None:
         async with node(url, valkey_url) as first:

@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import job_functions
 import pytest
@@ -23,12 +24,17 @@ from dovecote.app import Dovecote
 from dovecote.config import Settings
 from dovecote.errors import StoreUnavailable
 from dovecote.integrations.apscheduler import redis_copy
+from dovecote.integrations.apscheduler.redis_copy import RedisCopy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from valkey_servers import ValkeyServer
+
+    from dovecote.integrations.apscheduler.redis_copy import Entry
+    from dovecote.model import Stranger
 
 # Every fire time by itself, however busy the machine is.
 EACH: dict[str, Any] = {"coalesce": False, "misfire_grace_time": None, "max_instances": 1000}
@@ -46,6 +52,29 @@ def redis(valkey_url: str) -> Iterator[Any]:
 @pytest.fixture
 def _audited_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_copy, "AUDIT_SECONDS", 0.1)
+
+
+def copy_of(
+    memory: Mapping[str, Entry], valkey_url: str, *, kept: AbstractSet[str] | None = frozenset()
+) -> tuple[RedisCopy, list[Sequence[Stranger]]]:
+    """The copy of a leader with this memory, whose database has `kept` besides; and what it reports."""
+    reports: list[Sequence[Stranger]] = []
+
+    async def asked(ids: Sequence[str]) -> set[str] | None:
+        return None if kept is None else {job_id for job_id in ids if job_id in memory or job_id in kept}
+
+    url = urlsplit(valkey_url)
+    copy = RedisCopy(
+        redis_copy.connected({"host": url.hostname, "port": url.port}, 1),
+        store=JOBS,
+        run_times=RUN_TIMES,
+        term=lambda: 1,
+        entries=lambda ids: {each: memory[each] for each in (memory if ids is None else ids) if each in memory},
+        kept=asked,
+        hint=lambda _: None,
+        report=reports.append,
+    )
+    return copy, reports
 
 
 class Planted:
@@ -120,6 +149,78 @@ async def test_what_is_planted_is_never_run_and_never_removed(
         assert len([each for each in told if each.startswith("'pickled' in dovecote.jobs of Redis")]) == 1
         assert leader.scheduler.get_job("json") is None
         assert [job.id for job in leader.scheduler.get_jobs()] == ["known"]
+
+
+@pytest.mark.usefixtures("_audited_often")
+async def test_of_jobs_that_run_at_once_no_copy_is_left(url: str, valkey_url: str, redis: Any) -> None:
+    async with node(url, valkey_url) as leader, node(url, valkey_url, term=None) as follower:
+        for number in range(10):
+            leader.scheduler.add_job(note, "date", id=f"mine {number}")
+            follower.scheduler.add_job(note, "date", id=f"other {number}")
+        leader.scheduler.add_job(note, "interval", hours=1, id="stays")
+        for number in range(10):
+            await leader.until_states(f"mine {number}", "done")
+            await leader.until_states(f"other {number}", "done")
+
+        await until(lambda: redis.hkeys(JOBS) == [b"stays"])
+        # An audit that begins after this one is planted has seen all of them.
+        redis.hset(JOBS, "planted", "x")
+
+        async def seen() -> list[str]:
+            return [each.id for each in await leader.dovecote.jobs.strangers()]
+
+        async def audited() -> bool:
+            return bool(await seen())
+
+        await until(audited)
+        assert await seen() == ["planted"]
+        assert set(redis.hkeys(JOBS)) == {b"stays", b"planted"}
+        assert redis.zrange(RUN_TIMES, 0, -1) == [b"stays"]
+
+
+async def test_what_is_written_is_what_memory_has_when_it_is_written(redis: Any, valkey_url: str) -> None:
+    """A job ended between the note that it was added and the writing of it."""
+    memory = {"once": ("{}", 1.0), "stays": ("{}", 2.0)}
+    copy, _ = copy_of(memory, valkey_url)
+    await copy.audit()
+    copy.changed("once")
+    copy.changed("stays")
+    del memory["once"]
+
+    await copy.close()
+
+    assert (redis.hkeys(JOBS), redis.zrange(RUN_TIMES, 0, -1)) == ([b"stays"], [b"stays"])
+
+
+async def test_a_copy_that_outlived_its_job_is_removed_and_not_reported(
+    redis: Any, valkey_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The leader was lost, or Redis was away, when the job ended; the next one knows nothing of it."""
+    memory = {"once": ("{}", 1.0), "altered": ("{}", 1.0), "unheard": ("{}", 1.0), "stays": ("{}", 2.0)}
+    lost, _ = copy_of(memory, valkey_url)
+    await lost.audit()
+    await lost.close()
+    assert redis.hlen(JOBS) == 4
+    redis.hset(JOBS, "altered", "[]")
+
+    next_one, reports = copy_of({"stays": memory["stays"]}, valkey_url, kept={"unheard"})
+    await next_one.audit()
+    await next_one.close()
+
+    # What somebody has written since is not ours; what the database has is only not known here yet.
+    assert set(redis.hkeys(JOBS)) == {b"altered", b"unheard", b"stays"}
+    assert [[each.id for each in report] for report in reports] == [["altered"]]
+    assert "'once'" not in caplog.text
+
+
+async def test_nobody_is_judged_while_the_database_cannot_be_asked(redis: Any, valkey_url: str) -> None:
+    redis.hset(JOBS, "planted", "x")
+    copy, reports = copy_of({"stays": ("{}", 2.0)}, valkey_url, kept=None)
+
+    await copy.audit()
+    await copy.close()
+
+    assert (set(redis.hkeys(JOBS)), reports) == ({b"planted", b"stays"}, [])
 
 
 async def test_a_flushed_redis_is_filled_again_and_nothing_is_missed(url: str, valkey_url: str, redis: Any) -> None:

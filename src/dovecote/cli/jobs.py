@@ -1,7 +1,6 @@
 """`job`: the jobs of APScheduler, their runs, and the way over from APScheduler's own job store."""
 
 import json
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -200,11 +199,13 @@ def _show(job: "StoredJob") -> None:
     facts |= {name: json.dumps(value, ensure_ascii=False) for name, value in definition.items() if name != "format"}
     if not definition:
         facts["definition"] = job.definition
-    facts["next run"] = _or_paused(job.next_run_at)
+    facts["next run"] = _next_run(job)
     facts["changed"] = moment(job.changed_at)
     facts["problem"] = job.problem or NONE
     say_facts(facts)
 
 
-def _or_paused(instant: datetime | None) -> str:
-    return "paused, or ended" if instant is None else moment(instant)
+def _next_run(job: "StoredJob") -> str:
+    if job.finished:
+        return "none: it has ended"
+    return "none: it is paused" if job.next_run_at is None else moment(job.next_run_at)

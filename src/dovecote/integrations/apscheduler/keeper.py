@@ -24,7 +24,7 @@ from dovecote.integrations.apscheduler.redis_copy import RedisCopy, connected
 from dovecote.model import StoredJob
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from dovecote.app import Dovecote
     from dovecote.integrations.apscheduler.mirror import Known
@@ -124,8 +124,9 @@ class Keeper:
             connected(connect_args, db),
             store=store,
             run_times=run_times,
-            leads=lambda: self._term() is not None,
+            term=lambda: leadership.term,  # at the end, what is left to write still is
             entries=self._entries,
+            kept=self._kept,
             hint=self._hint,
             report=self._report,
         )
@@ -172,7 +173,7 @@ class Keeper:
     def add(self, job_id: str, definition: str, next_run_at: datetime | None) -> bool:
         """Keep a new job; False when there is one of that id. Raises StoreUnavailable."""
         before = self.mirror.get(job_id)
-        if before is not None and not before.stored.finished:
+        if self._held_up and before is not None and not before.stored.finished:
             return False
         now = datetime.now(UTC)
         wanted = StoredJob(
@@ -198,11 +199,18 @@ class Keeper:
         work = self._jobs.change(job_id, definition, next_run_at=next_run_at, reschedule=reschedule)
         return self._change(work, wanted)
 
+    def read(self, job_id: str) -> StoredJob | None:
+        """The job as the database has it now, None where it is finished or gone. Raises StoreUnavailable."""
+        found = [job.stored for job in [self.mirror.get(job_id)] if job is not None]
+        if not self._held_up:
+            found = list(self._backstage.wait_for(self._jobs.jobs([job_id]), self._timing.answer))
+        return next((stored for stored in found if not stored.finished), None)
+
     def remove(self, job_id: str) -> bool:
         """Remove a job; False when there is none of that id. Raises StoreUnavailable."""
         found = self._answer(self._jobs.remove(job_id), self.mirror.get(job_id) is not None)
         self.mirror.drop([job_id])
-        self._backstage.call(self._copy.changed, job_id, None)
+        self._backstage.call(self._copy.changed, job_id)
         return found
 
     def remove_all(self) -> None:
@@ -211,25 +219,26 @@ class Keeper:
         self._answer(self._jobs.remove_all(), len(ids))
         self.mirror.drop(ids)
         for job_id in ids:
-            self._backstage.call(self._copy.changed, job_id, None)
+            self._backstage.call(self._copy.changed, job_id)
 
     def _change(self, work: Coroutine[Any, Any, StoredJob | None], wanted: StoredJob | None) -> bool:
         stored = self._answer(work, wanted)
         if stored is None:
             return False
         self.mirror.put(known(stored))
-        self._backstage.call(self._copy.changed, stored.id, _entry(stored))
+        self._backstage.call(self._copy.changed, stored.id)
         self._backstage.call(self._outdated, [stored.id])
         self.wake()
         return True
 
-    def _answer(self, work: Coroutine[Any, Any, T], otherwise: T) -> T:
-        """What the database says; or `otherwise`, and it is done as soon as can be.
+    @property
+    def _held_up(self) -> bool:
+        """Whether a unit of work of this loop has SQLite's only write lock, not given back before the loop goes on."""
+        return bool(self._is_sqlite and self._units)
 
-        The latter where a unit of work of this loop has SQLite's only write lock: it would not be given back before the
-        loop goes on.
-        """
-        if self._is_sqlite and self._units:
+    def _answer(self, work: Coroutine[Any, Any, T], otherwise: T) -> T:
+        """What the database says; or, where that would hold this loop up, `otherwise`, and it is done soon."""
+        if self._held_up:
             self._backstage.later(work)
             return otherwise
         return self._backstage.wait_for(work, self._timing.answer)
@@ -241,8 +250,7 @@ class Keeper:
         return None if self._stopped.is_set() else self._leadership.term
 
     async def _read_all(self) -> None:
-        found = await self._jobs.jobs()
-        await self._take_in(found)
+        await self._take_in(await self._jobs.jobs())
         self._compared, self._compare = time.monotonic(), False
 
     async def _take_in(self, found: Sequence[StoredJob]) -> None:
@@ -297,6 +305,8 @@ class Keeper:
         self._stale -= stale
         await self._take_in(found)
         gone = stale - {stored.id for stored in found}
+        # Of those that nobody here knew, a hint may name what is of somebody else's.
+        self._copy.moved(job_id for job_id in stale if self.mirror.get(job_id) is not None)
         self.mirror.drop(gone)
         for job_id in gone:
             self._told.pop(job_id, None)
@@ -346,12 +356,7 @@ class Keeper:
         return answer
 
     def _moved(self, moves: Mapping[str, datetime | None]) -> None:
-        entries: dict[str, Entry | None] = {}
-        for job_id, next_run_at in moves.items():
-            job = self.mirror.get(job_id)
-            if job is not None:
-                entries[job_id] = None if next_run_at is None else _entry(job.stored)
-        self._copy.moved(entries)
+        self._copy.moved(moves)
 
     def _outdated(self, ids: list[str]) -> None:
         self._stale.update(ids)
@@ -369,8 +374,14 @@ class Keeper:
         self._strangers = strangers
         self._stale_now.set()
 
-    def _entries(self) -> dict[str, Entry]:
-        return {job.stored.id: _entry(job.stored) for job in self.mirror.all() if not job.stored.finished}
+    def _entries(self, ids: Iterable[str] | None) -> dict[str, Entry]:
+        jobs = self.mirror.all() if ids is None else [job for each in ids if (job := self.mirror.get(each))]
+        return {job.stored.id: _entry(job.stored) for job in jobs if not job.stored.finished}
+
+    async def _kept(self, ids: Sequence[str]) -> set[str] | None:
+        """See `RedisCopy`."""
+        found = await self._safely("looking for jobs of the copy", lambda: self._jobs.jobs(ids))
+        return None if found is None else {stored.id for stored in found if not stored.finished}
 
     async def _drain(self) -> None:
         """Let what has been running be recorded."""

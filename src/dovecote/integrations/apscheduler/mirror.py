@@ -52,7 +52,7 @@ class Mirror:
         stored = job.stored
         with self._lock:
             before = self._known.get(stored.id)
-            if before is not None and before.stored.revision > stored.revision:
+            if before is not None and _version(before.stored) > _version(stored):
                 return False
             self._known[stored.id] = job
             if stored.next_run_at is not None and job.definition is not None:
@@ -111,3 +111,8 @@ class Mirror:
         """When to look again; perhaps too early."""
         with self._lock:
             return self._next[0][0] if self._next else None
+
+
+def _version(stored: StoredJob) -> tuple[datetime, int]:
+    # One that was removed and added anew begins again with revision 1.
+    return stored.created_at, stored.revision

@@ -1,13 +1,18 @@
 """The copy in Redis: for whoever looks there, and to tell the leader at once of what another instance has changed.
 
 Nothing that is read from Redis is ever run, or believed: a message is a hint to look into the database. So whoever can
-write to Redis can neither let a function be called nor change when a job runs. What stands there and in no database
+write to Redis can neither let a function be called nor change when a job runs.
+
+The leader alone writes the copy, as memory has each job at that moment: whoever wrote what it knew a moment ago would
+bring back a job that has ended since. Beside each entry stands a digest of what was written, so that an entry of ours
+that outlived its job (a leader was lost, or Redis was away) is removed. All else that stands there and in no database
 (planted, or of somebody else) is left where it is and reported.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import secrets
@@ -19,7 +24,7 @@ from dovecote.errors import LeaseStoreUnavailable, MissingExtra
 from dovecote.model import Stranger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
     from redis.asyncio import Redis
 
@@ -54,7 +59,11 @@ def connected(connect_args: Mapping[str, Any], db: int) -> Redis:
 
 
 class RedisCopy:
-    """Keeps the copy. `changed` and `moved` only note; `run` does the work, backstage."""
+    """Keeps the copy. `changed` and `moved` only note; `run` does the work, backstage.
+
+    `term` is the term in which this instance leads; `entries` answers those of these jobs, or of all, that memory has
+    and that are not finished; `kept` which of these the database has, None while it cannot be asked.
+    """
 
     def __init__(
         self,
@@ -62,37 +71,38 @@ class RedisCopy:
         *,
         store: str,
         run_times: str,
-        leads: Callable[[], bool],
-        entries: Callable[[], Mapping[str, Entry]],
+        term: Callable[[], int | None],
+        entries: Callable[[Iterable[str] | None], Mapping[str, Entry]],
+        kept: Callable[[Sequence[str]], Awaitable[set[str] | None]],
         hint: Callable[[Sequence[str] | None], None],
         report: Callable[[Sequence[Stranger]], object],
     ) -> None:
         self._client = client
         self._store, self._run_times = store, run_times
-        self._channel, self._mark = f"{store}:changed", f"{store}:copy"
-        self._leads = leads
+        self._channel, self._mark, self._ours = f"{store}:changed", f"{store}:copy", f"{store}:ours"
+        self._term = term
         self._entries = entries
+        self._kept = kept
         self._hint = hint
         self._report = report
-        self._changes: dict[str, Entry | None] = {}
+        self._changes: set[str] = set()
         self._announced: set[str] = set()
         self._told: set[str] = set()
         self._audited = float("-inf")
-        self._whole = False
+        self._whole_in: int | None = None
         self._gone = False
         self._wake = asyncio.Event()
         self.listening = False
         """Whether what others change is told at once."""
 
-    def changed(self, job_id: str, entry: Entry | None) -> None:
+    def changed(self, job_id: str) -> None:
         """This process has changed a job, or removed it."""
-        self._changes[job_id] = entry
         self._announced.add(job_id)
-        self._wake.set()
+        self.moved([job_id])
 
-    def moved(self, entries: Mapping[str, Entry | None]) -> None:
-        """The leader has planned: next runs have changed."""
-        self._changes.update(entries)
+    def moved(self, ids: Iterable[str]) -> None:
+        """Memory has these otherwise than before: planned, changed by others, or gone."""
+        self._changes.update(ids)
         self._wake.set()
 
     async def run(self) -> None:
@@ -116,7 +126,7 @@ class RedisCopy:
 
     def _lost(self, error: Exception) -> None:
         # What is not written by now is, when the whole is.
-        self._whole = self.listening = False
+        self._whole_in, self.listening = None, False
         self._changes.clear()
         if not self._gone:
             told = LeaseStoreUnavailable(f"Redis cannot be reached: {type(error).__name__}: {error}")
@@ -124,40 +134,46 @@ class RedisCopy:
         self._gone = True
 
     async def _round(self) -> None:
-        if self._leads() and not (self._whole and await self._client.get(self._mark)):
-            await self._write_all()
+        term = self._term()
+        if term is not None and not (term == self._whole_in and await self._client.get(self._mark)):
+            await self._write_all(term)
         await self._write_changes()
-        if self._leads() and time.monotonic() - self._audited > AUDIT_SECONDS:
+        if self._term() is not None and time.monotonic() - self._audited > AUDIT_SECONDS:
             await self.audit()
             self._audited = time.monotonic()
 
     async def _write_changes(self) -> None:
-        changes, self._changes = self._changes, {}
-        if changes:
+        changes, self._changes = self._changes, set()
+        # Whoever leads next begins with the whole.
+        if changes and self._term() is not None:
             await self._write(changes)
         announced, self._announced = self._announced, set()
         if announced:
             await self._client.publish(self._channel, _message(sorted(announced)))
 
-    async def _write_all(self) -> None:
-        """Write every job, as at the beginning and after a flush."""
-        self._changes.clear()
-        await self._write(dict(self._entries()))
+    async def _write_all(self, term: int) -> None:
+        """Write every job, as at the beginning of a term and after a flush."""
+        await self._write(self._entries(None))
         await self._client.set(self._mark, secrets.token_hex(8))
-        self._whole = True
+        self._whole_in = term
         self._audited = float("-inf")
 
-    async def _write(self, changes: Mapping[str, Entry | None]) -> None:
-        items = list(changes.items())
-        for start in range(0, len(items), AT_ONCE):
+    async def _write(self, ids: Iterable[str]) -> None:
+        """Let the copy of these be as memory has them now."""
+        left = list(ids)
+        for start in range(0, len(left), AT_ONCE):
+            part = left[start : start + AT_ONCE]
+            entries = self._entries(part)
             async with self._client.pipeline(transaction=True) as pipe:
-                for job_id, entry in items[start : start + AT_ONCE]:
-                    if entry is None:
+                for job_id in part:
+                    if job_id not in entries:
                         pipe.hdel(self._store, job_id)
+                        pipe.hdel(self._ours, job_id)
                         pipe.zrem(self._run_times, job_id)
                         continue
-                    definition, score = entry
+                    definition, score = entries[job_id]
                     pipe.hset(self._store, job_id, definition)
+                    pipe.hset(self._ours, job_id, _digest(definition.encode()))
                     if score is None:
                         pipe.zrem(self._run_times, job_id)
                     else:
@@ -165,33 +181,43 @@ class RedisCopy:
                 await pipe.execute()
 
     async def audit(self) -> None:
-        """Compare the whole copy: what was altered is written anew, what is of nobody's is reported and left."""
-        true, altered, strangers = self._entries(), dict[str, "Entry | None"](), list[Stranger]()
-        cursor = 0
+        """Compare the whole copy: write what was altered anew, remove what we left, report what is nobody's."""
+        true, altered, ours, unknown = self._entries(None), set[str](), list[str](), list[Stranger]()
         seen: set[str] = set()
-        while True:
-            answer: Any = await self._client.hscan(self._store, cursor, count=AT_ONCE)
-            cursor, found = answer
-            for raw_id, raw in found.items():
-                job_id = _text(raw_id)
-                seen.add(job_id)
-                if job_id in true:
-                    if _bytes(raw) != true[job_id][0].encode():
-                        altered[job_id] = true[job_id]
-                elif len(strangers) < MOST_STRANGERS:
-                    strangers.append(self._stranger(job_id, _bytes(raw)))
-            if cursor == 0:
-                break
-        altered.update({job_id: entry for job_id, entry in true.items() if job_id not in seen})
-        # Judged by what the database says now, not by what it said when the scan began.
-        now = self._entries()
-        await self._write({job_id: now[job_id] for job_id in altered if job_id in now})
-        strangers = [each for each in strangers if each.id not in now]
+        async for job_id, raw, digest in self._scan():
+            seen.add(job_id)
+            if job_id in true:
+                if raw != true[job_id][0].encode():
+                    altered.add(job_id)
+            elif digest == _digest(raw):
+                ours.append(job_id)
+            elif len(unknown) < MOST_STRANGERS:
+                unknown.append(self._stranger(job_id, raw))
+        altered.update(true.keys() - seen)
+        # Judged by what the database says now: memory may not have heard yet of what has just been added.
+        kept = await self._kept([*ours, *(each.id for each in unknown)])
+        if kept is None:
+            await self._write(altered)
+            return
+        await self._write([*altered, *(job_id for job_id in ours if job_id not in kept)])
+        strangers = [each for each in unknown if each.id not in kept]
         for each in strangers:
             if each.id not in self._told:
                 logger.warning("%r in %s of Redis is not run: %s", each.id, self._store, each.reason)
         self._told = {each.id for each in strangers}
         self._report(strangers)
+
+    async def _scan(self) -> AsyncIterator[tuple[str, bytes, object]]:
+        """Every entry: its id, what stands there, and the digest of what we wrote there, if we did."""
+        cursor = 0
+        while True:
+            answer: Any = await self._client.hscan(self._store, cursor, count=AT_ONCE)
+            cursor, found = answer
+            digests: Any = await self._client.hmget(self._ours, list(found)) if found else []
+            for (job_id, raw), digest in zip(found.items(), digests, strict=True):
+                yield _text(job_id), _bytes(raw), digest
+            if cursor == 0:
+                return
 
     def _stranger(self, job_id: str, raw: bytes) -> Stranger:
         reason = "it stands in no database, so nobody knows who wrote it"
@@ -233,6 +259,10 @@ def _is_redis(error: Exception) -> bool:
     from redis.exceptions import RedisError  # noqa: PLC0415 (an extra)
 
     return isinstance(error, (RedisError, OSError, TimeoutError))
+
+
+def _digest(written: bytes) -> bytes:
+    return hashlib.sha256(written).hexdigest().encode()
 
 
 def _message(ids: list[str]) -> str:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 EVENTS = EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED | EVENT_JOB_EXECUTED | EVENT_JOB_ERROR
 # Jobs that are handed to executors before the event loop does something else.
 HANDED_AT_ONCE = 25
+# How often other processes may come between while a job is replaced.
+REPLACED_TRIES = 100
 PAUSED = datetime.max.replace(tzinfo=UTC)
 
 
@@ -147,26 +149,42 @@ class RedisJobStore(BaseJobStore):  # type: ignore[misc]  # APScheduler has no t
             raise ConflictingIdError(job.id)
 
     def update_job(self, job: Job) -> None:
-        """Keep a changed job. Raises JobLookupError, InvalidJob, StoreUnavailable.
-
-        One that says nothing new changes nothing: a job that is added again when a process starts keeps its next run.
-        """
+        """Keep a changed job. Raises JobLookupError, InvalidJob, StoreUnavailable."""
         if isinstance(job, DueJob):
             return  # Its next run is planned.
         keeper, definition = self._kept, self._definition(job)
-        before = keeper.mirror.get(job.id)
         next_run_at = _utc(job.next_run_time)
-        if before is not None and not before.stored.finished:
-            added_again = job._jobstore_alias is None  # noqa: SLF001 (as long as it is not kept)
-            if added_again and same(before.stored.definition, definition, job, since=self.made_at):
-                job.next_run_time = before.stored.next_run_at
-                return
-            if definition == before.stored.definition and next_run_at == before.stored.next_run_at:
-                return
+        if job._jobstore_alias is None:  # noqa: SLF001 (as long as it is not kept)
+            self._replace(job, definition, next_run_at)
+            return
+        before = keeper.mirror.get(job.id)
+        known = None if before is None or before.stored.finished else before.stored
+        if known is not None and (known.definition, known.next_run_at) == (definition, next_run_at):
+            return
         # A next run that the caller has not touched may be out of date by now.
         untouched = before is not None and next_run_at == before.stored.next_run_at
         if not keeper.change(job.id, definition, next_run_at=next_run_at, reschedule=not untouched):
             raise JobLookupError(job.id)
+
+    def _replace(self, job: Job, definition: str, next_run_at: datetime | None) -> None:
+        """Let a job be there that is added with `replace_existing`, and was found to be there already.
+
+        One that says nothing new changes nothing: added again when a process starts, it keeps its next run. One that
+        has ended or was removed meanwhile is added anew, as it would have been a moment later.
+        """
+        keeper = self._kept
+        for _ in range(REPLACED_TRIES):
+            before = keeper.read(job.id)
+            if before is None:
+                if keeper.add(job.id, definition, next_run_at):
+                    return
+            elif same(before.definition, definition, job, since=self.made_at):
+                job.next_run_time = before.next_run_at
+                return
+            elif keeper.change(job.id, definition, next_run_at=next_run_at, reschedule=True):
+                return
+            # Another process was quicker, each time with the same id.
+        raise ConflictingIdError(job.id)
 
     def remove_job(self, job_id: str) -> None:
         """Remove a job. Raises JobLookupError, StoreUnavailable."""
