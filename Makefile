@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 
-.PHONY: demo test check format bench lock clean
+.PHONY: demo test chaos check format bench lock clean
 
 demo: $(VENV)/runtime.stamp
 	$(BIN)/dovecote demo
@@ -12,6 +12,12 @@ demo: $(VENV)/runtime.stamp
 # By scope: a document's blocks build on each other, and so stay on one worker.
 test: check
 	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+# The campaigns of faults, whole: real processes that are killed, frozen and cut off. `make test` runs a part of each.
+chaos: $(VENV)/dev.stamp
+	DOVECOTE_TEST_CHAOS=1 DOVECOTE_TEST_ELECTIONS=5000 DOVECOTE_TEST_RUNS=5000 \
+		$(BIN)/python -m pytest -n 2 --dist loadscope \
+		chaos tests/faults tests/jobs tests/leadership tests/schedules tests/storage tests/files tests/attachments
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check

@@ -2,6 +2,9 @@
 
 DOVECOTE_TEST_POSTGRES   the URL of a PostgreSQL server to use in place of the wheel's; its user creates databases
 DOVECOTE_TEST_VALKEY     the URL of a Redis or Valkey to use in place of the wheel's; its database 1 is emptied
+DOVECOTE_TEST_CHAOS      1 for the whole campaigns of faults (`make chaos`); without it a part of each runs
+DOVECOTE_TEST_ELECTIONS  how many elections are simulated; 500 unless told
+DOVECOTE_TEST_RUNS       how many runs the simulation of schedules makes, 300 where it is not set
 DOVECOTE_TEST_SEED       the seed of a run that is to be repeated; a failing test prints its own
 """
 
@@ -37,6 +40,16 @@ SEED = os.environ.get("DOVECOTE_TEST_SEED") or str(random.SystemRandom().getrand
 hypothesis.settings.register_profile("local", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True, database=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the rest of the campaigns to `make chaos`."""
+    if os.environ.get("DOVECOTE_TEST_CHAOS") == "1":
+        return
+    rest = [item for item in items if item.get_closest_marker("chaos") is not None]
+    if rest:
+        config.hook.pytest_deselected(items=rest)
+        items[:] = [item for item in items if item.get_closest_marker("chaos") is None]
 
 
 @pytest.hookimpl(wrapper=True)

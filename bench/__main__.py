@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.backlogs import backlogs, shares
 from bench.database import postgresql, scalar
 from bench.delivery import deliveries, ratios
 from bench.files import files
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from servers import PostgresServer
 
-PARTS = ("delivery", "enqueue", "latency", "memory", "storage")
+PARTS = ("delivery", "backlogs", "limits", "enqueue", "latency", "memory", "storage")
 PEER_REQUESTS = 60_000
 PEER_CONNECTIONS = 64
 BARE_CONCURRENCY = 64
@@ -66,6 +67,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--enqueued", type=int, default=100_000, help="how many one call enqueues")
     parser.add_argument("--samples", type=int, default=500, help="how many commits the latency is taken from")
     parser.add_argument("--remembered", type=int, default=100_000, help="how many a worker delivers for its memory")
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long the use of each limit is measured")
     parser.add_argument("--repeat", type=int, default=3, help="how often everything runs; the best run stands")
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--peer", choices=("auto", "granian", "nginx"), default="auto", help="the HTTP peer")
@@ -97,6 +99,11 @@ def _measure(
         result["delivery"] = {**ratios(runs), "runs": runs}
         fastest = max(result["peer"]["bare_loop_rate"], runs["bare_loop"]["rate"])
         result["peer"] |= {"bare_loop_rate": fastest, "ratio_bare_loop": result["peer"]["rate"] / fastest}
+    if "backlogs" in parts:
+        result["backlogs"] = backlogs(server, running_peer, options.notifications, say)
+    if "limits" in parts:
+        found = shares(server, options.seconds, say)
+        result["limits"] = {**{name: run["used"] for name, run in found.items()}, "runs": found}
     if "enqueue" in parts:
         result["enqueue"] = enqueues(server, options.enqueued, options.repeat, say)
     if "latency" in parts:

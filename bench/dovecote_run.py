@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from asyncio import get_running_loop
+from asyncio import create_task, get_running_loop, sleep
 from typing import Any
 
 import asyncpg
@@ -20,6 +20,16 @@ from dovecote.service import delivery_only
 
 TOKEN_VARIABLE = "DOVECOTE_BENCH_TOKEN"
 ENQUEUED_AT_ONCE = 10_000
+MANY_STARS = 1_000_000
+# A group, so that it has the limit of groups: of 30,000 in it, hardly any is sent before all others are.
+ONE_CHAT = -1_000_000_000_001
+ONE_CHAT_TEXT = str(ONE_CHAT)
+OTHERS = """
+SELECT count(*), min(settled_at) AS first, max(settled_at) AS last
+FROM dovecote.history WHERE chat <> $1 AND outcome = 'delivered'
+"""
+POLL_SECONDS = 0.1
+LONGEST_SECONDS = 300.0
 
 
 def dovecote_at(url: str, peer: str = "http://127.0.0.1:1") -> Dovecote:
@@ -72,6 +82,64 @@ async def deliver(url: str, peer: str, notifications: int) -> dict[str, Any]:
     return result_of(watch, notifications)
 
 
+async def backlog(
+    url: str, *, bots: int, each: int, in_one_chat: int, pace: float | None, paid_pace: float | None
+) -> dict[str, Any]:
+    """Make the schema, `bots` bots, and `each` messages for each, to a chat each, behind `in_one_chat` to one chat."""
+    connection = await asyncpg.connect(url)
+    async with dovecote_at(url) as dovecote:
+        await dovecote.migrate()
+        for bot in range(bots):
+            await dovecote.add_bot(f"{BOT}-{bot}", token_variable=TOKEN_VARIABLE, pace=pace)
+            if paid_pace is not None:
+                await dovecote.set_paid_broadcasts(f"{BOT}-{bot}", pace=paid_pace, stars_per_day=MANY_STARS)
+        waiting = [(f"{BOT}-0", ONE_CHAT)] * in_one_chat
+        waiting += [(f"{BOT}-{bot}", chat_of(number)) for number in range(each) for bot in range(bots)]
+        for start in range(0, len(waiting), ENQUEUED_AT_ONCE):
+            batch = waiting[start : start + ENQUEUED_AT_ONCE]
+            async with connection.transaction():
+                await dovecote.enqueue(
+                    connection,
+                    [
+                        Notification(bot=bot, chat_id=chat, text=text_of(start + n))
+                        for n, (bot, chat) in enumerate(batch)
+                    ],
+                )
+        await connection.execute("VACUUM ANALYZE")
+    await connection.close()
+    return {}
+
+
+async def deliver_others(url: str, peer: str, notifications: int, seconds: float | None = None) -> dict[str, Any]:
+    """Work until `notifications` were delivered outside of the one chat, or for so many seconds.
+
+    Answers how many there were, after how many seconds of the worker the first was, and their rate from there on.
+    """
+    connection = await asyncpg.connect(url)
+    async with dovecote_at(url, peer) as dovecote:
+        delivery_only()
+        worker = dovecote.worker()
+        began = await connection.fetchval("SELECT dovecote.clock()")
+        working = create_task(worker.run())
+        ends_at = get_running_loop().time() + (LONGEST_SECONDS if seconds is None else seconds)
+        row = await connection.fetchrow(OTHERS, ONE_CHAT_TEXT)
+        while row["count"] < notifications and get_running_loop().time() < ends_at:
+            await sleep(POLL_SECONDS)
+            row = await connection.fetchrow(OTHERS, ONE_CHAT_TEXT)
+        worker.stop()
+        await working
+    await connection.close()
+    if row["count"] < 2:
+        raise RuntimeError(f"{row['count']} were delivered in {LONGEST_SECONDS if seconds is None else seconds} s")
+    took = (row["last"] - row["first"]).total_seconds()
+    return {
+        "delivered": row["count"],
+        "began_after_seconds": (row["first"] - began).total_seconds(),
+        "rate": row["count"] / max(took, 1e-6),
+        "overall_rate": row["count"] / (row["last"] - began).total_seconds(),
+    }
+
+
 async def work(url: str, peer: str) -> dict[str, Any]:
     """Work until SIGTERM, as `dovecote worker` does."""
     async with dovecote_at(url, peer) as dovecote:
@@ -100,11 +168,13 @@ async def enqueue(url: str, notifications: int, *, keyed: bool) -> dict[str, Any
 
 
 async def run(action: str, **arguments: Any) -> dict[str, Any]:
-    """`install`, `fill`, `deliver`, `work` or `enqueue`."""
+    """`install`, `fill`, `backlog`, `deliver`, `deliver_others`, `work` or `enqueue`."""
     actions: dict[str, Any] = {
         "install": install,
         "fill": fill,
+        "backlog": backlog,
         "deliver": deliver,
+        "deliver_others": deliver_others,
         "work": work,
         "enqueue": enqueue,
     }

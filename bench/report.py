@@ -43,6 +43,8 @@ TARGETS = (
     Target("delivery", "ratio_pgqueuer", 5, at_least=True),
     Target("delivery", "ratio_aiogram_loop", 7, at_least=True),
     Target("delivery", "statements_per_notification", 0.012, at_least=False),
+    Target("limits", "used_of_30", 0.98, at_least=True),
+    Target("limits", "used_of_1000", 0.95, at_least=True),
     Target("enqueue", "ratio_plain_insert", 0.5, at_least=True),
     Target("latency", "commit_to_request_p99_ms", 20, at_least=False),
     Target("memory", "worker_rss_growth", 0.1, at_least=False),
@@ -97,7 +99,41 @@ def show(result: Mapping[str, Any]) -> None:
         console.print(_deliveries(result["delivery"]["runs"]))
     if "storage" in result:
         console.print(_files(result["storage"]["runs"]))
+    if "backlogs" in result:
+        console.print(_backlogs(result["backlogs"]))
+    if "limits" in result:
+        console.print(_limits(result["limits"]["runs"]))
     console.print(_targets(result))
+
+
+def _backlogs(runs: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table(
+        title="What a backlog's shape costs",
+        caption="of those outside of the one chat: seconds until the first is delivered, and the rate from there on",
+    )
+    table.add_column("what waits")
+    for heading in ("first after s", "per s", "per s from the start"):
+        table.add_column(heading, justify="right")
+    for run in runs.values():
+        table.add_row(
+            run["title"], f"{run['began_after_seconds']:.2f}", f"{run['rate']:,.0f}", f"{run['overall_rate']:,.0f}"
+        )
+    return table
+
+
+def _limits(runs: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table(title="How much of a limit is used, against an emulator that keeps it")
+    table.add_column("limit")
+    for heading in ("used", "answered 429", "Stars"):
+        table.add_column(heading, justify="right")
+    for run in runs.values():
+        table.add_row(
+            f"{run['rate']:,}/s for {run['seconds']:g} s",
+            f"{run['used']:.1%}",
+            f"{run['limited']}",
+            f"{run['stars']:g}",
+        )
+    return table
 
 
 def _deliveries(runs: Mapping[str, Mapping[str, Any]]) -> Table:

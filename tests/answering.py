@@ -30,7 +30,7 @@ class Table:
         """Answer so to the requests for this chat, or to all; so many times, or always."""
         self.emulator.script(Rule(answer, Match(chat_id=chat), times=times))
 
-    async def enqueue(self, chat: int = 7, *, text: str = "hello", **named: Any) -> int:
+    async def enqueue(self, chat: int = 7, *, text: str | None = "hello", **named: Any) -> int:
         """Enqueue one."""
         (id_,) = await self.parts.enqueue(Notification(bot="shop", chat_id=chat, text=text, **named))
         return id_
@@ -47,10 +47,10 @@ class Table:
 
     async def recipients(self) -> list[tuple[str, str | None, int]]:
         """Chat, reason of the disabling (None where it is not disabled), and strikes of each recipient."""
-        found = []
-        for _, chat, disabled_at, reason, strikes in await self.parts.rows("recipient"):
-            found.append((chat, None if disabled_at is None else reason, strikes))
-        return found
+        return [
+            (chat, None if disabled_at is None else reason, strikes)
+            for _, chat, disabled_at, reason, strikes, *_ in await self.parts.rows("recipient")
+        ]
 
     async def bot(self) -> Bot:
         """The bot as the database has it."""

@@ -169,8 +169,9 @@ class Delivery:
         return found
 
     async def rows(self, table: str) -> list[tuple[Any, ...]]:
-        """All rows of a table, by its primary key."""
-        which = getattr(self.dovecote.database.tables, table)
+        """All rows of a table, by its primary key. It is named without schema and prefix."""
+        metadata = self.dovecote.database.tables.metadata
+        which = metadata.tables[f"{metadata.schema}.{table}" if metadata.schema else f"dovecote_{table}"]
 
         def read(connection: Connection) -> list[tuple[Any, ...]]:
             return [tuple(row) for row in connection.execute(which.select().order_by(*which.primary_key))]

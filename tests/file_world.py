@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from outboxes import Outbox
 
-    from dovecote.file_ports import FileCatalogue, FileSweeper
     from dovecote.model import Collection, StoredFile
+    from dovecote.ports.files import FileCatalogue, FileSweeper
 
 GRACE = timedelta(hours=1)
 PRIMARY = "memory:primary"
@@ -82,6 +82,7 @@ class MemoryObjects:
 
     async def sweep(self, *, older_than: timedelta) -> int:
         assert older_than >= timedelta(days=1)
+        await self._call("sweep", "")
         return 0
 
     async def signed_upload(
@@ -154,7 +155,7 @@ class FileWorld:
     async def is_consistent(self) -> None:
         """Every copy's object is there, and every object is a copy's or is written down as loose."""
         known = {(row[1], row[2]) for row in await self.rows("file_copy")}
-        loose = {(row[0], row[1]) for row in await self.rows("loose_object")}
+        loose = {(row[1], row[0]) for row in await self.rows("loose_object")}
         ids = {store.url: store.id for store in await self.moves.stores()}
         there = {(ids[url], key) for url, store in self.stores.items() for key in store.objects}
         assert known <= there, "a file's object is missing"

@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from dovecote.stores.database import Database, outbox_url
+from alembic.script import ScriptDirectory
+
+from dovecote.stores.database import MIGRATIONS, Database, outbox_url
+
+HEAD = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+"""The newest revision of the schema."""
 
 
 def migrate(url: str) -> None:

@@ -78,7 +78,8 @@ class Arena:
 
     def begin(self, bots: Mapping[int, Sender]) -> None:
         """Forget everything, set the clock to START, and add `bots`."""
-        tables = (self.tables.notification, self.tables.history, self.tables.attempt, self.tables.bot)
+        known = self.tables
+        tables = (known.notification, known.history, known.attempt, known.chat_wait, known.recipient, known.bot)
         if self.is_postgresql:
             self._judge.execute(text(f"TRUNCATE {', '.join(table.fullname for table in tables)}"))
         else:
@@ -98,6 +99,8 @@ class Arena:
                 "private_window": bot.private_limit and bot.private_limit[1],
                 "group_count": bot.group_limit and bot.group_limit[0],
                 "group_window": bot.group_limit and bot.group_limit[1],
+                "paid_pace": bot.paid_pace,
+                "paid_budget": bot.budget,
             }
             for id_, bot in bots.items()
         ]
@@ -142,7 +145,7 @@ class Arena:
                 "id": row.id,
                 "bot_id": row.bot,
                 "chat": row.chat,
-                "method": "sendMessage",
+                "method": row.method,
                 "params": {"text": str(row.id)},
                 "priority": row.priority,
                 "at_most_once": row.at_most_once,
@@ -235,7 +238,9 @@ class Arena:
                 for row in self._judge.execute(select(self.tables.attempt))
             },
             timelines={
-                row.id: Timeline(row.slots_given, row.halted_until, row.stopped_reason is not None)
+                row.id: Timeline(
+                    row.slots_given, row.halted_until, row.stopped_reason is not None, row.paid_spent, row.paid_day
+                )
                 for row in self._judge.execute(select(self.tables.bot))
             },
         )
@@ -253,6 +258,7 @@ def _waiting(connection: Connection, table: Any) -> list[Waiting]:
             expires_at=row.expires_at,
             weight=row.weight,
             due_at=row.due_at,
+            method=row.method,
             token=row.lease_token,
             attempts=row.attempts,
             failures=row.failures,

@@ -36,6 +36,9 @@ class Ordered:
     delay: float
     lifetime: float | None
     weight: int
+    method: str = "sendMessage"
+    copies: int = 1
+    """So many alike, in chats of their own where it has a chat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ ORDERS = st.lists(
         delay=st.sampled_from([0, 0, 0, 0, 0.05, 2, 30]),
         lifetime=st.sampled_from([None, None, None, None, 1, 20, 90]),
         weight=st.sampled_from([1, 1, 1, 1, 2, 3]),
+        method=st.sampled_from(["sendMessage"] * 8 + ["editMessageText", "forwardMessage"]),
+        copies=st.sampled_from([1, 1, 1, 1, 1, 1, 12]),
     ),
     min_size=1,
     max_size=8,
@@ -100,4 +105,13 @@ WISHES = st.builds(
 )
 BOTH = st.lists(WISHES, min_size=WORKERS, max_size=WORKERS)
 LIMITS = st.sampled_from([None, None, (1, 1.0), (2, 3.0), (20, 60.0)])
-SENDERS = st.builds(Sender, pace=st.sampled_from([None, 1.0, 7.0, 30.0]), private_limit=LIMITS, group_limit=LIMITS)
+FREE = st.builds(Sender, pace=st.sampled_from([None, 1.0, 7.0, 30.0]), private_limit=LIMITS, group_limit=LIMITS)
+PAYING = st.builds(
+    Sender,
+    pace=st.sampled_from([1.0, 4.0]),
+    private_limit=LIMITS,
+    group_limit=LIMITS,
+    paid_pace=st.sampled_from([5.0, 40.0]),
+    budget=st.sampled_from([10, 25, 1000]),
+)
+SENDERS = st.one_of(FREE, PAYING)

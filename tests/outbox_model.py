@@ -15,6 +15,12 @@ answer, and every row that stands in the database afterwards. What is promised:
   before it, by (planned_at, id), of the same or a more urgent priority, is in the outbox;
 - a slot of a bot is given once; slots grow, and are the pace apart in time, whichever worker they were given to; none
   is half a second ahead or later;
+- nothing of a chat that was told to wait is claimed before the end of its wait, but what was in flight when its worker
+  was lost;
+- what the grants of a day cost is never more than the bot's budget. Only what a limit counts and what can carry the
+  flag is paid for, and only where more waits than the free pace sends in a second, or within half a second after such
+  a claim; within that time nothing that counts goes without being paid for. What certainly was not sent, or was
+  refused, is given back on the day of its grant;
 - due times change only by a settlement, a lease, or a postponement behind something of the same chat.
 
 What a claim must not take is judged at each step, what it must take only at the end, by the state machine, whose drain
@@ -44,6 +50,7 @@ from outbox_picture import (
     ensure_same,
     ensure_standing,
 )
+from outbox_stars import ensure_budget, ensure_paid, give_back
 
 from dovecote.model import BotStopped, Dead, Delivered, DeliveryPolicy, Failed, Released, Scope, Snoozed, Unknown
 
@@ -78,7 +85,7 @@ class Model:
         """One that can be tried out."""
         return replace(
             self,
-            bots={id_: replace(bot) for id_, bot in self.bots.items()},
+            bots={id_: replace(bot, spent=dict(bot.spent), waits=dict(bot.waits)) for id_, bot in self.bots.items()},
             outbox={id_: replace(item) for id_, item in self.outbox.items()},
             history=dict(self.history),
             attempts=dict(self.attempts),
@@ -138,12 +145,16 @@ class Model:
                 case Snoozed(retry_after, Scope.BOT):
                     until, bot = self.now + retry_after, self.bots[claimed.bot_id]
                     bot.halted_until = until if bot.halted_until is None else max(bot.halted_until, until)
+                case Snoozed(retry_after, Scope.CHAT) if claimed.chat is not None:
+                    until, waits = self.now + retry_after, self.bots[claimed.bot_id].waits
+                    waits[claimed.chat] = max(until, waits.get(claimed.chat, until))
                 case BotStopped():
                     self.bots[claimed.bot_id].stopped = True
                 case _:
                     pass
             item = self.outbox.get(claimed.id)
             if item is not None and item.token == claimed.lease_token:
+                give_back(self.bots[claimed.bot_id], item, settlement, self.now)
                 self._settle_one(item, settlement)
                 continue
             lost[claimed.id] += 1
@@ -251,10 +262,13 @@ class Model:
         ensure(len(tokens) <= 1, f"one claim has the lease tokens {tokens}")
         ensure(not tokens & self.tokens, f"the lease token {tokens} was given before")
         self.tokens |= tokens
+        waiting = Counter(i.bot for i in self.outbox.values() if i.due_at <= self.now for _ in range(i.weight))
         for one in claimed:
             self._take(one, event, picture)
         for bot in {one.bot_id for one in claimed}:
-            self._give_slots(bot, sorted((one for one in claimed if one.bot_id == bot), key=lambda one: one.slot or 0))
+            of_bot = sorted((one for one in claimed if one.bot_id == bot), key=lambda one: one.slot or 0)
+            ensure_paid(self, self.bots[bot], of_bot, waiting[bot])
+            self._give_slots(bot, of_bot)
 
     def _take(self, claimed: ClaimedNotification, event: Cycled, picture: Picture) -> None:
         item = self.outbox.get(claimed.id)
@@ -283,6 +297,8 @@ class Model:
             ensure(mate.token is None, f"{item.id} is claimed while {mate.id} of its chat is in flight")
         if item.token is not None:
             return
+        wait = self.bots[item.bot].waits.get(chat)
+        ensure(wait is None or wait <= self.now, f"{item.id} is claimed, and its chat is told to wait until {wait}")
         for mate in mates:
             # What this very claim ended is never sent, and so nothing is sent out of order.
             if mate.id not in picture.history or picture.history[mate.id].asked:
@@ -309,18 +325,19 @@ class Model:
 
     def _give_slots(self, bot_id: int, claimed: Sequence[ClaimedNotification]) -> None:
         bot = self.bots[bot_id]
+        pace = bot.paid_pace or bot.pace
         for one in claimed:
             at = self.now + timedelta(seconds=one.send_in)
             ensure(one.slot is not None and one.slot >= bot.slots_given, f"slot {one.slot} of {bot_id} is given twice")
             slot = one.slot or 0
             ensure(one.send_in >= 0, f"{one.id} is to be sent {one.send_in} s from now")
-            if bot.pace is None:
+            if pace is None:
                 ensure(one.send_in == 0, f"{one.id} has to wait {one.send_in} s for a bot that has no pace")
             else:
                 ensure(at < self.now + HORIZON + ROUNDING, f"slot {slot} of {bot_id} is {one.send_in} s ahead")
                 if bot.last_slot is not None:
                     last, last_at = bot.last_slot
-                    apart = timedelta(seconds=(slot - last) / bot.pace)
+                    apart = timedelta(seconds=(slot - last) / pace)
                     ensure(at - last_at >= apart - ROUNDING, f"slots {last} and {slot} of {bot_id} are too close")
             bot.last_slot = slot, at
             bot.slots_given = slot + self.outbox[one.id].weight
@@ -344,8 +361,9 @@ class Model:
                 f"bot {id_} has given {given} slots, and should have given {bot.slots_given}",
             )
             bot.slots_given = given
+            ensure_budget(bot, timeline, exact=len(events) <= 1)
             halts = (bot.halted_until, bot.stopped)
-            ensure(timeline[1:] == halts, f"bot {id_} is halted until {timeline[1:]}, and should be until {halts}")
+            ensure(timeline[1:3] == halts, f"bot {id_} is halted until {timeline[1:3]}, and should be until {halts}")
 
     def _postpone(self, picture: Picture, before: Model) -> list[int]:
         """Take over the due times of what was postponed, and answer its ids."""
@@ -376,10 +394,11 @@ class Model:
             or (m.priority <= item.priority and (m.planned_at, m.id) < (item.planned_at, item.id))
             for m in mates
         )
-        if not in_the_way and not self._paced(item.bot, item.chat, certain=False):
+        wait = self.bots[item.bot].waits.get(item.chat, self.now)
+        if not in_the_way and wait <= self.now and not self._paced(item.bot, item.chat, certain=False):
             return datetime.min.replace(tzinfo=self.now.tzinfo)
         waiting = len({m.id for m in mates}) + 1
         interval = 0.02 if limit is None else max(0.02, limit[1] / limit[0])
         window = 0 if limit is None else limit[1]
-        last = max([self.now, *(m.due_at for m in mates if m.token is None)])
+        last = max([self.now, wait, *(m.due_at for m in mates if m.token is None)])
         return last + timedelta(seconds=window + waiting * interval + 1)

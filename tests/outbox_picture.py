@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,6 +43,7 @@ class Waiting:
     expires_at: datetime | None
     weight: int
     due_at: datetime
+    method: str = "sendMessage"
     token: int | None = None
     attempts: int = 0
     failures: int = 0
@@ -77,6 +78,9 @@ class Timeline(NamedTuple):
     slots_given: int
     halted_until: datetime | None
     stopped: bool
+    spent: int = 0
+    """Tenths of Stars that were granted on `paid_day`."""
+    paid_day: int | None = None
 
 
 class Picture(NamedTuple):
@@ -95,10 +99,21 @@ class Sender:
     pace: float | None = None
     private_limit: tuple[int, float] | None = None
     group_limit: tuple[int, float] | None = None
+    paid_pace: float | None = None
+    budget: int | None = None
+    """Tenths of Stars a day."""
     slots_given: int = 0
     last_slot: tuple[int, datetime] | None = None
     halted_until: datetime | None = None
     stopped: bool = False
+    spent: dict[int, int] = field(default_factory=dict)
+    """Tenths of Stars by the day."""
+    used_up_until: datetime | None = None
+    """Until then the free share is used up by what was paid for."""
+    pays_until: datetime | None = None
+    """Until then few may be paid for as well."""
+    waits: dict[str, datetime] = field(default_factory=dict)
+    """Chats that were told to wait."""
 
     def limit(self, chat: str) -> tuple[int, float] | None:
         """The limit of that chat."""

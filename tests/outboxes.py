@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, select, text
 
 from dovecote.model import Delivered, Failed, Settlement
+from dovecote.schedules import Schedules
 from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url
+from dovecote.stores.firing import FiringStore
 from dovecote.stores.history import History
+from dovecote.stores.pruning import Pruning
 from dovecote.stores.recipients import Recipients
+from dovecote.stores.schedules import SchedulesBook
 from dovecote.stores.tables import EPOCH, MICROSECOND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dovecote.model import Bot, ClaimedNotification, Cycle, Outcome
-    from dovecote.ports import OutboxStore, RecipientStore
+    from dovecote.ports import OutboxStore, PruneStore, RecipientStore
 
 START = datetime(2026, 1, 5, 12, 0, 0, tzinfo=UTC)
 """When every test begins."""
@@ -42,6 +46,10 @@ class Outbox:
         self.bots = Bots(self.database, clock=self._microseconds)
         self.history = History(self.database, clock=self._microseconds)
         self.recipients: RecipientStore = Recipients(self.database, clock=self._microseconds)
+        self.pruning: PruneStore = Pruning(self.database, clock=self._microseconds)
+        self.book = SchedulesBook(self.database, clock=self._microseconds)
+        self.firing = FiringStore(self.database, clock=self._microseconds)
+        self.schedules = Schedules(self.book, self.firing, self.bots)
         self._stores: list[OutboxStore] = []
         self.store = self.new_store()
         self._bot_ids: dict[str, int] = {}
@@ -77,6 +85,7 @@ class Outbox:
         await self.stop_clock()
 
     async def close(self) -> None:
+        await self.firing.close()
         for store in self._stores:
             await store.close()
         await self.database.close()

@@ -8,7 +8,7 @@ import json
 import socket
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,6 +19,8 @@ DELIVERED = {"ok": True, "result": {"message_id": 7, "date": 1, "chat": {"id": 4
 
 PATIENCE = 10.0
 """Seconds until something that must happen is a failure."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ async def deliver(connection: Connection) -> None:
         connection.answer()
 
 
-async def soon(awaitable: Awaitable[Any]) -> Any:
+async def soon(awaitable: Awaitable[T]) -> T:
     """Wait for it, with a bound."""
     return await asyncio.wait_for(awaitable, PATIENCE)
 

@@ -50,6 +50,7 @@ def test_what_keeps_the_limits_passes(
         ("module.py", "\n" + function(71), "2: f has 71 lines, 70 are allowed: split it"),
         ("module.py", "class C:\n    async " + function(71).replace("\n", "\n    ").rstrip(" "), "2: f has 71 lines"),
         ("ports.py", port(9, "Protocol"), "1: Port has 9 methods, 8 are allowed: split the port"),
+        ("ports/storage.py", port(9, "Protocol"), "1: Port has 9 methods, 8 are allowed: split the port"),
         ("ports.py", port(9, "typing.Protocol[T]"), "1: Port has 9 methods, 8 are allowed: split the port"),
         ("module.py", "x = 1\ny = 2  # TODO: more\n", "2: TODO in a comment: do it now or leave it out"),
         ("module.py", "# FIXME\n", "1: FIXME in a comment: do it now or leave it out"),

@@ -19,8 +19,6 @@ GOOD = {
     "model": "import dataclasses",
     "errors": "import typing",
     "ports": "from dovecote.model import dataclasses",
-    "file_ports": "from dovecote.model import dataclasses",
-    "attachment_ports": "from dovecote.model import dataclasses",
     "redaction": "",
     "retry": "from dovecote import model",
     "worker": "from dovecote import ports, retry",

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import psutil
 from redis import Redis
@@ -126,9 +126,9 @@ class ValkeyServer:
         with self.client() as client:
             client.flushall()
 
-    def client(self, **options: Any) -> Redis:
-        """A client for a test's own commands, on the tests' database."""
-        return Redis.from_url(self.url, socket_timeout=STOP_SECONDS, decode_responses=True, **options)
+    def client(self, url: str | None = None, *, timeout: float = STOP_SECONDS) -> Redis:
+        """A client for a test's own commands, on the tests' database or another that `url` names."""
+        return Redis.from_url(url or self.url, socket_timeout=timeout, decode_responses=True)
 
     def close(self) -> None:
         """End it and remove its directory."""
@@ -217,9 +217,9 @@ class GivenValkey:
         with self.client() as client:
             client.flushdb()
 
-    def client(self, **options: Any) -> Redis:
-        """A client for a test's own commands, on the tests' database."""
-        return Redis.from_url(self.url, socket_timeout=STOP_SECONDS, decode_responses=True, **options)
+    def client(self, url: str | None = None, *, timeout: float = STOP_SECONDS) -> Redis:
+        """A client for a test's own commands, on the tests' database or another that `url` names."""
+        return Redis.from_url(url or self.url, socket_timeout=timeout, decode_responses=True)
 
 
 def program() -> Path:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from dovecote.errors import TokenUnreadable, UnknownBot
 from dovecote.model import State
+from dovecote.schedule_checks import checked_zone
 from dovecote.validation import prepared_chat, prepared_recipient
 
 if TYPE_CHECKING:
@@ -83,6 +86,28 @@ class Administration:
         """Replace a bot's limits; workers keep to them from their next claim. Raises UnknownBot."""
         await self._bots.set_limits(name, pace=pace, private_limit=private_limit, group_limit=group_limit)
 
+    async def set_paid_broadcasts(self, name: str, *, pace: float | None, stars_per_day: int | None = None) -> None:
+        """Let a bot send up to `pace` messages a second where Stars pay for it, for at most so many Stars a day (UTC).
+
+        `pace` is above the bot's own and at most 1000; None for both switches it off. Workers keep to it from their
+        next claim. Raises UnknownBot, and ValueError for what cannot be.
+        """
+        await self._bots.set_paid_broadcasts(name, pace=pace, stars_per_day=stars_per_day)
+
+    async def namesakes(self, name: str) -> Sequence[str]:
+        """Which other bots send with a token of the same bot of Telegram's, as far as tokens can be read here.
+
+        Their limits would not know of each other, and Telegram would refuse both. Raises UnknownBot.
+        """
+        numbers: dict[str, str] = {}
+        bots = await self._bots.bots()
+        for bot in bots:
+            with suppress(TokenUnreadable):
+                numbers[bot.name] = self.unseal(bot).partition(":")[0]
+        if name not in {bot.name for bot in bots}:
+            raise UnknownBot(name, [bot.name for bot in bots])
+        return [other for other, number in numbers.items() if other != name and number == numbers.get(name)]
+
     async def bots(self) -> Sequence[Bot]:
         """All bots, by name."""
         return await self._bots.bots()
@@ -90,6 +115,10 @@ class Administration:
     async def notification(self, notification_id: int) -> NotificationRecord:
         """One notification's life so far. Raises UnknownNotification."""
         return await self._history.notification(notification_id)
+
+    async def notification_of_key(self, bot: str, key: str) -> int | None:
+        """The id of the notification that was enqueued with that key, while it is remembered. Raises UnknownBot."""
+        return await self._history.id_of_key(bot, key)
 
     async def dead_letters(
         self, *, bot: str | None = None, before_id: int | None = None, limit: int = 50
@@ -136,6 +165,22 @@ class Administration:
         Raises UnknownBot, InvalidNotification, and ValueError for a reason that says nothing.
         """
         return await self._recipients.disable(bot, prepared_recipient(chat_id), reason)
+
+    async def set_recipient_zone(self, bot: str, chat_id: int | str, zone: str | None) -> None:
+        """Note where a recipient lives, as "Europe/Berlin", for schedules by local time; None where nobody knows.
+
+        Either way it is a recipient of the bot's schedules for everybody from now on. Raises UnknownBot,
+        InvalidNotification, InvalidSchedule for a zone that is none.
+        """
+        known = None if zone is None else checked_zone(zone)
+        await self._recipients.set_zone(bot, prepared_chat(chat_id), known)
+
+    async def set_bot_zone(self, name: str, zone: str | None) -> None:
+        """Set the zone of recipients whose own nobody knows; None for that of each schedule.
+
+        Raises UnknownBot, InvalidSchedule for a zone that is none.
+        """
+        await self._bots.set_zone(name, None if zone is None else checked_zone(zone))
 
     async def unblock_chat(self, bot: str, chat_id: int | str) -> int:
         """Make due now what waits in a chat for a retry, a 429 or its turn, and answer how many; order is kept.

@@ -19,8 +19,11 @@ from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
 from dovecote.errors import StorageUnavailable, StoreUnavailable, TokenUnreadable, UnknownBot
 from dovecote.filing import Filing
-from dovecote.leadership import ElectionSettings, Elector, answer_within, report, this_process
+from dovecote.leading import Leading
+from dovecote.model import Retention
 from dovecote.observability.metrics import Metrics
+from dovecote.planning import Planning
+from dovecote.retention import RetentionLoop, prune_all
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
 from dovecote.stores.bots import Bots
@@ -28,22 +31,23 @@ from dovecote.stores.database import Database, outbox_url, translated
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
-from dovecote.stores.leadership import Terms
-from dovecote.stores.lease import RowLease
+from dovecote.stores.pruning import Pruning
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.sqlite import SQLiteOutbox
 from dovecote.tokens import BotTokens
 from dovecote.unit_of_work import ClaimedOutbox, UnitOfWork
 from dovecote.vault import Vault
-from dovecote.version import __version__
 from dovecote.worker import Worker, WorkerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from dovecote.files import Files
-    from dovecote.model import LeadershipReport, Notification
-    from dovecote.ports import LeaseStore, Loop, ManagedStorage, OutboxStore, TermStore
+    from dovecote.leadership import Elector
+    from dovecote.model import LeadershipReport, Notification, Pruned
+    from dovecote.ports import JobRunStore, JobStore, Loop, ManagedStorage, OutboxStore
+    from dovecote.schedules import Schedules
+    from dovecote.stores.jobs import JobRecords
 
 MEGABYTE = 1024 * 1024
 logger = logging.getLogger(__name__)
@@ -87,9 +91,8 @@ class Dovecote(Administration):
         self._channel: AttachmentChannel | None = None
         self._file_ids = FileIds(self.database)
         self._knowledge = Knowledge(self._file_ids)
-        self._leases: LeaseStore | None = None
-        self._terms: TermStore | None = None
-        self._elector: Elector | None = None
+        self._leading = Leading(self.database, self.settings, self.metrics)
+        self._planning = Planning(self.database, self.settings, self.metrics, self._bots)
         _remember(self)
 
     async def __aenter__(self) -> Self:
@@ -97,6 +100,16 @@ class Dovecote(Administration):
 
     async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
         await self.close()
+
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules of notifications: add, edit, pause, trigger and so on."""
+        return self._planning.schedules
+
+    @property
+    def jobs(self) -> JobRecords:
+        """What is known of the jobs of APScheduler, of every job store."""
+        return self._planning.jobs
 
     def __repr__(self) -> str:
         return f"Dovecote({self.database.url.render_as_string(hide_password=True)!r})"
@@ -107,13 +120,11 @@ class Dovecote(Administration):
             await self._channel.close()
         if self._store is not None:
             await self._store.close()
-        if self._leases is not None:
-            await self._leases.close()
-        if self._terms is not None:
-            await self._terms.close()
+        await self._planning.close()
+        await self._leading.close()
         await self._filing.close()
         await self.database.close()
-        self._channel = self._store = self._sender = self._leases = self._terms = self._elector = None
+        self._channel = self._store = self._sender = None
         _forget(self)
 
     # The application's side.
@@ -146,7 +157,7 @@ class Dovecote(Administration):
                 try:
                     connection = await stack.enter_async_context(engine.begin())
                 except (DBAPIError, OSError, TimeoutError) as error:
-                    raise translated(error) from error
+                    raise translated(error, self.database.url) from error
                 yield connection
             return
         # Another writer may hold the file for a while, which must not hold the loop.
@@ -176,6 +187,10 @@ class Dovecote(Administration):
         if name not in bots:
             raise UnknownBot(name, sorted(bots))
         return self.unseal(bots[name])
+
+    def jobs_of(self, store: str) -> tuple[JobStore, JobRunStore]:
+        """The jobs of one job store of APScheduler, and their runs."""
+        return self._planning.jobs_of(store)
 
     # The delivery's side.
 
@@ -250,6 +265,17 @@ class Dovecote(Administration):
             lease=chosen.lease,
         )
 
+    async def prune(self, *, told: Callable[[Pruned], None] = lambda _: None) -> Pruned:
+        """Remove what is past its time by the settings of retention, a bounded piece at a time, and answer how much.
+
+        The leader does the same now and then. `told` hears, after each piece, how much it was so far.
+        """
+        return await prune_all(Pruning(self.database), self._retention(), told=told)
+
+    def _retention(self) -> Retention:
+        chosen = self.settings.retention
+        return Retention(**{name: getattr(chosen, name) for name in Retention.__dataclass_fields__})
+
     def _retry_policy(self) -> RetryPolicy:
         retry = self.settings.retry
         return RetryPolicy(
@@ -261,44 +287,22 @@ class Dovecote(Administration):
 
     # The leader's side.
 
-    @property
-    def leases(self) -> LeaseStore:
-        """Where the lease of the leader is: Redis if there is one, else the outbox's database. Raises MissingExtra."""
-        if self._leases is None:
-            timeout = answer_within(self.settings.leadership.lease)
-            if self.settings.redis.url is not None:
-                from dovecote.leases.redis import RedisLease  # noqa: PLC0415 (an extra)
-
-                self._leases = RedisLease(self.settings.redis.url, identity=self.database.installation, timeout=timeout)
-            else:
-                self._leases = RowLease(self.database, timeout=timeout)
-        return self._leases
-
-    @property
-    def terms(self) -> TermStore:
-        """The terms and the instances."""
-        if self._terms is None:
-            self._terms = Terms(self.database, timeout=answer_within(self.settings.leadership.lease))
-        return self._terms
-
     def elector(self, role: str = "worker") -> Elector:
         """The elector of this process, always the same one, ready to `run`. `role` is what the first call says."""
-        if self._elector is None:
-            chosen = self.settings.leadership
-            settings = ElectionSettings(
-                lease=chosen.lease, renew_interval=chosen.renew_interval, poll_interval=chosen.poll_interval
-            )
-            self._elector = Elector(self.leases, self.terms, this_process(role, __version__), settings)
-            self.metrics.follow(self._elector)
-        return self._elector
+        return self._leading.elector(role)
 
     def leader_loops(self) -> list[Loop]:
         """The loops that work only while this instance leads; each asks its elector. `Service` runs them."""
-        return [self._filing.collector(self.elector())]
+        interval = self.settings.retention.interval
+        return [
+            RetentionLoop(Pruning(self.database), self.elector(), self._retention(), interval=interval),
+            self._filing.collector(self.elector()),
+            self._planning.scheduler(self.elector()),
+        ]
 
     async def leadership(self) -> LeadershipReport:
         """Who leads, and every instance that follows. Raises StoreUnavailable, NotMigrated, MissingExtra."""
-        return await report(self.leases, self.terms, stale_after=self.settings.leadership.lease)
+        return await self._leading.report()
 
     # The operator's side.
 
@@ -341,12 +345,12 @@ def _begun(path: str) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
     except sqlite3.Error as error:
-        raise StoreUnavailable(f"the database cannot be used just now: {error}") from error
+        raise StoreUnavailable(f"the database {path} cannot be used just now: {error}") from error
     try:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as error:
         connection.close()
-        raise StoreUnavailable(f"the database cannot be used just now: {error}") from error
+        raise StoreUnavailable(f"the database {path} cannot be used just now: {error}") from error
     return connection
 
 

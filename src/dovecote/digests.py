@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from dovecote.ports import FileStorage
 
+RESTORE: Final = "Restore it; a stored file is deleted first, and then put anew."
+
 _INLINE: Final = 64 * 1024
 """Bytes that are hashed faster than a thread is reached."""
 
@@ -101,12 +103,12 @@ def _compare(name: str, digest: Digest, sha256: str, size: int | None) -> None:
         more = "more than " if digest.size > size else ""
         raise FileDamaged(
             f'the storage holds another content as "{name}" than was put there: it has {more}'
-            f"{size if more else digest.size} bytes instead of {size}. Put it there again."
+            f"{size if more else digest.size} bytes instead of {size}. {RESTORE}"
         )
     if digest.sha256 != sha256.lower():
         raise FileDamaged(
             f'the storage holds another content as "{name}" than was put there: its SHA-256 is {digest.sha256} '
-            f"instead of {sha256}. Put it there again."
+            f"instead of {sha256}. {RESTORE}"
         )
 
 

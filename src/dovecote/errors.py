@@ -3,6 +3,7 @@
 DovecoteError
 ├── InvalidNotification      a field of a notification cannot be; raised before anything is written
 ├── UnknownBot               no bot has that name
+├── BotExists                there is a bot of that name already
 ├── UnknownNotification      no notification has that id
 ├── InvalidConfiguration     every fault of the configuration at once
 ├── UnsupportedConnection    enqueue was given something that it cannot write through
@@ -16,6 +17,8 @@ DovecoteError
 ├── LeaseStoreUnavailable    Redis or Valkey cannot be reached just now
 ├── InvalidSchedule          a field of a schedule cannot be
 ├── UnknownSchedule          no schedule has that name
+├── InvalidJob               a job, or an argument of it, that cannot be kept as JSON; or one that cannot be run here
+├── UnknownJob               no job has that id
 ├── InvalidKey               a key that no file storage could keep safely
 ├── FileMissing              there is no content under that key
 ├── FileDamaged              what the store holds is not what was put there
@@ -63,6 +66,17 @@ class UnknownBot(DovecoteError, LookupError):
         """Name the bots that there are, so that a slip of the pen shows."""
         there = ", ".join(f'"{bot}"' for bot in known) or "none yet"
         super().__init__(f'no bot is named "{name}" (there are: {there}). Add one with `dovecote bot add {name}`.')
+
+
+class BotExists(DovecoteError, ValueError):
+    """There is a bot of that name already."""
+
+    def __init__(self, name: str) -> None:
+        """Name it, and say how to change it."""
+        super().__init__(
+            f'there is a bot named "{name}" already: choose another name; `dovecote bot token {name}` gives it another'
+            f" token, `dovecote bot limits {name}` other limits."
+        )
 
 
 class UnknownNotification(DovecoteError, LookupError):
@@ -139,6 +153,18 @@ class UnknownSchedule(DovecoteError, LookupError):
     def __init__(self, name: str) -> None:
         """Name it."""
         super().__init__(f'no schedule is named "{name}": `dovecote schedule list` shows those that there are.')
+
+
+class InvalidJob(DovecoteError, ValueError):
+    """A job cannot be kept as JSON or be run under an election. The message names the argument and the remedy."""
+
+
+class UnknownJob(DovecoteError, LookupError):
+    """No job has that id."""
+
+    def __init__(self, job_id: str) -> None:
+        """Name it."""
+        super().__init__(f'no job has the id "{job_id}": `dovecote job list` shows those that there are.')
 
 
 class InvalidKey(DovecoteError, ValueError):

@@ -61,9 +61,12 @@ logger = logging.getLogger(__name__)
 LONGEST_MARGIN = timedelta(seconds=1)
 SHARE_OF_MARGIN = 5
 LONGEST_ANSWER = timedelta(seconds=3)
+A_MOMENT = 0.001
+"""Seconds that are waited at least: the loop's clock is not the elector's, and a wait may end a little early."""
 SHORTEST_PAUSE = 0.05
 """Seconds until a renewal without an answer is tried again; it doubles with each, up to the renewal interval."""
 
+TOO_LATE = "its lease was not renewed in time"
 AWAY = (LeaseStoreUnavailable, StoreUnavailable, NotMigrated)
 
 
@@ -180,7 +183,7 @@ class Elector:
 
     async def _rest(self, pause: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pause):
+            async with asyncio.timeout(max(A_MOMENT, pause)):
                 await self._nudged.wait()
 
     # The lease.
@@ -199,7 +202,9 @@ class Elector:
             return self._longer_pause()
 
     async def _stand(self) -> float:
-        self._cease()
+        if self._tenure is not None:
+            # Its timer has not run yet: this process was held up.
+            self._lose(TOO_LATE)
         self._token += 1
         token, started_at = self._token, self._now()
         granted = await self._leases.acquire(self.instance.id, token, self._settings.lease)
@@ -266,16 +271,16 @@ class Elector:
             self._expiry.cancel()
         self._expiry = None
         if self._tenure is not None:
-            left = max(0.0, self._tenure.trusted_until - self._now())
+            left = max(A_MOMENT, self._tenure.trusted_until - self._now())
             self._expiry = asyncio.get_running_loop().call_later(left, self._at_the_end_of_trust)
 
     def _at_the_end_of_trust(self) -> None:
         if self._tenure is None:
             return
         if self.term is not None:
-            self._watch()  # the loop's clock is not this one, and a little early
+            self._watch()
             return
-        self._lose("its lease was not renewed in time")
+        self._lose(TOO_LATE)
         self._nudged.set()
 
     def _lose(self, reason: str) -> None:

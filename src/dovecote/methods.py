@@ -44,7 +44,6 @@ class Sending(Delivery, total=False):
     message_thread_id: int | None
     disable_notification: bool | None
     protect_content: bool | None
-    allow_paid_broadcast: bool | None
     message_effect_id: str | None
     reply_parameters: Mapping[str, Any] | None
     reply_markup: Mapping[str, Any] | None

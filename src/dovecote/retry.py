@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from dovecote.model import DeliveryPolicy, Failed, Unknown
+from dovecote.model import Dead, DeliveryPolicy, Failed, Migrated, Unknown
 
 if TYPE_CHECKING:
     from random import Random
@@ -34,6 +34,17 @@ def backoff(failures: int, policy: RetryPolicy, random: Random) -> timedelta:
     return ceiling * random.random()
 
 
+# A group moves once in its life. Two that name each other would send a notification to and fro for ever.
+MOST_MOVES = 3
+
+
+def final(claimed: ClaimedNotification, outcome: Outcome) -> Outcome:
+    """What becomes of it: a group that moves again and again has no end, so that its notification is given up."""
+    if isinstance(outcome, Migrated) and claimed.moves >= MOST_MOVES:
+        return Dead(f"its group has moved {MOST_MOVES} times already, and would move again: {outcome.error}", 400)
+    return outcome
+
+
 def retry_in(claimed: ClaimedNotification, outcome: Outcome, policy: RetryPolicy, random: Random) -> timedelta | None:
     """The pause until the next try of a failed or unknown notification; None when it is given up.
 
@@ -42,7 +53,7 @@ def retry_in(claimed: ClaimedNotification, outcome: Outcome, policy: RetryPolicy
     match outcome:
         case Unknown(again=again) if claimed.delivery is DeliveryPolicy.AT_MOST_ONCE or not again:
             return None
-        case Failed(retries=int(retries)) if claimed.failures >= retries:
+        case Failed(retries=int(retries)) if claimed.refusals >= retries:
             return None
         case Failed() | Unknown():
             failures = claimed.failures + 1

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from dovecote.app import Dovecote
     from dovecote.leadership import Elector
+    from dovecote.model import Schedule
     from dovecote.ports import Loop
     from dovecote.worker import Worker
 
@@ -116,6 +117,7 @@ class Service:
     """A worker, the elector with the leader's loops, and with `http` the listener, in this process.
 
     `role` is what other instances are told that this one is. `leader_loops` stand in for those of the Dovecote.
+    `schedules` are those of the settings file, applied before anything starts; None where there is no file.
     """
 
     def __init__(
@@ -125,8 +127,10 @@ class Service:
         http: bool = True,
         role: str = "worker",
         leader_loops: Sequence[Loop] | None = None,
+        schedules: Sequence[Schedule] | None = None,
     ) -> None:
         self._dovecote = dovecote
+        self._schedules = schedules
         self._elector: Elector = dovecote.elector(role)
         self._leader_loops = list(dovecote.leader_loops() if leader_loops is None else leader_loops)
         self._delivering: Supervised | None = None
@@ -149,6 +153,11 @@ class Service:
         is not right. A process that only empties the outbox stands for no election.
         """
         await self._dovecote.check()
+        if self._schedules is not None and not until_empty:
+            applied = await self._dovecote.schedules.apply(self._schedules)
+            for verb, names in (("added", applied.added), ("changed", applied.changed), ("removed", applied.removed)):
+                if names:
+                    logger.info("schedules of the settings file %s: %s", verb, ", ".join(names))
         loop = asyncio.get_running_loop()
         working = asyncio.current_task()
         for number in SIGNALS:

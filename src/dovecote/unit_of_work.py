@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from dovecote.errors import InvalidNotification, NotConfigured, NotMigrated, StoreUnavailable
 from dovecote.model import Cycle, Dead, Delivered, Failed, Released, Settlement, Snoozed, Unknown
-from dovecote.retry import RetryPolicy, retry_in
+from dovecote.retry import RetryPolicy, final, retry_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,6 +82,7 @@ class ClaimedOutbox:
 
     def note(self, claimed: ClaimedNotification, outcome: Outcome, took: float = 0.0) -> None:
         """Remember the outcome of this very claim, also when the notification has been claimed again since."""
+        outcome = final(claimed, outcome)
         settlement = Settlement(claimed, outcome, retry_in(claimed, outcome, self._policy, self._random), took)
         self._marked[claimed.id, claimed.lease_token] = settlement
 

@@ -31,6 +31,9 @@ SEND_MORE: Final = "run a local Bot API server, which takes 2000 MB, and set tel
 # Telegram promises that an id has at most 52 significant bits.
 CHAT_IDS: Final = range(-(2**52) + 1, 2**52)
 
+# It costs Stars, and only a claim knows how many of a budget are left.
+PAID: Final = "allow_paid_broadcast"
+
 # Methods that are nothing without a chat; names are compared in lower case, as Telegram does. No method that is not
 # listed here is refused for having none.
 NEEDS_CHAT: Final = frozenset(
@@ -103,6 +106,12 @@ def _prepared(notification: Notification) -> PreparedNotification:
     bot = _bot(notification.bot)
     method = _method(notification.method)
     params = plain_params(notification.params)
+    if PAID in params:
+        raise Fault(
+            f'params["{PAID}"]',
+            f"{shown(params[PAID])} is not for a notification to say: a bot's paid pace and its budget of Stars decide"
+            " (`dovecote bot limits NAME --paid-pace 1000 --stars-per-day 500`), so leave it out.",
+        )
     chat = _chat(notification.chat_id, params)
     if chat is None and method.lower() in NEEDS_CHAT:
         raise Fault("chat_id", f"None: {method} needs a chat: give its number or an @channel.")

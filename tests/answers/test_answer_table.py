@@ -12,7 +12,7 @@ from deliveries import delivery, until
 from servers import free_port
 
 from dovecote.emulator import Answer, Emulator
-from dovecote.model import DeliveryPolicy, Notification, State
+from dovecote.model import DeliveryPolicy, Notification, Priority, State
 
 if TYPE_CHECKING:
     from dovecote.model import NotificationRecord
@@ -72,6 +72,21 @@ async def test_429_of_a_group_makes_only_that_group_wait(table: Table) -> None:
     assert outcomes(in_group) == ["snoozed", "delivered"]
     assert outcomes(in_private) == ["delivered"]
     assert (await table.bot()).halted_until is None
+
+
+async def test_429_of_a_group_holds_what_is_more_urgent_as_well(table: Table) -> None:
+    table.answers(Answer.error(429, "Too Many Requests: retry after 1", retry_after=1), chat=GROUP, times=1)
+    bulk = await table.enqueue(GROUP, text="bulk", priority=Priority.BULK)
+    async with table.parts.working():
+        await until(lambda: table.requests(GROUP) == 1)
+        urgent = await table.enqueue(GROUP, text="urgent", priority=Priority.URGENT)
+        await until(lambda: table.parts.settled(2))
+
+    first, *others = [request for request in table.emulator.requests if request.chat_id == GROUP]
+    assert [request.status for request in (first, *others)] == [429, 200, 200]
+    assert table.texts() == ["urgent", "bulk"]
+    assert all(request.monotonic - first.monotonic >= 0.95 for request in others)
+    assert {(await table.parts.dovecote.notification(id_)).state for id_ in (bulk, urgent)} == {State.DELIVERED}
 
 
 async def test_what_was_never_sent_is_tried_again(outbox_url: str) -> None:
@@ -210,6 +225,29 @@ async def test_400_upgraded_moves_all_that_waits_to_the_new_chat(table: Table) -
     assert {record.chat_id for record in table.emulator.accepted} == {SUPERGROUP}
 
 
+async def test_400_upgraded_to_and_fro_ends_after_three_moves(table: Table) -> None:
+    words = "Bad Request: group chat was upgraded to a supergroup chat"
+    table.answers(Answer.error(400, words, migrate_to_chat_id=SUPERGROUP), chat=GROUP)
+    table.answers(Answer.error(400, words, migrate_to_chat_id=GROUP), chat=SUPERGROUP)
+    id_ = await table.enqueue(GROUP)
+
+    (record,) = await table.settled(id_)
+
+    assert (record.state, outcomes(record)) == (State.DEAD, ["migrated", "migrated", "migrated", "dead"])
+    assert (table.requests(GROUP), table.requests(SUPERGROUP)) == (2, 2)
+
+
+async def test_400_a_right_that_is_missing_for_more_than_sending_leaves_the_chat_enabled(table: Table) -> None:
+    table.answers(Answer.error(400, "Bad Request: not enough rights to pin a message"), chat=GROUP, times=1)
+    pinned = await table.enqueue(GROUP, method="pinChatMessage", params={"message_id": 5})
+    sent = await table.enqueue(GROUP)
+
+    dead, delivered = await table.settled(pinned, sent)
+
+    assert (dead.state, delivered.state) == (State.DEAD, State.DELIVERED)
+    assert await table.recipients() == []
+
+
 async def test_400_upgraded_to_itself_is_dead(table: Table) -> None:
     words = "Bad Request: group chat was upgraded to a supergroup chat"
     table.answers(Answer.error(400, words, migrate_to_chat_id=GROUP), chat=GROUP)
@@ -248,7 +286,7 @@ async def test_a_recipient_that_takes_nothing_more_is_disabled_and_costs_no_requ
     assert (second.state, second.error) == (State.DEAD, f"the recipient is disabled: {reason}")
     assert third.state is State.DELIVERED
     assert table.requests(7) == 1
-    ((_, chat, disabled_at, because, _),) = await table.parts.rows("recipient")
+    ((_, chat, disabled_at, because, *_),) = await table.parts.rows("recipient")
     assert (chat, because, disabled_at) == ("7", reason, first.settled_at)
 
 

@@ -125,6 +125,33 @@ class TestRefused:
     def test_whom_a_refusal_means_is_said(self, code: int, description: str, refused: Refusal) -> None:
         assert classify(code, refusal(code, description)) == Dead(description, code, refused)
 
+    @pytest.mark.parametrize(
+        "words",
+        ["not enough rights to pin a message", "need administrator rights in the channel", "CHAT_WRITE_FORBIDDEN"],
+    )
+    @pytest.mark.parametrize(
+        ("method", "refused"),
+        [
+            ("pinChatMessage", None),
+            ("deleteMessage", None),
+            ("editMessageText", None),
+            ("restrictChatMember", None),
+            ("sendPhoto", Refusal.RESTRICTED),
+            ("SENDMESSAGE", Refusal.RESTRICTED),
+            ("copyMessage", Refusal.RESTRICTED),
+            ("forwardMessages", Refusal.RESTRICTED),
+        ],
+    )
+    def test_a_right_that_is_missing_restricts_the_chat_only_where_it_is_that_of_sending(
+        self, words: str, method: str, refused: Refusal | None
+    ) -> None:
+        assert classify(400, refusal(400, words), method=method) == Dead(words, 400, refused)
+
+    def test_a_recipient_that_blocked_the_bot_has_done_so_whatever_was_called(self) -> None:
+        words = "Forbidden: bot was blocked by the user"
+
+        assert classify(403, refusal(403, words), method="pinChatMessage") == Dead(words, 403, Refusal.BLOCKED)
+
     def test_the_words_of_a_refusal_under_another_code_say_nothing_of_the_recipient(self) -> None:
         assert classify(409, refusal(409, "Conflict: chat not found")) == Dead("Conflict: chat not found", 409, None)
 

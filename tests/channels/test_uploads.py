@@ -139,7 +139,7 @@ class TestSentFiles:
     )
     def test_nothing_that_an_answer_holds_breaks_it(self, answer: object) -> None:
         for found in sent_files(json.dumps({"ok": True, "result": answer}).encode()):
-            assert all(isinstance(file_id, str) and file_id for file_id in found.values())
+            assert all(found.values())
         sent_files(json.dumps(answer).encode())
 
     def test_what_is_no_json_names_nothing(self) -> None:

@@ -211,10 +211,77 @@ class TestLimits:
 
         answer = dovecote.ok("bot", "limits", "shop", "--group-limit", "10/30s")
 
-        assert answer.out == 'The bot "shop": pace 7/s, private chats off, groups 10/30s.\n'
+        assert answer.out == 'The bot "shop": pace 7/s, private chats off, groups 10/30s, paid broadcasts off.\n'
 
     def test_nothing_named_is_wrong_usage(self, dovecote: CommandLine) -> None:
         assert dovecote("bot", "limits", "shop").code == 2
+
+    def test_a_paid_pace_and_its_budget(self, dovecote: CommandLine) -> None:
+        dovecote.ok("bot", "add", "shop", given=TOKEN)
+
+        both = dovecote.ok("bot", "limits", "shop", "--paid-pace", "500", "--stars-per-day", "1000")
+        pace = dovecote.ok("bot", "limits", "shop", "--paid-pace", "600")
+        budget = dovecote.ok("bot", "limits", "shop", "--stars-per-day", "20")
+        shown = dovecote.ok("bot", "show", "shop")
+        as_json = dovecote.ok("bot", "show", "shop", "--json").json
+        off = dovecote.ok("bot", "limits", "shop", "--paid-pace", "off")
+
+        assert both.out.endswith("paid broadcasts 500/s for at most 1,000 Stars a day.\n")
+        assert pace.out.endswith("paid broadcasts 600/s for at most 1,000 Stars a day.\n")
+        assert budget.out.endswith("paid broadcasts 600/s for at most 20 Stars a day.\n")
+        assert "600/s for at most 20 Stars a day; 0.0 spent since midnight UTC\n" in shown.out
+        assert (as_json["paid_pace"], as_json["stars_per_day"], as_json["stars_spent"]) == (600, 20, 0)
+        assert off.out.endswith("paid broadcasts off.\n")
+
+    def test_both_paces_at_once_in_either_direction(self, dovecote: CommandLine) -> None:
+        dovecote.ok("bot", "add", "shop", "--pace", "30", given=TOKEN)
+        limits = ("bot", "limits", "shop", "--stars-per-day", "9")
+
+        dovecote.ok(*limits, "--paid-pace", "40")
+        up = dovecote.ok(*limits, "--pace", "50", "--paid-pace", "500")
+        down = dovecote.ok(*limits, "--pace", "10", "--paid-pace", "20")
+
+        assert "pace 50/s," in up.out
+        assert "paid broadcasts 500/s" in up.out
+        assert "pace 10/s," in down.out
+        assert "paid broadcasts 20/s" in down.out
+
+    @pytest.mark.parametrize(
+        ("options", "code", "words"),
+        [
+            (["--paid-pace", "500"], 2, "give both --paid-pace and --stars-per-day"),
+            (["--stars-per-day", "5"], 2, "give both --paid-pace and --stars-per-day"),
+            (["--paid-pace", "off", "--stars-per-day", "5"], 2, "that is off"),
+            (["--paid-pace", "2000", "--stars-per-day", "5"], 1, "Telegram takes at most 1000/s"),
+            (["--paid-pace", "20", "--stars-per-day", "5"], 1, "has to be above its pace"),
+            (["--paid-pace", "fast", "--stars-per-day", "5"], 2, "give messages per second above 0"),
+            (["--paid-pace", "500", "--stars-per-day", "0"], 2, "--stars-per-day"),
+        ],
+    )
+    def test_what_cannot_be_paid_for(self, dovecote: CommandLine, options: list[str], code: int, words: str) -> None:
+        dovecote.ok("bot", "add", "shop", given=TOKEN)
+
+        answer = dovecote("bot", "limits", "shop", *options)
+
+        assert (answer.code, words in answer.err) == (code, True), answer.err
+
+
+class TestNamesakes:
+    def test_two_bots_with_tokens_of_one_bot_are_warned_of(self, dovecote: CommandLine) -> None:
+        dovecote.variable("NEWS_TOKEN", TOKEN)
+        alone = dovecote.ok("bot", "add", "shop", given=TOKEN)
+        again = dovecote.ok("bot", "add", "news", "--token-variable", "NEWS_TOKEN")
+        other = dovecote.ok("bot", "add", "other", given="777:" + "B" * 35)
+        changed = dovecote.ok("bot", "token", "other", given=TOKEN.partition(":")[0] + ":" + "Z" * 35)
+
+        assert (alone.err, other.err) == ("", "")
+        assert again.err.startswith('Warning: "shop" and "news" have tokens of one and the same bot of Telegram\'s.')
+        assert changed.err.startswith('Warning: "news", "shop" and "other" have tokens of one and the same bot')
+
+    def test_one_whose_token_cannot_be_read_here_is_passed_over(self, dovecote: CommandLine) -> None:
+        dovecote.ok("bot", "add", "shop", "--token-variable", "NOT_SET")
+
+        assert dovecote.ok("bot", "add", "news", given=TOKEN).err == ""
 
 
 class TestReseal:
@@ -246,4 +313,5 @@ class TestShow:
 
         assert "shop" in listed
         assert "30/s" in listed
-        assert "token          sealed; it can be read here\n" in shown
+        assert "token            sealed; it can be read here\n" in shown
+        assert "paid broadcasts  off\n" in shown

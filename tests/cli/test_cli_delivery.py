@@ -152,6 +152,13 @@ class TestDead:
         assert "notification 4 is no dead letter, it is due" in answer.err
         assert accepted(letters) == []
 
+    def test_ids_beside_all_of_them_are_told(self, dovecote: CommandLine) -> None:
+        dovecote.bot()
+        answer = dovecote("dead", "replay", "17", "18", "--all")
+
+        assert answer.code == 2
+        assert "17 18 beside --all: name some ids of dead letters, or all." in answer.err
+
     def test_without_a_terminal_to_ask_on_nothing_is_replayed(self, dovecote: CommandLine, letters: str) -> None:
         answer = dovecote("dead", "replay", "--all", "--bot", "shop")
 

@@ -51,6 +51,20 @@ def test_a_refusal_is_one_message_without_a_traceback(dovecote: CommandLine) -> 
     assert answer.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["worker", "run"])
+def test_a_worker_makes_no_database_where_there_is_none(dovecote: CommandLine, command: str) -> None:
+    answer = dovecote(command)
+
+    assert (answer.code, answer.out) == (1, "")
+    assert 'there is no file "dovecote.db", which database.url names: make the outbox with `dovecote' in answer.err
+    assert not (dovecote.folder / "dovecote.db").exists()
+
+
+@pytest.mark.parametrize("command", [["send"], ["worker"], ["dead", "replay"], []])
+def test_the_help_gives_switches_no_type(dovecote: CommandLine, command: list[str]) -> None:
+    assert "bool" not in dovecote.ok(*command, "--help").out.lower()
+
+
 def test_debug_shows_where_it_came_from(dovecote: CommandLine) -> None:
     answer = dovecote("--debug", "stats")
 

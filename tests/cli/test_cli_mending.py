@@ -188,7 +188,9 @@ class TestWaiting:
         assert waits(dovecote, "1").startswith("told to wait until ")
         assert waits(dovecote, "1").endswith(" UTC: Too Many Requests: retry after 3600")
         assert waits(dovecote, "2").startswith("blocked by 1 of its chat, which is waiting until ")
-        (held,) = dovecote.ok("notification", "show", "2", "--json").json["waits_for"]
+        assert "; Telegram told its chat to wait until " in waits(dovecote, "2")
+        held, halted = dovecote.ok("notification", "show", "2", "--json").json["waits_for"]
+        assert halted["reason"] == "chat_halted"
         assert (held["reason"], held["behind"], held["detail"]) == ("blocked", 1, "waiting")
         unblocked = dovecote.ok("chat", "unblock", "--bot", "shop", "--chat", "-1001234", "--json").json
         assert 1 <= unblocked["due"] <= 2

@@ -31,6 +31,7 @@ class TestSend:
             "delivered": 0,
             "dead": 0,
             "unknown": 0,
+            "stars_spent": 0.0,
         }
 
     def test_all_that_was_asked_for_is_kept(self, dovecote: CommandLine) -> None:
@@ -44,6 +45,7 @@ class TestSend:
         shown = dovecote.ok("notification", "show", str(id_), "--json").json
         del shown["enqueued_at"]
         assert shown == {
+            "attachments": [],
             "id": 1,
             "bot": "shop",
             "chat": "-1001234567890",
@@ -81,12 +83,12 @@ class TestSend:
         assert (shown["method"], shown["chat"], shown["params"]) == ("sendPhoto", "@news", {"photo": "AgAC-x"})
 
     def test_a_known_key_answers_the_first_id(self, dovecote: CommandLine) -> None:
-        ids = [
-            dovecote.ok("send", "--bot", "shop", "--chat", "42", text, "--key", "a", "--json").json["id"]
-            for text in ("first", "second")
-        ]
+        send = ("send", "--bot", "shop", "--chat", "42", "text", "--key", "a")
 
-        assert ids == [1, 1]
+        answers = [dovecote.ok(*send, "--json").json for _ in range(2)]
+
+        assert answers == [{"id": 1, "known": False}, {"id": 1, "known": True}]
+        assert dovecote.ok(*send).out == "Nothing is enqueued: the key is known already, it is notification 1.\n"
         assert dovecote.ok("stats", "--json").json["due"] == 1
 
     @pytest.mark.parametrize(
@@ -106,6 +108,16 @@ class TestSend:
             (["--bot", "shop", "--chat", "42", "x", "--param", "a={1}"], 2, "a is no JSON"),
             (["--bot", "shop", "--chat", "42", "x", "--priority", "high"], 2, "--priority"),
             (["--chat", "42", "x"], 2, "--bot"),
+            (
+                ["--bot", "shop", "--chat", "42", "x", "--parse-mode", "Wiki"],
+                2,
+                '"Wiki" is none: give HTML, MarkdownV2',
+            ),
+            (
+                ["--bot", "shop", "--chat", "42", "x", "--param", "allow_paid_broadcast=true"],
+                1,
+                "a bot's paid pace and its budget of Stars decide",
+            ),
         ],
     )
     def test_what_cannot_be_is_refused_and_nothing_is_written(
@@ -155,7 +167,7 @@ class TestStats:
     def test_people_get_the_words_of_the_terms(self, dovecote: CommandLine) -> None:
         names = [line.split()[0] for line in dovecote.ok("stats").out.splitlines()]
 
-        assert names == ["due", "scheduled", "leased", "delivered", "dead", "unknown"]
+        assert names == ["due", "scheduled", "leased", "delivered", "dead", "unknown", "Stars"]
 
     def test_one_bots_alone_are_counted(self, dovecote: CommandLine) -> None:
         dovecote.ok("bot", "add", "other", "--token-variable", "X")

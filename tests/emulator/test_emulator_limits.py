@@ -356,12 +356,12 @@ class TestControl:
     @pytest.mark.parametrize(
         ("document", "error"),
         [
-            ({"bot": {"rate": 0}}, "bot: Value error, rate 0.0: use more than 0."),
-            ({"bot": {"capacity": 0.5}}, "bot: Value error, capacity 0.5: use 1 or more."),
-            ({"private": {"retry_after": 0}}, "private: Value error, retry_after 0: use 1 or more."),
-            ({"group": {"seconds": -1}}, "group: Value error, seconds -1.0: use more than 0."),
-            ({"penalty": {"grace": -1}}, "penalty: Value error, grace -1.0: use 0 or more seconds."),
-            ({"penalty": {"growth": 0.5}}, "penalty: Value error, growth 0.5: use 1 or more."),
+            ({"bot": {"rate": 0}}, "bot: rate 0.0: use more than 0."),
+            ({"bot": {"capacity": 0.5}}, "bot: capacity 0.5: use 1 or more."),
+            ({"private": {"retry_after": 0}}, "private: retry_after 0: use 1 or more."),
+            ({"group": {"seconds": -1}}, "group: seconds -1.0: use more than 0."),
+            ({"penalty": {"grace": -1}}, "penalty: grace -1.0: use 0 or more seconds."),
+            ({"penalty": {"growth": 0.5}}, "penalty: growth 0.5: use 1 or more."),
             ({"chat": {}}, "chat: Unexpected keyword argument"),
             ([], "limits: send a JSON object."),
         ],

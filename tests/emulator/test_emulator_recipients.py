@@ -178,7 +178,7 @@ class TestControl:
     async def test_what_cannot_be_is_told(self, api: Api, document: Any, error: str) -> None:
         assert await api.control("POST", "recipients", document) == (
             400,
-            {"ok": False, "error": f"0: Value error, {error}"},
+            {"ok": False, "error": f"0: {error}"},
         )
 
     async def test_a_state_that_there_is_not_names_those_that_there_are(self, api: Api) -> None:

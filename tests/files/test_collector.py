@@ -128,3 +128,16 @@ async def test_who_ceases_to_lead_removes_nothing_more(world: FileWorld, monkeyp
     assert len(world.primary.objects) == 3
     loop.stop()
     await asyncio.wait_for(running, 10)
+
+
+async def test_a_process_that_has_no_files_leaves_the_store_alone(world: FileWorld) -> None:
+    asked: list[str] = []
+
+    async def ask(name: str, _key: str) -> None:
+        asked.append(name)
+
+    world.primary.before = ask
+
+    await world.collect()
+
+    assert asked == []

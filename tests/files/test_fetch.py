@@ -22,7 +22,7 @@ TOKEN = "7000001:AAverySecretPartOfATokenThatNobodySees"
 
 
 class Telegram:
-    """`file_ports.FileSource` by hand: `failures` are raised one after the other, at the download or before it."""
+    """`ports.files.FileSource` by hand: `failures` are raised one after the other, at the download or before it."""
 
     def __init__(self, content: bytes = b"", *, path: str = "documents/file_0.txt", is_local: bool = False) -> None:
         self.content = content

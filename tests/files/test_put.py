@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -270,3 +271,19 @@ async def test_while_there_is_no_file_another_store_may_be_configured(world: Fil
     file: StoredFile = await other.files.put(b"y")
 
     assert list(world.stores["memory:other"].objects) == [copy.key for copy in file.copies]
+
+
+@pytest.mark.parametrize("file_id", ["1", 1.0, None, True, 2**63, -1])
+async def test_what_is_no_id_is_an_unknown_file_at_once(world: FileWorld, file_id: Any) -> None:
+    await world.files.put(PNG, name="dove.png")
+
+    for call in (world.files.info, world.files.get, world.files.keep, world.files.delete):
+        with pytest.raises(UnknownFile):
+            await asyncio.wait_for(call(file_id), 10)
+
+
+async def test_a_pipe_is_refused_and_not_waited_for(world: FileWorld, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(OSError, match="no regular file"):
+        await asyncio.wait_for(world.files.put(tmp_path / "pipe"), 10)

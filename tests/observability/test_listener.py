@@ -146,6 +146,21 @@ class TestReadiness:
         assert answer.json["not_ready"] == {"database": "the check itself failed; the log says how"}
         assert "a detail for the log alone" in caplog.text
 
+    async def test_information_is_told_and_decides_nothing(self) -> None:
+        async def away() -> str | None:
+            return "Redis at cache:6379/1 cannot be used just now"
+
+        async with listening(checks={"database": ready}, information={"election": away, "other": ready}) as listener:
+            answer = await ask(listener.url, "/readyz")
+
+        assert answer.status == 200
+        assert answer.json == {
+            "ready": True,
+            "checked": ["database"],
+            "not_ready": {},
+            "information": {"election": "Redis at cache:6379/1 cannot be used just now", "other": None},
+        }
+
 
 class TestMetricsPage:
     async def test_it_shows_counters_and_asks_for_the_state_of_the_outbox(self) -> None:

@@ -60,6 +60,30 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(name, labels)
 
 
+class Standing:
+    """An election as somebody stands in it."""
+
+    term: int | None = None
+    available = True
+
+    async def changed(self) -> None:
+        """Nobody waits for it here."""
+
+
+class TestLeadership:
+    def test_it_is_told_as_it_is_at_the_time_of_the_scrape(self) -> None:
+        metrics, standing = Metrics(), Standing()
+        names = ("dovecote_is_leader", "dovecote_leadership_term", "dovecote_can_elect")
+        assert [value(metrics, name) for name in names] == [0, 0, 0]
+
+        metrics.follow(standing)
+        assert [value(metrics, name) for name in names] == [0, 0, 1]
+        standing.term = 7
+        assert [value(metrics, name) for name in names] == [1, 7, 1]
+        standing.term, standing.available = None, False
+        assert [value(metrics, name) for name in names] == [0, 0, 0]
+
+
 class TestOutcomes:
     def test_each_is_counted_under_its_bot_and_name(self) -> None:
         metrics = Metrics()

@@ -1,4 +1,7 @@
-"""Uploads parts to S3 and is then stuck, until it is killed: python stuck_upload.py BUCKET ENDPOINT PREFIX."""
+"""Uploads parts to S3 and is then stuck, until it is killed: python stuck_upload.py BUCKET ENDPOINT PREFIX [leave].
+
+With `leave` the loop ends while the upload is going on.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 PART = 8 * 1024 * 1024
+stuck = asyncio.Event()
 
 
 async def source() -> AsyncIterator[bytes]:
@@ -19,12 +23,17 @@ async def source() -> AsyncIterator[bytes]:
         yield bytes(PART)
     sys.stdout.write("stuck\n")
     sys.stdout.flush()
+    stuck.set()
     await asyncio.Event().wait()
 
 
 async def main() -> None:
-    bucket, endpoint, prefix = sys.argv[1:]
-    await S3Storage(bucket, endpoint, prefix=prefix).upload(source(), "a b/ü.bin")
+    bucket, endpoint, prefix, *leave = sys.argv[1:]
+    upload = asyncio.create_task(S3Storage(bucket, endpoint, prefix=prefix).upload(source(), "a b/ü.bin"))
+    if leave:
+        await stuck.wait()
+    else:
+        await upload
 
 
 if __name__ == "__main__":

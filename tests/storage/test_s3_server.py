@@ -215,23 +215,17 @@ class TestNothingIsLeft:
         assert [key for key in await asyncio.to_thread(s3.multiparts, bucket) if key.startswith(prefix)] == []
         assert await s3_storage().exists("k") is False
 
+    async def test_a_loop_that_ends_in_the_middle_leaves_no_parts(self, s3: S3Place, bucket: str, prefix: str) -> None:
+        process = await _stuck_upload(s3, bucket, prefix, "leave")
+        output, _ = await asyncio.wait_for(process.communicate(), 60)
+
+        assert (process.returncode, output) == (0, b"stuck\n")
+        assert [key for key in await asyncio.to_thread(s3.multiparts, bucket) if key.startswith(prefix)] == []
+
     async def test_what_a_killed_process_leaves_is_swept(
         self, s3: S3Place, s3_storage: Callable[..., S3Storage], bucket: str, prefix: str
     ) -> None:
-        program = Path(__file__).with_name("stuck_upload.py")
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            program,
-            bucket,
-            s3.endpoint,
-            prefix,
-            env={
-                **os.environ,
-                "AWS_ACCESS_KEY_ID": s3.writer.access_key_id,
-                "AWS_SECRET_ACCESS_KEY": s3.writer.secret_access_key,
-            },
-            stdout=subprocess.PIPE,
-        )
+        process = await _stuck_upload(s3, bucket, prefix)
         assert process.stdout is not None
         assert await asyncio.wait_for(process.stdout.readline(), 30) == b"stuck\n"
         process.send_signal(signal.SIGKILL)
@@ -248,6 +242,14 @@ class TestNothingIsLeft:
         assert await s3_storage().sweep(older_than=timedelta(0)) == 1
         assert await asyncio.to_thread(left, prefix) == []
         assert await asyncio.to_thread(left, other) == [f"{other}/k"]
+
+
+async def _stuck_upload(s3: S3Place, bucket: str, prefix: str, *how: str) -> asyncio.subprocess.Process:
+    keys = {"AWS_ACCESS_KEY_ID": s3.writer.access_key_id, "AWS_SECRET_ACCESS_KEY": s3.writer.secret_access_key}
+    command = [str(Path(__file__).with_name("stuck_upload.py")), bucket, s3.endpoint, prefix, *how]
+    return await asyncio.create_subprocess_exec(
+        sys.executable, *command, env={**os.environ, **keys}, stdout=subprocess.PIPE
+    )
 
 
 class TestRestarts:

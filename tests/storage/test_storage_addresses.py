@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from scripted_socket import ScriptedServer, closed_port, soon
 
 from dovecote import Dovecote, LocalStorage, MissingExtra, S3Storage, StorageRefused
 from dovecote.config import Settings, Storage, configuration_faults, load_settings
@@ -18,6 +19,8 @@ from dovecote.storage.signatures import Credentials
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from scripted_socket import Connection
 
 SECRET = "wJalrXUtnFEMI-secret"
 KEYS = Credentials("AKIDEXAMPLE", SECRET)
@@ -174,6 +177,34 @@ class TestCredentials:
     async def test_what_is_lent_by_the_machine_signs_no_uploads(self) -> None:
         with pytest.raises(StorageRefused, match="AWS_ACCESS_KEY_ID"):
             await S3Storage("bucket").signed_upload("k", content_type="a/b", largest=1, expires_in=timedelta(minutes=1))
+
+    async def test_a_machine_that_lends_nothing_is_told_in_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("dovecote.storage.s3.LENDING", 0.5)
+
+        async def silent(connection: Connection) -> None:
+            await connection.gone.wait()
+
+        async with ScriptedServer(silent) as machine:
+            monkeypatch.setenv("AWS_METADATA_ENDPOINT", machine.base_url)
+            storage = S3Storage("bucket", f"http://127.0.0.1:{closed_port()}")
+            for call in (storage.check(), storage.upload(b"x", "k"), storage.url("k", expires_in=timedelta(hours=1))):
+                with pytest.raises(StorageRefused, match="no credentials were found"):
+                    await soon(call)
+
+    async def test_at_a_bucket_that_is_anybodys_nothing_is_signed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+
+        async def public(connection: Connection) -> None:
+            while await connection.request():
+                date = "Last-Modified: Wed, 25 Nov 2026 10:00:00 GMT"
+                connection.raw(f'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nETag: "e"\r\n{date}\r\n\r\nx'.encode())
+
+        async with ScriptedServer(public) as server:
+            storage = S3Storage("bucket", server.base_url)
+
+            assert await storage.download("a b") == b"x"
+            assert await storage.url("a b", expires_in=timedelta(hours=1)) == f"{server.base_url}/bucket/a%20b"
+            assert "authorization" not in server.requests[0].headers
 
     def test_no_repr_shows_a_secret(self) -> None:
         storage = S3Storage("bucket", "https://s3.example.com", access_key_id="A", secret_access_key=SECRET)

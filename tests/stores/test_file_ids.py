@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from outboxes import Outbox
     from sqlalchemy import Connection
 
-    from dovecote.attachment_ports import FileIds as Port
+    from dovecote.ports.attachments import FileIds as Port
 
 LEASE = timedelta(seconds=30)
 ONE, TWO = UploadKey(1, "a" * 64, "photo"), UploadKey(1, "b" * 64, "photo", "x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from outboxes import START, Outbox, at, delivered, failed, ids, settlement
@@ -382,3 +383,11 @@ async def test_the_clock_is_the_stores(outbox: Outbox) -> None:
     await outbox.advance(12.5)
 
     assert await outbox.history.clock() == at(12.5)
+
+
+@pytest.mark.parametrize("id_", ["1", 1.0, None, True])
+async def test_what_is_no_id_is_an_unknown_notification_at_once(outbox: Outbox, id_: Any) -> None:
+    await outbox.put(1)
+
+    with pytest.raises(UnknownNotification):
+        await outbox.history.notification(id_)

@@ -10,6 +10,7 @@ import pytest_asyncio
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from databases import connect
+from migrated import HEAD
 from sqlalchemy import Connection, Identity, inspect, text
 
 from dovecote.errors import NotMigrated
@@ -19,9 +20,31 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 TABLES = [
-    *("attachment", "attempt", "bot", "direct_upload", "file", "file_copy", "file_id", "file_name", "file_store"),
-    *("history", "idle_worker", "installation", "instance", "leadership_lease", "leadership_term", "loose_object"),
-    *("notification", "notification_key", "recipient"),
+    "attachment",
+    "attempt",
+    "bot",
+    "chat_wait",
+    "direct_upload",
+    "file",
+    "file_copy",
+    "file_id",
+    "file_name",
+    "file_store",
+    "history",
+    "idle_worker",
+    "installation",
+    "instance",
+    "job",
+    "job_run",
+    "job_stranger",
+    "leadership_lease",
+    "leadership_term",
+    "loose_object",
+    "notification",
+    "notification_key",
+    "occurrence",
+    "recipient",
+    "schedule",
 ]
 FIXTURES = {"sqlite": "sqlite_url", "postgresql-18": "postgres_url", "postgresql-17": "postgres17_url"}
 
@@ -155,7 +178,9 @@ def conditions(connection: Connection, database: Database) -> dict[str, str]:
 
 
 async def test_an_empty_database_is_not_migrated(database: Database) -> None:
-    with pytest.raises(NotMigrated, match="at revision None, and this version of Dovecote needs 0008: run `dovecote"):
+    with pytest.raises(
+        NotMigrated, match=f"at revision None, and this version of Dovecote needs {HEAD}: run `dovecote"
+    ):
         await database.check_migrated()
 
 
@@ -164,7 +189,7 @@ async def test_another_versions_schema_is_not_migrated(database: Database) -> No
     table = "dovecote.migration" if database.is_postgresql else "dovecote_migration"
     await database.run(lambda c: c.execute(text(f"UPDATE {table} SET version_num = '9999'")), write=True)  # noqa: S608
 
-    complaint = r"at revision 9999, which this version of Dovecote does not know \(it needs 0008\).*upgrade the program"
+    complaint = rf"at revision 9999, which this version of Dovecote does not know \(it needs {HEAD}\).*upgrade the"
     with pytest.raises(NotMigrated, match=complaint):
         await database.check_migrated()
     with pytest.raises(NotMigrated, match=complaint):
@@ -175,7 +200,9 @@ async def test_another_versions_schema_is_not_migrated(database: Database) -> No
 async def test_an_older_versions_schema_is_to_be_migrated(database: Database) -> None:
     await database.migrate("0001")
 
-    with pytest.raises(NotMigrated, match="at revision 0001, and this version of Dovecote needs 0008: run `dovecote"):
+    with pytest.raises(
+        NotMigrated, match=f"at revision 0001, and this version of Dovecote needs {HEAD}: run `dovecote"
+    ):
         await database.check_migrated()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from outboxes import LEASE, Outbox, delivered, failed
 
-from dovecote.model import Dead, Migrated, Refusal, Settlement, Snoozed
+from dovecote.model import Dead, Migrated, Refusal, Released, Scope, Settlement, Snoozed
 from dovecote.stores import sqlite_cycle
 from dovecote.stores.sqlite import SQLiteOutbox
 
@@ -91,6 +91,15 @@ async def live(outbox: Outbox) -> None:
     await outbox.store.cycle(settlements, claim=10, lease=LEASE, renew=first[7:])
     await outbox.advance(1)
     await outbox.claim(1, alone=True)
+    await outbox.bots.set_limits("shop", pace=1.0, private_limit=None, group_limit=None)
+    await outbox.bots.set_paid_broadcasts("shop", pace=1000.0, stars_per_day=100)
+    await outbox.advance(1)
+    one, other, third = (await outbox.claim(20))[:3]
+    told = Settlement(other, Snoozed(timedelta(seconds=1), Scope.CHAT))
+    await outbox.settle(Settlement(one, Released()), told, failed(third, retry_in=0))
+    await outbox.sql("DELETE FROM dovecote_notification WHERE attempts = 0")
+    await outbox.advance(1)
+    await outbox.claim(20)
     await outbox.sql("DELETE FROM dovecote_notification")
     await outbox.put(9999, planned=1_000_000)
     await outbox.claim(10)

@@ -115,22 +115,26 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(application=st.integers(0, APPLICATIONS - 1), orders=ORDERS)
     def enqueue(self, application: int, orders: Sequence[Ordered]) -> None:
         if self.arena.may_write(application):
-            self.arena.enqueue(application, [self.written(order) for order in orders])
+            self.arena.enqueue(application, [row for order in orders for row in self.written(order)])
             self.judge()
 
-    def written(self, order: Ordered) -> Waiting:
+    def written(self, order: Ordered) -> list[Waiting]:
         planned_at = self.arena.now + seconds(order.delay)
-        return Waiting(
-            id=0,
-            bot=order.bot,
-            chat=order.chat,
-            priority=order.priority,
-            at_most_once=order.at_most_once,
-            planned_at=planned_at,
-            expires_at=None if order.lifetime is None else planned_at + seconds(order.lifetime),
-            weight=order.weight,
-            due_at=planned_at,
-        )
+        return [
+            Waiting(
+                id=0,
+                bot=order.bot,
+                chat=order.chat if order.chat is None or copy == 0 else f"{order.chat}{copy}",
+                priority=order.priority,
+                at_most_once=order.at_most_once,
+                planned_at=planned_at,
+                expires_at=None if order.lifetime is None else planned_at + seconds(order.lifetime),
+                weight=order.weight,
+                due_at=planned_at,
+                method=order.method,
+            )
+            for copy in range(order.copies)
+        ]
 
     @precondition(lambda self: any(self.arena.uncommitted))
     @rule(application=st.integers(0, APPLICATIONS - 1), rolled_back=st.sampled_from([False, False, True]))
@@ -144,7 +148,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(application=st.integers(0, APPLICATIONS - 1), orders=ORDERS)
     def enqueue_and_commit(self, application: int, orders: Sequence[Ordered]) -> None:
         if self.arena.may_write(application):
-            self.arena.enqueue(application, [self.written(order) for order in orders])
+            self.arena.enqueue(application, [row for order in orders for row in self.written(order)])
             self.judge(self.arena.commit(application))
 
     @precondition(lambda self: self.arena.is_postgresql)
@@ -157,7 +161,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     # Time, and the operator.
 
-    @rule(step=st.sampled_from([0.001, 0.02, 0.1, 0.5, 1, 3, 5, 31, 61]))
+    @rule(step=st.sampled_from([0.001, 0.02, 0.1, 0.5, 1, 3, 5, 31, 61, 43_200]))
     def advance(self, step: float) -> None:
         self.move_to(self.arena.now + seconds(step))
 
@@ -382,3 +386,16 @@ def test_a_claim_that_began_before_does_not_lose_what_is_released_as_its_lease_e
 
         (row,) = arena.picture().outbox.values()
         assert (row.attempts, row.lost, row.token) == (0, 0, None)
+
+
+@pytest.mark.parametrize("outbox_database", ["sqlite", "postgresql-18"], indirect=True)
+def test_the_judge_watches_a_budget_of_stars_over_two_workers(outbox_database: str) -> None:
+    order = Ordered(1, "7", 1, at_most_once=False, delay=0, lifetime=None, weight=1, copies=30)
+    with closing(Arena(outbox_database)) as arena:
+        machine = OutboxMachine(arena)
+        machine.begin(Sender(pace=4.0, paid_pace=40.0, budget=12), Sender(), [order])
+        for _ in range(3):
+            machine.cycles([machine.asked(0, Wish(claim=20)), machine.asked(1, Wish(claim=20))])
+            machine.advance(0.1)
+
+        assert arena.picture().timelines[1].spent == 12

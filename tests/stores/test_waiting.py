@@ -179,7 +179,10 @@ async def test_a_chat_that_telegram_told_to_wait(outbox: Outbox) -> None:
     await outbox.settle(settlement(await outbox.claim_one(), Snoozed(timedelta(seconds=30), Scope.CHAT, "Too Many")))
 
     assert await held(outbox, 1) == (Waiting(WaitReason.SNOOZED, at(30), detail="Too Many"),)
-    assert await held(outbox, 2) == (Waiting(WaitReason.BLOCKED, at(30), behind=1, detail="waiting"),)
+    assert await held(outbox, 2) == (
+        Waiting(WaitReason.BLOCKED, at(30), behind=1, detail="waiting"),
+        Waiting(WaitReason.CHAT_HALTED, at(30)),
+    )
 
 
 async def test_one_whose_turn_in_its_chat_is_still_to_come(outbox: Outbox) -> None:

@@ -11,7 +11,7 @@ import pytest
 from scripted_worker import ScriptedWorker, claimed
 from virtual_time import BEGINNING, in_virtual_time
 
-from dovecote.errors import TokenUnreadable
+from dovecote.errors import StoreUnavailable, TokenUnreadable
 from dovecote.model import Bot, BotStopped, Delivered, Released, Scope, Snoozed, Unknown
 from dovecote.stores.bots import Bots
 from dovecote.tokens import BotTokens
@@ -111,14 +111,50 @@ class TestTokens:
             with pytest.raises(TokenUnreadable, match="no bot with the id 5"):
                 await tokens.token(5)
 
+    async def test_a_thousand_bots_are_read_once(self) -> None:
+        bots = OneBot(1000)
+        tokens = BotTokens(bots, lambda bot: f"{bot.id}:token")
+        asked = await asyncio.gather(*(tokens.token(id_) for id_ in range(1, 501)))
+        asked += [await tokens.token(id_) for id_ in range(501, 1001)]
+        assert asked == [f"{id_}:token" for id_ in range(1, 1001)]
+        assert bots.readings == 1
+
+    async def test_what_was_read_is_used_for_a_second_and_no_longer(self) -> None:
+        bots, now = OneBot(3), [10.0]
+        tokens = BotTokens(bots, lambda bot: f"{bot.id}:token", monotonic=lambda: now[0])
+        await tokens.token(1)
+        now[0] = 10.9
+        await tokens.token(2)
+        assert bots.readings == 1
+        now[0] = 11.0
+        await tokens.token(3)
+        assert bots.readings == 2
+
+    async def test_a_database_that_is_away_is_told_to_all_who_ask_and_asked_again(self) -> None:
+        bots = OneBot()
+        bots.away = StoreUnavailable("away")
+        tokens = BotTokens(bots, lambda bot: f"{bot.id}:token")
+        answers = await asyncio.gather(*(tokens.token(1) for _ in range(3)), return_exceptions=True)
+        assert answers == [bots.away] * 3
+        bots.away = None
+        assert await tokens.token(1) == "1:token"
+
 
 class OneBot(Bots):
-    """One bot, and how often it was read."""
+    """One bot, or more, and how often they were read."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int = 1) -> None:
+        self.count = count
         self.readings = 0
+        self.away: StoreUnavailable | None = None
 
     async def bots(self) -> Sequence[Bot]:
         self.readings += 1
         await asyncio.sleep(0)
-        return [Bot(id=1, name="shop", token_variable="TOKEN", created_at=datetime(2026, 1, 5, tzinfo=UTC))]
+        if self.away is not None:
+            raise self.away
+        created_at = datetime(2026, 1, 5, tzinfo=UTC)
+        return [
+            Bot(id=id_, name=f"shop-{id_}", token_variable="TOKEN", created_at=created_at)
+            for id_ in range(1, self.count + 1)
+        ]

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import timedelta
 
-    from dovecote.attachment_ports import FileIds
     from dovecote.model import ClaimedNotification, Cycle, KnownFile, Settlement, UploadKey
     from dovecote.ports import OutboxStore
+    from dovecote.ports.attachments import FileIds
 
 T = TypeVar("T")
 

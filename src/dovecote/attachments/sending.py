@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
     from typing import Any
 
-    from dovecote.attachment_ports import FileChannel, FileReader
     from dovecote.attachments.known import Knowledge
     from dovecote.attachments.turns import Turns
     from dovecote.attachments.urls import UrlSender
     from dovecote.model import ClaimedNotification, KnownFile, Outcome
+    from dovecote.ports.attachments import FileChannel, FileReader
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Turns: of all who need a content at a time, one uploads it, and the others are told when it is done.
 
 Within a process a dictionary knows the uploads under way, so that five hundred claims of one picture ask the database
-once. Over the cluster a row does: see `dovecote.attachment_ports.FileIds.begin`.
+once. Over the cluster a row does: see `dovecote.ports.attachments.FileIds.begin`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from dovecote.model import Released
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
-    from dovecote.attachment_ports import FileIds
     from dovecote.attachments.known import Knowledge
     from dovecote.model import ClaimedNotification, UploadKey
+    from dovecote.ports.attachments import FileIds
 
 logger = logging.getLogger(__name__)
 

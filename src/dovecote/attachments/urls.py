@@ -21,8 +21,8 @@ from dovecote.references import SCHEME, Slot, urls
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from dovecote.attachment_ports import FileChannel, UrlReader
     from dovecote.model import ClaimedNotification, Outcome
+    from dovecote.ports.attachments import FileChannel, UrlReader
 
 REMEMBERED: Final = 300.0
 """Seconds for which a `file_id` of what was behind a URL is used."""

@@ -71,6 +71,8 @@ _REFUSALS: Final = (
     (400, "message thread not found", Refusal.TOPIC_CLOSED),
     (400, "topic_closed", Refusal.TOPIC_CLOSED),
 )
+# How the names of those methods begin that put something into a chat.
+_WRITING = ("send", "copy", "forward")
 # Telegram could not fetch a URL: its servers may succeed a second time, and no more than that is to be hoped for.
 _NOT_FETCHED = ("failed to get http url content", "wrong type of the web page content")
 # The bot has no file of that identifier: another bot's, a damaged one, or one that Telegram has forgotten.
@@ -96,14 +98,20 @@ _BOT_REFUSED = ("logged out", "frozen_method_invalid")
 
 
 def classify(
-    status: int, body: bytes | memoryview, *, retry_after: str | None = None, secret: str | None = None
+    status: int,
+    body: bytes | memoryview,
+    *,
+    retry_after: str | None = None,
+    secret: str | None = None,
+    method: str = "sendMessage",
 ) -> Outcome:
     """Say what an answer with HTTP `status` and `body` means.
 
     `retry_after` is the answer's Retry-After header (seconds), used when a 429's body names no wait. `secret` is
-    a bot token that no error may repeat, even when the answer does. Of a body longer than LARGEST_ANSWER a caller
-    may give one byte more than that. Never raises; answers `Failed` only where Telegram says what it could not do,
-    since whoever answered had the request.
+    a bot token that no error may repeat, even when the answer does. `method` is what was called: that a right is
+    missing for another one than sending does not mean that the chat takes no messages. Of a body longer than
+    LARGEST_ANSWER a caller may give one byte more than that. Never raises; answers `Failed` only where Telegram says
+    what it could not do, since whoever answered had the request.
     """
     if len(body) > LARGEST_ANSWER:
         return too_large(status, retry_after=retry_after)
@@ -118,7 +126,7 @@ def classify(
         return Delivered(_message_ids(answer.get("result")))
     if ok is not False:
         return _unreadable(status, f"{len(body)} bytes", retry_after)
-    return _refused(status, answer, retry_after, secret)
+    return _refused(status, answer, retry_after, secret, method)
 
 
 def too_large(status: int, *, retry_after: str | None = None) -> Outcome:
@@ -156,7 +164,7 @@ def says(error: str, *phrases: str) -> bool:
     return False
 
 
-def _refused(status: int, answer: dict[str, Any], retry_after: str | None, secret: str | None) -> Outcome:
+def _refused(status: int, answer: dict[str, Any], retry_after: str | None, secret: str | None, method: str) -> Outcome:
     """`ok` is false: Telegram's own words, or those of a server that speaks like it."""
     code = _code(answer.get("error_code"), status)
     description = answer.get("description")
@@ -185,12 +193,14 @@ def _refused(status: int, answer: dict[str, Any], retry_after: str | None, secre
         case 400 if says(error, *_WRONG_FILE):
             outcome = Dead(error, code, file=FileFault.UNKNOWN_ID)
         case _:
-            outcome = Dead(error, code, _refusal(code, error))
+            outcome = Dead(error, code, _refusal(code, error, method))
     return outcome
 
 
-def _refusal(code: int, error: str) -> Refusal | None:
-    return next((refusal for known, phrase, refusal in _REFUSALS if known == code and says(error, phrase)), None)
+def _refusal(code: int, error: str, method: str) -> Refusal | None:
+    found = next((refusal for known, phrase, refusal in _REFUSALS if known == code and says(error, phrase)), None)
+    # To pin, to delete, to restrict a member: each needs a right of its own, and whoever lacks it may still write.
+    return None if found is Refusal.RESTRICTED and not method.lower().startswith(_WRITING) else found
 
 
 def _new_chat(parameters: object) -> str | None:

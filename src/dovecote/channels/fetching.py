@@ -37,7 +37,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 class UrlFetcher:
-    """Files behind URLs; implements `dovecote.attachment_ports.UrlReader`.
+    """Files behind URLs; implements `dovecote.ports.attachments.UrlReader`.
 
     `timeout` is for all of one file. With `private` any address will do. `resolve` answers the addresses of a name.
     """
@@ -51,7 +51,7 @@ class UrlFetcher:
 
     @asynccontextmanager
     async def open(self, url: str, *, part: str, largest: int) -> AsyncIterator[FilePart]:
-        """See `dovecote.attachment_ports.UrlReader.open`."""
+        """See `dovecote.ports.attachments.UrlReader.open`."""
         async with self._answered(url, MOST_REDIRECTS) as (where, response):
             size = _size(response)
             if size is not None and size > largest:

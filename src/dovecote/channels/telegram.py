@@ -61,6 +61,7 @@ _NEVER_CONNECTED = "client error (Connect)"
 _SHORTEST_LIFE = 0.8
 _LARGEST_CACHE = 4096
 _NOTHING = timedelta(0)
+_PAID = "allow_paid_broadcast"
 _TOO_MANY_REQUESTS = 429
 _NO_SUCH_REPLY = ("message to be replied not found", "replied message not found")
 # Both become parts of a path: nothing may pass that has a meaning in a URL.
@@ -72,7 +73,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 
 
 class TelegramChannel:
-    """Sends through the Bot API; implements `dovecote.attachment_ports.FileChannel`.
+    """Sends through the Bot API; implements `dovecote.ports.attachments.FileChannel`.
 
     `base_url` is the server, with no slash at its end, such as a local Bot API server or the emulator. At most
     `max_connections` requests are in flight; one more waits up to `pool_timeout` for a connection and is then
@@ -125,7 +126,7 @@ class TelegramChannel:
     async def upload(
         self, claimed: ClaimedNotification, token: str, files: Sequence[FilePart], *, timeout: timedelta
     ) -> Uploaded:
-        """See `dovecote.attachment_ports.FileChannel.upload`. `timeout` covers all of it, as in `send`.
+        """See `dovecote.ports.attachments.FileChannel.upload`. `timeout` covers all of it, as in `send`.
 
         A connection that breaks before the files were given out whole is `Failed`: no message can have come of it.
         """
@@ -165,7 +166,8 @@ class TelegramChannel:
         if url is None:
             return _unspeakable(claimed, token)
         try:
-            body = request_body(claimed.chat, params) if upload is None else upload.form(claimed.chat, params)
+            parameters = request_body(claimed.chat, params, paid=claimed.paid)
+            body = parameters if upload is None else upload.form(parameters)
         except ValueError as error:
             return Dead(bounded(f"it cannot be put into a request: {error}", secret=token))
         generation = self._generation
@@ -186,7 +188,7 @@ class TelegramChannel:
             return too_large(status, retry_after=retry_after)
         if upload is not None:
             upload.answer = answer
-        return classify(status, answer, retry_after=retry_after, secret=token)
+        return classify(status, answer, retry_after=retry_after, secret=token, method=claimed.method)
 
     async def close(self) -> None:
         """Let requests in flight end, then close every connection. May be called again."""
@@ -287,20 +289,27 @@ async def _exchange(
         return status, retry_after, memoryview(await response.body_reader.read(LARGEST_ANSWER + 1) or b"")
 
 
-def request_body(chat: str | None, params: str) -> bytes:
+def request_body(chat: str | None, params: str, *, paid: bool = False) -> bytes:
     """Splice `chat_id` into `params`, JSON text of an object without it, unparsed. Answers UTF-8.
 
-    `chat` is decimal text, which goes as a number, other text, which goes as a string, or None. Raises ValueError
-    for params that are no object or no valid text.
+    `chat` is decimal text, which goes as a number, other text, which goes as a string, or None. `paid` alone decides
+    about `allow_paid_broadcast`, whatever stands in `params`: it costs Stars. Raises ValueError for params that are no
+    object or no valid text.
     """
     members = params.strip()
     if not (members.startswith("{") and members.endswith("}")):
         raise ValueError("params: the stored text is no JSON object; enqueue the notification again.")
-    if chat is None:
+    if _PAID in members:
+        values = orjson.loads(members)
+        values.pop(_PAID, None)
+        members = orjson.dumps(values).decode()
+    head = [f'"{_PAID}":true'] if paid else []
+    if chat is not None:
+        head.insert(0, f'"chat_id":{chat if _NUMBER.fullmatch(chat) else json.dumps(chat)}')
+    if not head:
         return members.encode()
-    chat_id = chat if _NUMBER.fullmatch(chat) else json.dumps(chat)
     members = members[1:].lstrip()
-    return f'{{"chat_id":{chat_id}{"" if members == "}" else ","}{members}'.encode()
+    return f"{{{','.join(head)}{'' if members == '}' else ','}{members}".encode()
 
 
 def without_reply(params: str) -> str | None:

@@ -43,7 +43,7 @@ LOCAL_SERVER: Final = (
 
 
 class TelegramFiles:
-    """Locates and downloads through a Bot API server; implements `dovecote.file_ports.FileSource`.
+    """Locates and downloads through a Bot API server; implements `dovecote.ports.files.FileSource`.
 
     `base_url` is the server, as for `TelegramChannel`. `timeout` is how long an answer to getFile may take, and how
     long a download may stand still. `proxy` is a URL; without it none is used.
@@ -57,7 +57,7 @@ class TelegramFiles:
         self._client: Client | None = None
 
     async def locate(self, token: str, file_id: str) -> RemoteFile:
-        """See `file_ports.FileSource.locate`."""
+        """See `ports.files.FileSource.locate`."""
         answer = await self._ask(self._url(token, "bot", "getFile"), {"file_id": file_id}, token)
         path, size = answer.get("file_path"), answer.get("file_size")
         if not isinstance(path, str) or not path:
@@ -68,7 +68,7 @@ class TelegramFiles:
         return RemoteFile(path, size if isinstance(size, int) else None, is_local=is_local)
 
     async def download(self, token: str, remote: RemoteFile) -> AsyncIterator[bytes]:
-        """See `file_ports.FileSource.download`."""
+        """See `ports.files.FileSource.download`."""
         url = self._url(token, "file/bot", quote(remote.path, safe="/"))
         received, problem = 0, ""
         try:

@@ -46,15 +46,13 @@ class Upload:
         """Whether every content was given out to its last byte."""
         return self._ended == len(self._files)
 
-    def form(self, chat: str | None, params: str) -> Form:
-        """The body, begun anew. Raises ValueError for params that are no JSON."""
+    def form(self, parameters: bytes) -> Form:
+        """The body, begun anew. `parameters` is the JSON object that goes with the files."""
         self._ended, self.error = 0, None
-        values = orjson.loads(params)
+        values = orjson.loads(parameters)
         # Names are written as they are, in UTF-8: Telegram does not decode what is percent-encoded.
         form = FormBuilder().percent_encode_noop()
         content_type = f"multipart/form-data; boundary={form.boundary}"
-        if chat is not None:
-            form = form.text("chat_id", chat)
         for name, value in values.items():
             form = form.text(_UNQUOTABLE.sub("_", name), _text(value))
         for file in self._files:

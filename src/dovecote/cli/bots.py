@@ -7,7 +7,8 @@ import typer
 
 from dovecote.cli.context import on_outbox, users_values
 from dovecote.cli.limits import limit_text, pace_text, read_limit, read_pace
-from dovecote.cli.output import moment, say, say_facts, say_json, say_table
+from dovecote.cli.output import NONE, moment, note, say, say_facts, say_json, say_table
+from dovecote.cli.paid import completed, paid_text, read_paid, set_all
 from dovecote.cli.secrets import GivenToken, read_token
 
 if TYPE_CHECKING:
@@ -42,6 +43,16 @@ GroupLimit = Annotated[
     str | None,
     typer.Option("--group-limit", metavar="N/TIME|off", help="Messages to one group or channel in a time, as 20/60s."),
 ]
+PaidPace = Annotated[
+    str | None,
+    typer.Option("--paid-pace", metavar="N|off", help="Messages per second while Stars pay for it, at most 1000."),
+]
+StarsPerDay = Annotated[
+    int | None,
+    typer.Option(
+        "--stars-per-day", metavar="N", min=1, help="What paid messages may cost in a day (UTC), 0.1 Stars each."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -54,6 +65,7 @@ def register(app: typer.Typer) -> None:
         "token", context_settings=TAKES_TOO_MUCH, epilog="Example: dovecote bot token shop < new-token.txt"
     )(token)
     bot_app.command("limits", epilog="Example: dovecote bot limits shop --pace 20 --group-limit 15/60s")(limits)
+    bot_app.command("zone", epilog="Example: dovecote bot zone shop Europe/Berlin")(zone)
     bot_app.command("reseal", epilog="Example: dovecote bot reseal")(reseal)
     app.add_typer(bot_app, name="bot")
 
@@ -76,16 +88,15 @@ def add(
     group = read_limit(str(group_limit), "--group-limit")
 
     async def act(dovecote: "Dovecote") -> "Bot":
+        from dovecote.errors import BotExists
+
         # Before the prompt: nobody likes to type a token for a name that is taken.
         known = await dovecote.bots()
         with users_values():
             if any(bot.name == name for bot in known):
-                raise ValueError(
-                    f'there is a bot named "{name}" already: `dovecote bot token {name}` gives it another token,'
-                    f" `dovecote bot limits {name}` other limits."
-                )
+                raise BotExists(name)
             given = read_token(name, token_file, token_variable)
-            return await dovecote.add_bot(
+            added = await dovecote.add_bot(
                 name,
                 token=given.token,
                 token_variable=given.variable,
@@ -93,6 +104,8 @@ def add(
                 private_limit=private,
                 group_limit=group,
             )
+        await _warn_of_namesakes(dovecote, name)
+        return added
 
     bot = on_outbox(context, act)
     say(
@@ -108,7 +121,7 @@ def list_all(context: typer.Context, *, as_json: AsJson = False) -> None:
         say_json([_as_json(bot) for bot in bots])
     elif bots:
         say_table(
-            ["name", "token", "pace", "private", "groups", "state"],
+            ["name", "token", "pace", "private", "groups", "paid", "state"],
             [
                 [
                     bot.name,
@@ -116,6 +129,7 @@ def list_all(context: typer.Context, *, as_json: AsJson = False) -> None:
                     pace_text(bot.pace),
                     limit_text(bot.private_limit),
                     limit_text(bot.group_limit),
+                    paid_text(bot),
                     _state(bot),
                 ]
                 for bot in bots
@@ -139,6 +153,8 @@ def show(context: typer.Context, name: Name, *, as_json: AsJson = False) -> None
             "pace": pace_text(bot.pace),
             "private chats": limit_text(bot.private_limit),
             "groups": limit_text(bot.group_limit),
+            "paid broadcasts": paid_text(bot, spent=True),
+            "zone": bot.zone or NONE,
             "added": moment(bot.created_at),
             "slots given": f"{bot.slots_given:,}",
         }
@@ -161,6 +177,7 @@ def token(
         with users_values():
             given = read_token(name, token_file, token_variable)
             await dovecote.set_token(name, token=given.token, token_variable=given.variable)
+        await _warn_of_namesakes(dovecote, name)
         return given
 
     given = on_outbox(context, act)
@@ -175,19 +192,29 @@ def limits(
     pace: Pace = None,
     private_limit: PrivateLimit = None,
     group_limit: GroupLimit = None,
+    paid_pace: PaidPace = None,
+    stars_per_day: StarsPerDay = None,
 ) -> None:
     """Replace limits of a bot; those that are not named stay. Workers keep to them from their next claim."""
-    if pace is None and private_limit is None and group_limit is None:
-        raise typer.BadParameter("name at least one of --pace, --private-limit and --group-limit.")
+    new_paid = read_paid(paid_pace, stars_per_day)
+    if pace is None and private_limit is None and group_limit is None and new_paid is None:
+        raise typer.BadParameter(
+            "name at least one of --pace, --private-limit, --group-limit, --paid-pace and --stars-per-day."
+        )
     new_pace = None if pace is None else read_pace(pace, "--pace")
     private = None if private_limit is None else read_limit(private_limit, "--private-limit")
     group = None if group_limit is None else read_limit(group_limit, "--group-limit")
 
     async def act(dovecote: "Dovecote") -> "Bot":
         bot = await _bot(dovecote, name)
+        paid = None
+        if new_paid is not None:
+            paid = completed(bot, new_paid, switched_off=paid_pace is not None and new_paid.pace is None)
         with users_values():
-            await dovecote.set_limits(
-                name,
+            await set_all(
+                dovecote,
+                bot,
+                paid,
                 pace=bot.pace if pace is None else new_pace,
                 private_limit=bot.private_limit if private_limit is None else private,
                 group_limit=bot.group_limit if group_limit is None else group,
@@ -197,8 +224,20 @@ def limits(
     bot = on_outbox(context, act)
     say(
         f'The bot "{bot.name}": pace {pace_text(bot.pace)}, private chats {limit_text(bot.private_limit)}, groups'
-        f" {limit_text(bot.group_limit)}."
+        f" {limit_text(bot.group_limit)}, paid broadcasts {paid_text(bot)}."
     )
+
+
+def zone(
+    context: typer.Context,
+    name: Name,
+    zone: Annotated[
+        str | None, typer.Argument(metavar="ZONE", help="As Europe/Berlin; without it, none.", show_default=False)
+    ] = None,
+) -> None:
+    """Set the zone of recipients whose own nobody knows, for schedules by local time."""
+    on_outbox(context, lambda dovecote: dovecote.set_bot_zone(name, zone))
+    say(f'The bot "{name}": recipients whose zone nobody knows ' + (f"live in {zone}." if zone else "live in no zone."))
 
 
 def reseal(context: typer.Context) -> None:
@@ -214,6 +253,16 @@ def refuse_token(context: typer.Context, token: str | None) -> None:
             "a token on the command line would stay in the shell's history and show in the list of processes. Give it"
             " at the prompt, on standard input, with --token-file or with --token-variable.",
             param_hint="the token",
+        )
+
+
+async def _warn_of_namesakes(dovecote: "Dovecote", name: str) -> None:
+    others = await dovecote.namesakes(name)
+    if others:
+        named = ", ".join(f'"{other}"' for other in others)
+        note(
+            f'Warning: {named} and "{name}" have tokens of one and the same bot of Telegram\'s. Each keeps to its'
+            " limits without knowing of the other, and Telegram counts both: enqueue for one of them only."
         )
 
 
@@ -259,8 +308,12 @@ def _as_json(bot: "Bot") -> dict[str, object]:
         "pace": bot.pace,
         "private_limit": limit(bot.private_limit),
         "group_limit": limit(bot.group_limit),
+        "paid_pace": bot.paid_pace,
+        "stars_per_day": bot.stars_per_day,
+        "stars_spent": bot.stars_spent,
         "created_at": bot.created_at,
         "halted_until": bot.halted_until,
         "stopped_reason": bot.stopped_reason,
         "slots_given": bot.slots_given,
+        "zone": bot.zone,
     }

@@ -58,16 +58,21 @@ def on_outbox(context: typer.Context, action: Callable[[Dovecote], Awaitable[T]]
 
     Raises whatever the action does, and NotMigrated for a SQLite file that is not there: opening it would make one.
     """
+    settings = settings_of(context)
+    check_file(settings)
+    return on_database(context, settings, action)
+
+
+def check_file(settings: Settings) -> None:
+    """Raise NotMigrated for a SQLite file that is not there, and InvalidConfiguration for no URL of a database."""
     from dovecote.stores.database import outbox_url
 
-    settings = settings_of(context)
     url = outbox_url(settings.database.url)
     if url.get_backend_name() == "sqlite" and not exists(Path(str(url.database))):
         raise NotMigrated(
-            f'there is no file "{url.database}", which database.url names: make the outbox with `dovecote migrate`, or'
-            " mend the name."
+            f'there is no file "{url.database}", which database.url names: make the outbox with `dovecote migrate`'
+            " (`dovecote init` where there are no settings yet), or mend the name."
         )
-    return on_database(context, settings, action)
 
 
 def exists(file: Path) -> bool:

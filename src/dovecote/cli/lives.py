@@ -18,6 +18,7 @@ WAITS = {
     WaitReason.SNOOZED: "told to wait until {until}: {detail}",
     WaitReason.BLOCKED: "blocked by {behind} of its chat, which is {detail} until {until}",
     WaitReason.CHAT_LIMIT: "at the limit of its chat until {until}",
+    WaitReason.CHAT_HALTED: "Telegram told its chat to wait until {until} (429)",
     WaitReason.UPLOAD: "another one uploads the same file; until {until} at the latest",
     WaitReason.TURN: "its turn in its chat comes at {until}",
     WaitReason.STOPPED: "its bot is stopped: {detail}",

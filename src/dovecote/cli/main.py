@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.main import get_command
@@ -19,8 +19,11 @@ from dovecote.cli import (
     dead,
     demonstration,
     files,
+    jobs,
     leading,
+    pruning,
     recipients,
+    schedules,
     sending,
     serving,
     setup,
@@ -79,7 +82,22 @@ def _global_options(
     chosen.debug = debug
 
 
-for part in (setup, bots, sending, serving, watching, leading, dead, unknown, recipients, files, demonstration):
+for part in (
+    setup,
+    bots,
+    sending,
+    serving,
+    watching,
+    leading,
+    dead,
+    unknown,
+    recipients,
+    files,
+    jobs,
+    schedules,
+    pruning,
+    demonstration,
+):
     part.register(app)
 
 
@@ -116,7 +134,9 @@ def _carry_out(arguments: list[str], chosen: Globals) -> int:
             note(f'Error: the argument "{argument}" is not UTF-8, so it names nothing: write it anew.')
             return WRONG_USAGE
     try:
-        answer = get_command(app).main(arguments, prog_name="dovecote", standalone_mode=False, obj=chosen)
+        command = get_command(app)
+        _show_no_type_of_switches(command)
+        answer = command.main(arguments, prog_name="dovecote", standalone_mode=False, obj=chosen)
     except typer.Abort:
         return 130
     except typer.TyperException as error:
@@ -130,6 +150,16 @@ def _carry_out(arguments: list[str], chosen: Globals) -> int:
         return error.exit_code
     # An int is the code of a typer.Exit; commands themselves answer nothing.
     return answer if isinstance(answer, int) else 0
+
+
+def _show_no_type_of_switches(command: Any) -> None:
+    """Let the help say nothing of the type of an option that takes no value: "<bool>" would look like one."""
+    context = typer.Context(command, **command.context_settings)
+    for parameter in (*command.params, command.get_help_option(context)):
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    for child in getattr(command, "commands", {}).values():
+        _show_no_type_of_switches(child)
 
 
 def _is_text(argument: str) -> bool:

@@ -89,7 +89,9 @@ async def in_batches(ids: Sequence[int], change: Callable[[Sequence[int]], Await
 
 def chosen_ids(notifications: Sequence[int] | None, bot: str | None, *, everything: bool, what: str) -> list[int]:
     """The ids that were named, sorted, or none with --all. Raises BadParameter unless it is one or the other."""
-    if everything == bool(notifications):
+    if everything and notifications:
+        raise typer.BadParameter(f"{' '.join(map(str, notifications))} beside --all: name some ids of {what}, or all.")
+    if not everything and not notifications:
         raise typer.BadParameter(f"name the ids of {what}, or --all.")
     if bot is not None and not everything:
         raise typer.BadParameter("it goes with --all only.", param_hint="--bot")

@@ -29,6 +29,9 @@ def register(app: typer.Typer) -> None:
     recipient_app.command(
         "disable", epilog="Example: dovecote recipient disable --bot shop --chat 42 --reason opted_out"
     )(disable)
+    recipient_app.command("zone", epilog="Example: dovecote recipient zone --bot shop --chat 42 --zone Europe/Berlin")(
+        zone
+    )
     app.add_typer(recipient_app, name="recipient")
     chat_app.command("unblock", epilog="Example: dovecote chat unblock --bot shop --chat -1001234")(unblock)
     app.add_typer(chat_app, name="chat")
@@ -90,6 +93,25 @@ def disable(
     else:
         became = "is disabled" if disabled else "was disabled already; the reason is replaced"
         say(f'The recipient {chat} of the bot "{bot}" {became}.')
+
+
+def zone(
+    context: typer.Context,
+    *,
+    bot: OfBot,
+    chat: Chat,
+    zone: Annotated[
+        str | None, typer.Option("--zone", metavar="ZONE", help="Its zone, as Europe/Berlin; without it, nobody knows.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell where a recipient lives. Schedules for everybody go to whoever was told of, with a zone or without."""
+    on_outbox(context, lambda dovecote: dovecote.set_recipient_zone(bot, chat, zone))
+    if as_json:
+        say_json({"bot": bot, "chat": chat, "zone": zone})
+    else:
+        where = "lives where nobody knows" if zone is None else f"lives in {zone}"
+        say(f'The recipient {chat} of the bot "{bot}" {where}.')
 
 
 def unblock(context: typer.Context, *, bot: OfBot, chat: Chat, as_json: AsJson = False) -> None:

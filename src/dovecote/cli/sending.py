@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from dovecote.app import Dovecote
 
 
+# Telegram reads them so, in whatever case they are written.
+PARSE_MODES = {"html", "markdownv2", "markdown"}
+
+
 class Urgency(StrEnum):
     """The priorities by name."""
 
@@ -54,9 +58,9 @@ def send(
     """Put a notification into the outbox. It does not send by itself: `dovecote worker` or `dovecote run` does."""
     from dovecote.model import DeliveryPolicy, Notification, Priority
 
-    params = dict(_param(given) for given in param or [])
+    params = dict(given_param(given) for given in param or [])
     if parse_mode is not None:
-        params["parse_mode"] = parse_mode
+        params["parse_mode"] = _parse_mode(parse_mode)
     notification = Notification(
         bot=bot,
         chat_id=chat,
@@ -65,26 +69,29 @@ def send(
         params=params,
         key=key,
         priority=Priority[priority.name],
-        due_at=_instant(at, "--at"),
-        expires_at=_instant(expires, "--expires"),
+        due_at=None if at is None else given_instant(at, "--at"),
+        expires_at=None if expires is None else given_instant(expires, "--expires"),
         delivery=DeliveryPolicy.AT_MOST_ONCE if at_most_once else DeliveryPolicy.AT_LEAST_ONCE,
         labels=tuple(label or ()),
     )
 
-    async def act(dovecote: "Dovecote") -> int:
+    async def act(dovecote: "Dovecote") -> tuple[int, bool]:
+        known = None if key is None else await dovecote.notification_of_key(bot, key)
         async with dovecote.transaction() as connection:
-            return await dovecote.enqueue(connection, notification)
+            id_ = await dovecote.enqueue(connection, notification)
+        return id_, id_ == known
 
-    id_ = on_outbox(context, act)
+    id_, is_known = on_outbox(context, act)
     if as_json:
-        say_json({"id": id_})
+        say_json({"id": id_, "known": is_known})
+    elif is_known:
+        say(f"Nothing is enqueued: the key is known already, it is notification {id_}.")
     else:
         say(f"Notification {id_} is enqueued. A worker delivers it (`dovecote run`), this command does not.")
 
 
-def _instant(text: str | None, option: str) -> datetime | None:
-    if text is None:
-        return None
+def given_instant(text: str, option: str) -> datetime:
+    """An instant that was written with its zone. Raises BadParameter, which names `option`."""
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
@@ -98,7 +105,14 @@ def _instant(text: str | None, option: str) -> datetime | None:
     return instant
 
 
-def _param(given: str) -> tuple[str, Any]:
+def _parse_mode(given: str) -> str:
+    if given.lower() not in PARSE_MODES:
+        raise typer.BadParameter(f'"{given}" is none: give HTML, MarkdownV2 or Markdown.', param_hint="--parse-mode")
+    return given
+
+
+def given_param(given: str) -> tuple[str, Any]:
+    """A parameter that was written as NAME=JSON. Raises BadParameter."""
     name, equals, value = given.partition("=")
     if not name or not equals:
         raise typer.BadParameter(f'"{given}": write NAME=JSON, as disable_notification=true.', param_hint="--param")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dovecote.cli.context import Refused, globals_of, run_async, settings_of
+from dovecote.cli.context import Refused, check_file, globals_of, run_async, settings_of
 from dovecote.cli.output import say
 
 if TYPE_CHECKING:
@@ -91,15 +91,18 @@ def _serve(
     context: typer.Context, settings: "Settings", *, http: bool, until_empty: bool = False, role: str = "worker"
 ) -> None:
     from dovecote.app import Dovecote
+    from dovecote.config import load_schedules
     from dovecote.observability.logs import configure_logging
     from dovecote.service import Service, delivery_only
 
+    check_file(settings)
+    schedules = load_schedules(globals_of(context).config)
     configure_logging(format=settings.log.format, level="debug" if globals_of(context).debug else settings.log.level)
 
     async def serve() -> None:
         async with Dovecote(settings=settings) as dovecote:
             delivery_only()
-            await Service(dovecote, http=http, role=role).run(until_empty=until_empty)
+            await Service(dovecote, http=http, role=role, schedules=schedules).run(until_empty=until_empty)
 
     try:
         run_async(serve())

@@ -89,13 +89,14 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List every fault of the settings at once."""
-    from dovecote.config import configuration_faults
+    from dovecote.config import configuration_faults, schedule_faults
 
-    faults = configuration_faults(globals_of(context).config)
+    chosen = globals_of(context).config
+    faults = configuration_faults(chosen) + schedule_faults(chosen)
     if as_json:
         say_json({"ok": not faults, "faults": list(faults)})
     elif faults:
-        note("\n".join(faults))
+        say("\n".join(faults))
     else:
         say("OK: the settings have no faults.")
     if faults:

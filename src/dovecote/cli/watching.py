@@ -58,4 +58,5 @@ def _facts(numbers: "Stats") -> dict[str, str]:
         "delivered": f"{numbers.delivered:,}",
         "dead": f"{numbers.dead:,}",
         "unknown": f"{numbers.unknown:,}",
+        "Stars spent": f"{numbers.stars_spent:,.1f} since midnight UTC",
     }

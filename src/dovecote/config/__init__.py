@@ -10,9 +10,10 @@ silently ignored is found weeks later. Two families of variables belong to other
 `DOVECOTE_TOKEN_*` hold bots' tokens, `DOVECOTE_TEST_*` steer the tests.
 """
 
+from dovecote.config.contradictions import LEASE_MARGIN
 from dovecote.config.reading import configuration_faults, load_settings
+from dovecote.config.schedules import edited_schedule, load_schedules, schedule_faults, schedule_of, table_of
 from dovecote.config.settings import (
-    LEASE_MARGIN,
     SETTINGS,
     Database,
     Encryption,
@@ -23,6 +24,7 @@ from dovecote.config.settings import (
     Log,
     Redis,
     Retry,
+    Scheduler,
     Setting,
     Settings,
     Storage,
@@ -44,14 +46,20 @@ __all__ = [
     "Log",
     "Redis",
     "Retry",
+    "Scheduler",
     "Setting",
     "Settings",
     "Storage",
     "Telegram",
     "Worker",
     "configuration_faults",
+    "edited_schedule",
     "is_loopback",
+    "load_schedules",
     "load_settings",
     "parse_duration",
+    "schedule_faults",
+    "schedule_of",
+    "table_of",
     "template",
 ]

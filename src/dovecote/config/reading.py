@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from dovecote.config.settings import SECTIONS, SETTINGS, Setting, Settings, contradictions
+from dovecote.config.contradictions import contradictions
+from dovecote.config.settings import SECTIONS, SETTINGS, Setting, Settings
 from dovecote.config.values import REASON, masked_url
 from dovecote.errors import InvalidConfiguration
 from dovecote.redaction import redact
@@ -29,6 +30,9 @@ CONFIG_VARIABLE: Final = "DOVECOTE_CONFIG"
 DEFAULT_FILE: Final = "dovecote.toml"
 # Not settings: the tokens of bots that are named by their variable, and the switches of the test suite.
 OTHERS_VARIABLES: Final = ("DOVECOTE_TOKEN_", "DOVECOTE_TEST_")
+
+SCHEDULES: Final = "schedule"
+"""The one table that holds no settings."""
 
 _BY_VARIABLE: Final = {setting.variable: setting for setting in SETTINGS.values()}
 _LONGEST_SHOWN: Final = 80
@@ -91,21 +95,36 @@ def _values(section: str, given: Mapping[str, _Given]) -> dict[str, object]:
 
 
 def _from_file(path: Path | None, environ: Mapping[str, str], faults: list[str]) -> dict[str, _Given]:
+    found = _tables(path, environ, faults)
+    return {} if found is None else dict(_settings_in(found[1], found[0], faults))
+
+
+def _tables(path: Path | None, environ: Mapping[str, str], faults: list[str]) -> tuple[Path, dict[str, Any]] | None:
+    """The file and what is in it; None, and perhaps a fault, where there is nothing to read."""
     named = environ.get(CONFIG_VARIABLE)
     file = path or Path(named or DEFAULT_FILE)
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        return file, tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if path or named:
             faults.append(f'there is no file "{file}": `dovecote init` makes one, or {CONFIG_VARIABLE} names another.')
-        return {}
     except OSError as error:
         faults.append(f'"{file}" cannot be read ({error.strerror}): mend it, or name another with {CONFIG_VARIABLE}.')
-        return {}
     except (ValueError, RecursionError) as error:
         faults.append(f'"{file}" is no TOML ({_no_toml(error)}): mend that place.')
-        return {}
-    return dict(_settings_in(tables, file, faults))
+    return None
+
+
+def settings_file(path: Path | None = None, environ: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+    """The tables of the file that `load_settings` reads; None where there is none.
+
+    Raises InvalidConfiguration for one that cannot be read.
+    """
+    faults: list[str] = []
+    tables = _tables(path, os.environ if environ is None else environ, faults)
+    if faults:
+        raise InvalidConfiguration(faults)
+    return None if tables is None else tables[1]
 
 
 def _no_toml(error: ValueError | RecursionError) -> str:
@@ -124,6 +143,8 @@ def _no_toml(error: ValueError | RecursionError) -> str:
 
 def _settings_in(tables: dict[str, Any], file: Path, faults: list[str]) -> Iterator[tuple[str, _Given]]:
     for section, table in tables.items():
+        if section == SCHEDULES:
+            continue  # those are read by `schedules`
         if section not in SECTIONS:
             if isinstance(table, dict):
                 faults.append(f'"{file}" has the unknown table "{section}"{_table_meant(section)}')

@@ -7,11 +7,11 @@ compared with it by a test.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from dovecote.config.contradictions import contradictions
 from dovecote.config.key_files import MAKE_A_KEY, keys_of
 from dovecote.config.values import (
     SHORTEST_HTTP_TOKEN,
@@ -36,16 +36,11 @@ from dovecote.config.values import (
     StorageUrl,
     Text,
     Whole,
-    is_loopback,
     masked_url,
 )
-from dovecote.storage.signatures import LONGEST_SIGNED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-LEASE_MARGIN: Final = timedelta(seconds=5)
-"""By how much a lease outlives the slowest request: time to flush its outcome before the lease is another's."""
 
 
 def _setting(
@@ -88,9 +83,9 @@ class Redis(Section):
 
     url: RedisUrl = _setting(
         None,
-        "The server, and the number of a database that the scheduler has for itself. Not set, the outbox's database"
-        " elects the leader.",
-        "redis://USER:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS; without a number it is 1",
+        "The server, and the number of a database that the scheduler has for itself, 1 if the URL names none. Not set,"
+        " the outbox's database elects the leader.",
+        "redis://HOST:PORT/NUMBER, with USER:PASSWORD@ before the host if needed, or rediss:// for TLS",
     )
 
     def __repr_args__(self) -> Iterator[tuple[str, str | None]]:
@@ -106,6 +101,15 @@ class Leadership(Section):
     )
     renew_interval: Duration = _duration("5s", "How often the leader renews its lease, and each instance is heard of.")
     poll_interval: Duration = _duration("500ms", "How often a follower asks whether the lead is free.")
+
+
+class Scheduler(Section):
+    """When schedules are looked at. Known ones fire at their time; this is for what comes unexpected."""
+
+    look_interval: Duration = _duration(
+        "1s", "How often the leader looks for schedules that were added or changed meanwhile."
+    )
+    sweep_interval: Duration = _duration("5s", "How often each instance looks for schedules that no leader has fired.")
 
 
 class Telegram(Section):
@@ -170,6 +174,16 @@ class Enqueue(Section):
     """What is promised to the application."""
 
     key_window: Duration = _duration("30d", "How long a key is remembered: enqueuing it again changes nothing.")
+
+
+class Retention(Section):
+    """How long what is done is remembered, and when it is pruned."""
+
+    delivered: Duration = _duration("30d", "How long a delivered notification stays in the history.")
+    dead: Duration = _duration("90d", "How long a dead letter stays, and can be replayed.")
+    unknown: Duration = _duration("90d", "How long an unknown outcome stays, and can be resolved.")
+    occurrences: Duration = _duration("90d", "How long what a schedule did stays on record.")
+    interval: Duration = _duration("1h", "How often the leader prunes what is past its time.")
 
 
 class Storage(Section):
@@ -270,6 +284,7 @@ class Settings(Section):
     worker: Worker = Worker()
     retry: Retry = Retry()
     enqueue: Enqueue = Enqueue()
+    retention: Retention = Retention()
     storage: Storage = Storage()
     files: Files = Files()
     http: Http = Http()
@@ -277,84 +292,13 @@ class Settings(Section):
     encryption: Encryption = Encryption()
     redis: Redis = Redis()
     leadership: Leadership = Leadership()
+    scheduler: Scheduler = Scheduler()
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> Self:
         if sentences := [found.sentence for found in contradictions(self)]:
             raise ValueError("\n".join(sentences))
         return self
-
-
-@dataclass(frozen=True, slots=True)
-class Contradiction:
-    """What is fine setting by setting and wrong together."""
-
-    between: frozenset[str]
-    sentence: str
-
-
-def contradictions(settings: Settings) -> Iterator[Contradiction]:
-    """Every contradiction between the settings."""
-    timeout, lease = settings.telegram.timeout, settings.worker.lease
-    if lease <= timeout + LEASE_MARGIN:
-        sentence = (
-            f"worker.lease is {in_seconds(lease)} and telegram.timeout is {in_seconds(timeout)}: a lease must outlive "
-            f"the slowest request by more than {in_seconds(LEASE_MARGIN)}, or what is still under way is sent again. "
-            f"Set worker.lease to more than {in_seconds(timeout + LEASE_MARGIN)}, or lower telegram.timeout."
-        )
-        yield Contradiction(frozenset({"worker.lease", "telegram.timeout"}), sentence)
-    first, longest = settings.retry.first, settings.retry.longest
-    if first > longest:
-        sentence = (
-            f"retry.first is {in_seconds(first)} and retry.longest is {in_seconds(longest)}: the first wait cannot be "
-            f"longer than the longest. Set retry.longest to {in_seconds(first)} or more."
-        )
-        yield Contradiction(frozenset({"retry.first", "retry.longest"}), sentence)
-    yield from _of_leadership(settings.leadership)
-    storage = settings.storage
-    if (storage.access_key_id is None) != (storage.secret_access_key is None):
-        here, missing = "storage.access_key_id", "storage.secret_access_key"
-        if storage.access_key_id is None:
-            here, missing = missing, here
-        sentence = f"{here} is set and {missing} is not: an access key has two halves. Set both, or neither."
-        yield Contradiction(frozenset({here, missing}), sentence)
-    if storage.url_lifetime > LONGEST_SIGNED:
-        sentence = (
-            f"storage.url_lifetime is {in_seconds(storage.url_lifetime)}: no store signs a URL for longer than "
-            f"{in_seconds(LONGEST_SIGNED)}. Set it to that or less, or set storage.public_url."
-        )
-        yield Contradiction(frozenset({"storage.url_lifetime"}), sentence)
-    if settings.http.token is None and not is_loopback(settings.http.host):
-        sentence = (
-            f'http.host is "{settings.http.host}", which other machines can reach, and http.token is not set: set '
-            "http.token, or listen on 127.0.0.1."
-        )
-        yield Contradiction(frozenset({"http.host", "http.token"}), sentence)
-
-
-def _of_leadership(leadership: Leadership) -> Iterator[Contradiction]:
-    lease, renewal, poll = leadership.lease, leadership.renew_interval, leadership.poll_interval
-    # As the elector measures it; a test compares.
-    longest = (lease - min(timedelta(seconds=1), lease / 5)) / 2
-    if renewal > longest:
-        sentence = (
-            f"leadership.renew_interval is {in_seconds(renewal)} and leadership.lease is {in_seconds(lease)}: a lease "
-            "must outlive two renewals by a second (a short one by its fifth), so that one may fail. Set "
-            f"leadership.renew_interval to {in_seconds(longest)} or less, or a longer leadership.lease."
-        )
-        yield Contradiction(frozenset({"leadership.renew_interval", "leadership.lease"}), sentence)
-    if poll > lease:
-        sentence = (
-            f"leadership.poll_interval is {in_seconds(poll)} and leadership.lease is {in_seconds(lease)}: a lead that "
-            f"is free would wait longer for its next leader than for a crashed one to lose it. Set "
-            f"leadership.poll_interval to {in_seconds(lease)} or less."
-        )
-        yield Contradiction(frozenset({"leadership.poll_interval", "leadership.lease"}), sentence)
-
-
-def in_seconds(duration: timedelta) -> str:
-    """A duration as a setting takes it: `25s`, `0.05s`."""
-    return f"{duration.total_seconds():g}s"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from dovecote.redaction import REDACTED_PASSWORD
 from dovecote.storage.addresses import storage_faults
-from dovecote.stores.addresses import parameter_faults
+from dovecote.stores.addresses import AMBIGUOUS, is_ambiguous, parameter_faults
 
 REASON: Final = "reason"
 """The type of a fault whose message a person may read: part of a sentence, without secrets."""
@@ -82,6 +82,8 @@ def _database_url(url: str) -> str:
         raise ValueError("no name of a file has a NUL")
     parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
     faults = parameter_faults(parameters, is_postgresql=url.startswith("postgresql"))
+    if is_ambiguous(url):
+        faults.append(AMBIGUOUS)
     if faults:
         # Written without braces of a template: a parameter's name is anybody's text.
         raise PydanticCustomError(REASON, "{reason}", {"reason": ", and ".join(faults)})
@@ -135,6 +137,8 @@ def _host(host: str) -> str:
 
 def masked_url(url: str) -> str:
     """`url` without its password, also where it is malformed or the password stands in the query."""
+    if "://" not in url:
+        url = re.sub(r"^.*(?=@)", REDACTED_PASSWORD, url, flags=re.DOTALL)
     url = re.sub(r"(://[^:@]*:).*(?=@)", rf"\1{REDACTED_PASSWORD}", url, flags=re.DOTALL)
     return _SECRET_PARAMETER.sub(rf"\1{REDACTED_PASSWORD}", url)
 

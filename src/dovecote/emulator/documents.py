@@ -32,7 +32,11 @@ def validated(adapter: TypeAdapter[T], document: Any, what: str) -> T:
     try:
         return adapter.validate_python(document)
     except ValidationError as error:
-        faults = (f"{'.'.join(str(part) for part in fault['loc']) or what}: {fault['msg']}" for fault in error.errors())
+        # What a class of ours says is a whole sentence; pydantic writes what it is in front of it.
+        faults = (
+            f"{'.'.join(str(part) for part in fault['loc']) or what}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors()
+        )
         raise InvalidDocument("; ".join(faults)) from None
 
 

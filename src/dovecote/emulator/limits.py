@@ -32,6 +32,9 @@ SEVERAL = {
     "forwardMessages": "message_ids",
 }
 
+# These have no parameter `allow_paid_broadcast`: it is as unknown to them as any other that is not theirs.
+NEVER_PAID = {"forwardMessage", "forwardMessages", "copyMessages"}
+
 Key = int | tuple[int, int]
 
 
@@ -223,7 +226,8 @@ class Limiter:
         else:
             return 0
         paid = self._paid
-        if paid is not None and not (method.sends and boolean_parameter(parameters, "allow_paid_broadcast")):
+        payable = method.sends and method.name not in NEVER_PAID
+        if paid is not None and not (payable and boolean_parameter(parameters, "allow_paid_broadcast")):
             paid = None
         # An edit counts in its group alone.
         whole = (paid or self._bots) if method.sends else None

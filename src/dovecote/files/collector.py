@@ -16,9 +16,9 @@ from dovecote.model import Collection
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dovecote.file_ports import FileSweeper
     from dovecote.files.storages import Storages
     from dovecote.ports import Leadership
+    from dovecote.ports.files import FileSweeper
 
 logger = logging.getLogger(__name__)
 

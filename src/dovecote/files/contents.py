@@ -14,6 +14,7 @@ import errno
 import hashlib
 import inspect
 import os
+import stat
 import tempfile
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -57,7 +58,7 @@ async def taken_in(source: Source, *, max_size: int | None = None) -> AsyncItera
         _check_size(memoryview(source).nbytes, max_size)
         yield await asyncio.to_thread(_InMemory, bytes(source))
     elif isinstance(source, str | os.PathLike):
-        file = await asyncio.to_thread(Path(source).open, "rb")
+        file = await asyncio.to_thread(_opened, Path(source))
         try:
             yield await _OnDisk.read(file, max_size)
         finally:
@@ -71,6 +72,19 @@ async def taken_in(source: Source, *, max_size: int | None = None) -> AsyncItera
             yield await spool.end()
         finally:
             await asyncio.to_thread(spool.close)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Open a regular file; a pipe would be waited for, and could not be read twice."""
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 (a Path takes no opener; the caller closes)
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "it is no regular file: open it, and put the open file", str(path))
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _check_size(size: int, max_size: int | None) -> None:

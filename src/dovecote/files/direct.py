@@ -16,11 +16,11 @@ from dovecote.files.keys import incoming_key
 from dovecote.model import DirectUpload, UploadTicket
 
 if TYPE_CHECKING:
-    from dovecote.file_ports import DirectUploads
     from dovecote.files.contents import Content
     from dovecote.files.library import Files
     from dovecote.files.storages import Storages
     from dovecote.model import StoredFile
+    from dovecote.ports.files import DirectUploads
 
 logger = logging.getLogger(__name__)
 

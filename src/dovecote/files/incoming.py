@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from random import Random
 
-    from dovecote.file_ports import FileSource
     from dovecote.files.contents import Source
     from dovecote.files.library import Files
     from dovecote.model import RemoteFile, StoredFile
+    from dovecote.ports.files import FileSource
 
 logger = logging.getLogger(__name__)
 

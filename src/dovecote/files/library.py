@@ -23,11 +23,11 @@ from dovecote.model import NewFile, ObjectPlace
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from dovecote.file_ports import DirectUploads, FileCatalogue, FileSweeper
     from dovecote.files.contents import Content, Source
     from dovecote.files.incoming import Incoming
     from dovecote.files.storages import Storages
     from dovecote.model import Collection, FileStore, Move, StoredFile, UploadTicket, Verification
+    from dovecote.ports.files import DirectUploads, FileCatalogue, FileSweeper
 
 logger = logging.getLogger(__name__)
 

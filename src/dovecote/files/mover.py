@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
-    from dovecote.file_ports import FileCatalogue, FileStores
     from dovecote.files.storages import Storages
     from dovecote.model import FileStore, StoredFile
+    from dovecote.ports.files import FileCatalogue, FileStores
 
 PAGE: Final = 64
 AT_A_TIME: Final = 8

@@ -6,18 +6,20 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from dovecote.errors import DovecoteError, StoresDiffer
+from dovecote.errors import DovecoteError, StorageRefused, StoresDiffer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from dovecote.file_ports import FileStores, FileSweeper
     from dovecote.model import FileStore, ObjectPlace
     from dovecote.ports import ManagedStorage
+    from dovecote.ports.files import FileStores, FileSweeper
 
 logger = logging.getLogger(__name__)
 
 LEFT_BEHIND: Final = timedelta(days=1)
+# Every file is lacking in a store that there is none of.
+NO_STORE: Final = 0
 
 
 class Storages:
@@ -124,14 +126,21 @@ class Storages:
         return len(gone)
 
     async def sweep(self) -> None:
-        """Let the stores that are written remove what uploads of killed processes have left behind."""
+        """Let the stores that are written remove what uploads of killed processes have left behind.
+
+        While there is no file they are left alone: who uses none is not to find a folder made, or an error in the log.
+        """
+        if not await self.records.lacking(NO_STORE, after_id=0, limit=1):
+            return
         await self.refresh()
         for store in self._known.values():
             if store.role != "retired":
                 try:
                     await self.of(store).sweep(older_than=LEFT_BEHIND)
                 except DovecoteError as error:
-                    logger.warning("%s could not be swept, and is with the next collection: %s", store.url, error)
+                    # A store whose credentials are not known here, as those of a machine's role, is not swept at all.
+                    level = logging.INFO if isinstance(error, StorageRefused) else logging.WARNING
+                    logger.log(level, "%s could not be swept, and is with the next collection: %s", store.url, error)
 
     async def close(self) -> None:
         """Close every storage that was opened. May be called again."""

@@ -12,9 +12,9 @@ from dovecote.model import Discrepancy, Verification
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dovecote.file_ports import FileCatalogue, FileStores
     from dovecote.files.storages import Storages
     from dovecote.model import FileStore, ObjectPlace, StoredFile
+    from dovecote.ports.files import FileCatalogue, FileStores
 
 PAGE: Final = 100
 

@@ -56,6 +56,8 @@ class ClaimedNotification:
 
     `params` is JSON text without `chat_id`. `send_in` is the wait until its slot, in seconds from the moment the
     claim was answered: a delay and not a time of day, so that a worker with a wrong clock keeps the pace.
+    `paid_day` is the day, counted from 1970 in UTC, whose budget of Stars pays for it; None where it costs none.
+    `refusals` are those of its failures that Telegram itself answered, `moves` how often its group has moved.
     """
 
     id: int
@@ -70,6 +72,14 @@ class ClaimedNotification:
     failures: int
     send_in: float
     slot: int | None
+    paid_day: int | None = None
+    refusals: int = 0
+    moves: int = 0
+
+    @property
+    def paid(self) -> bool:
+        """Whether it is sent as a paid broadcast: a Star's tenth was granted for each message of it."""
+        return self.paid_day is not None
 
 
 class Scope(StrEnum):
@@ -124,7 +134,7 @@ class FileFault(StrEnum):
 class Failed:
     """It was certainly not delivered and may be tried again: connection refused, no connection free.
 
-    `retries` bounds how often, below the policy's own bound.
+    `retries` bounds how often after answers of this kind, below the policy's own bound of all failures.
     """
 
     error: str
@@ -227,7 +237,9 @@ class Bot:
 
     Exactly one of `token_sealed` (encrypted) and `token_variable` (the name of an environment variable) is set.
     `pace` is messages per second, None for no limit (only for a local server). `private_limit` and `group_limit`
-    are (messages, seconds) per chat, or None for no limit.
+    are (messages, seconds) per chat, or None for no limit. `paid_pace` is messages per second while Stars pay for
+    what is beyond `pace`, None for never; `stars_per_day` bounds what they may cost, `stars_spent` is what was granted
+    since midnight in UTC. `zone` is that of recipients whose own nobody knows.
     """
 
     id: int
@@ -237,10 +249,14 @@ class Bot:
     pace: float | None = 30.0
     private_limit: tuple[int, float] | None = (3, 3.0)
     group_limit: tuple[int, float] | None = (20, 60.0)
+    paid_pace: float | None = None
+    stars_per_day: int | None = None
+    stars_spent: float = 0.0
     created_at: datetime
     halted_until: datetime | None = None
     stopped_reason: str | None = None
     slots_given: int = 0
+    zone: str | None = None
 
 
 class State(StrEnum):
@@ -280,6 +296,8 @@ class WaitReason(StrEnum):
     """Another one of its chat comes before it: `behind`. `detail`: whether that one is leased or waiting."""
     CHAT_LIMIT = "chat_limit"
     """The limit of its chat."""
+    CHAT_HALTED = "chat_halted"
+    """Telegram told its chat to wait."""
     UPLOAD = "upload"
     """Another one uploads the same file; it is sent when that is done, or at the latest then."""
     TURN = "turn"
@@ -351,7 +369,11 @@ class NotificationRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """The outbox and its history in numbers. `oldest_due` is the age in seconds of the oldest due notification."""
+    """The outbox and its history in numbers.
+
+    `oldest_due` is the age in seconds of the oldest due notification, `stars_spent` what paid broadcasts were granted
+    since midnight in UTC.
+    """
 
     due: int
     scheduled: int
@@ -360,3 +382,4 @@ class Stats:
     delivered: int
     dead: int
     unknown: int
+    stars_spent: float = 0.0

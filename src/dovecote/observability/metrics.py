@@ -16,14 +16,14 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from dovecote.model import BotStopped, Dead, Delivered, Failed, Migrated, Released, Scope, Snoozed, Unknown
+from dovecote.model import BotStopped, Dead, Delivered, Failed, Happened, Migrated, Released, Scope, Snoozed, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from prometheus_client.metrics_core import Metric
 
-    from dovecote.model import Cycle, Outcome, Settlement, Stats
+    from dovecote.model import Cycle, Fired, Outcome, Settlement, Stats
     from dovecote.ports import Election
 
 OUTCOMES: Final[dict[type[Outcome], str]] = {
@@ -42,6 +42,7 @@ _ENDS: Final = ("expired", "unknown", "poison", "suppressed")
 
 _REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 _CYCLE_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_LATENESS_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0, 3600.0)
 
 
 class Metrics:
@@ -68,6 +69,15 @@ class Metrics:
         self._is_leader = self._gauge("is_leader", "Whether this instance leads: 1 or 0.")
         self._term = self._gauge("leadership_term", "The term that this instance leads in, 0 while it follows.")
         self._can_elect = self._gauge("can_elect", "Whether a leader can be elected: 0 while the lease store is away.")
+        self._occurrences = self._counter("occurrences", "Fire times decided by this instance.", "happened")
+        self._lateness = Histogram(
+            "dovecote_occurrence_late_seconds",
+            "How much later than planned an occurrence was written.",
+            buckets=_LATENESS_BUCKETS,
+            registry=self.registry,
+        )
+        for happened in Happened:
+            self._occurrences.labels(happened.value)
         self._requests = _RequestHistogram()
         self.registry.register(self._requests)
         for reason in _ENDS:
@@ -107,6 +117,13 @@ class Metrics:
                 self._attempts.labels(bot).inc(count)
         for (bot, scope), count in limited.items():
             self._rate_limited.labels(bot, scope).inc(count)
+
+    def occurrences_written(self, fired: Fired, late: Sequence[float]) -> None:
+        """Count a transaction of the scheduler's."""
+        for _, planned in fired.occurrences:
+            self._occurrences.labels(planned.happened.value).inc()
+        for seconds in late:
+            self._lateness.observe(max(0.0, seconds))
 
     def set_stats(self, stats: Stats) -> None:
         """Take over what the database says about the outbox."""

@@ -49,6 +49,11 @@ def found_endpoint(environ: Mapping[str, str]) -> str | None:
     return environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or environ.get("AWS_ENDPOINT")
 
 
+def is_public(environ: Mapping[str, str]) -> bool:
+    """Whether the environment says that nothing is to be signed: the bucket is anybody's."""
+    return environ.get("AWS_SKIP_SIGNATURE", "").lower() in {"1", "true", "yes", "on"}
+
+
 def _pair(values: Mapping[str, str], first: str, where: str) -> Credentials | None:
     """The pair whose first name is `first`, in the case of that name."""
     names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -19,20 +20,23 @@ from uuid import uuid4
 
 from dovecote.errors import FileDamaged, FileMissing, InvalidConfiguration, StorageRefused, StorageUnavailable
 from dovecote.model import ObjectInfo, SignedUpload
-from dovecote.storage.credentials import found_credentials, found_endpoint, found_region
+from dovecote.storage.credentials import found_credentials, found_endpoint, found_region, is_public
 from dovecote.storage.keys import RESERVED, is_key, normalised, normalised_prefix, shown
 from dovecote.storage.s3_client import Addresses, addresses, client
-from dovecote.storage.s3_errors import Place, told
+from dovecote.storage.s3_errors import Place, no_credentials, told
 from dovecote.storage.s3_feed import Feed, fed
 from dovecote.storage.s3_multiparts import abort_multiparts
 from dovecote.storage.signatures import Credentials, Signer, quoted
 from dovecote.storage.sources import blocks, refuse_impossible_limits, whole
 
 if TYPE_CHECKING:
+    from asyncio import Future
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 
 PART: Final = 8 * 1024 * 1024
 PARTS_AT_A_TIME: Final = 4
+LENDING: Final = 10.0
+"""Seconds that a machine has to lend credentials."""
 _PAGE: Final = 1000
 _READ_AT_ONCE: Final = 8 * 1024 * 1024
 
@@ -99,6 +103,8 @@ class S3Storage:
             retry_for=retry_for,
         )
         self._bucket_seen = False
+        self._is_public = self._credentials is None and is_public(os.environ)
+        self._lent = self._credentials is None and not self._is_public
 
     def __repr__(self) -> str:
         return f"S3Storage({self.bucket!r}, {self._at.endpoint!r}, prefix={self.prefix!r})"
@@ -111,6 +117,7 @@ class S3Storage:
         What is larger than 8 MiB goes up in parts. Cancelled, it waits up to 10 s for the store to take them back.
         """
         key = normalised(key)
+        await self._ready()
         attributes = {"Content-Type": content_type} if content_type else None
         content = whole(file, key, size)
         if content is None:
@@ -125,6 +132,7 @@ class S3Storage:
     async def download(self, key: str) -> bytes:
         """The whole content."""
         key = normalised(key)
+        await self._ready()
         with told(self._place, key):
             answer = await self._client.get_async(self._store, key)
             # Cheaper than its metadata, which are made anew each time.
@@ -142,6 +150,7 @@ class S3Storage:
     async def stream(self, key: str, *, chunk_size: int = 256 * 1024) -> AsyncIterator[bytes]:
         """The content in chunks of at most `chunk_size` bytes."""
         key = normalised(key)
+        await self._ready()
         with told(self._place, key):
             answer = await self._client.get_async(self._store, key)
         size, etag = int(answer.meta["size"]), answer.meta["e_tag"]
@@ -181,6 +190,7 @@ class S3Storage:
     async def exists(self, key: str) -> bool:
         """Whether there is a content of this key."""
         key = normalised(key)
+        await self._ready()
         try:
             with told(self._place, key):
                 await self._client.head_async(self._store, key)
@@ -192,6 +202,7 @@ class S3Storage:
     async def info(self, key: str) -> ObjectInfo:
         """Size, instant of the last change, content type. Raises FileMissing."""
         key = normalised(key)
+        await self._ready()
         try:
             with told(self._place, key):
                 answer = await self._client.get_async(self._store, key, options={"head": True})
@@ -209,12 +220,16 @@ class S3Storage:
         if self._credentials is not None:
             url = self._at.url(self._full(key))
             return self._signer.presigned(self._credentials, "GET", url, now=self._clock(), expires_in=expires_in)
+        if self._is_public:
+            return self._at.url(self._full(key))
+        await self._ready()
         with told(self._place, key):
             return str(await self._client.sign_async(self._store, "GET", key, expires_in))
 
     async def keys(self, prefix: str = "") -> AsyncIterator[str]:
         """Every key that begins with `prefix`. Objects that no key leads to are passed over."""
         prefix = normalised_prefix(prefix)
+        await self._ready()
         pages = self._client.list(self._store, prefix.rpartition("/")[0] or None, chunk_size=_PAGE)
         while True:
             with told(self._place):
@@ -228,6 +243,7 @@ class S3Storage:
 
     async def check(self, *, writes: bool = True) -> None:
         """Raise StorageRefused or StorageUnavailable, in words, if the bucket could not be worked with."""
+        await self._ready()
         await self._refuse_missing_bucket()
         if writes:
             key = f"{RESERVED}check-{uuid4().hex}"
@@ -298,14 +314,13 @@ class S3Storage:
                 total += len(block)
                 yield block
 
-        async def put(feed: Feed) -> None:
-            # Only what the client raises is translated: the source's errors are the caller's own.
-            with told(self._place, key):
-                await self._client.put_async(
-                    self._store, key, feed, attributes=attributes, chunk_size=PART, max_concurrency=PARTS_AT_A_TIME
-                )
+        def put(feed: Feed) -> Future[Any]:
+            upload: Future[Any] = self._client.put_async(
+                self._store, key, feed, attributes=attributes, chunk_size=PART, max_concurrency=PARTS_AT_A_TIME
+            )
+            return upload
 
-        await fed(put, counted())
+        await fed(put, counted(), told(self._place, key))
         with told(self._place, key):
             found = await self._client.head_async(self._store, key)
         if int(found["size"]) != total:
@@ -328,6 +343,19 @@ class S3Storage:
             with told(self._place):
                 await anext(self._client.list(self._store, f"{RESERVED}nothing", chunk_size=1), None)
             self._bucket_seen = True
+
+    async def _ready(self) -> None:
+        """Let the machine lend its credentials, if there are no others. Raises StorageRefused if it does not in time.
+
+        The client looks for them without any end where nothing answers.
+        """
+        if self._lent:
+            try:
+                async with asyncio.timeout(LENDING):
+                    await self._client.sign_async(self._store, "GET", "k", timedelta(minutes=1))
+            except Exception as error:
+                raise no_credentials(self._place) from error
+            self._lent = False
 
     def _full(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key

@@ -7,6 +7,7 @@ text of the client is passed on as it is: it may hold addresses that are signed.
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from html import unescape
 from typing import Final
@@ -50,7 +51,7 @@ class Place:
         return f'bucket "{self.bucket}" at {self.endpoint}'
 
 
-class told:  # noqa: N801 - it is read as a verb; a class, since it is entered with every request
+class told(AbstractContextManager[None]):  # noqa: N801 - it is read as a verb; a class, since it is entered with every request
     """Translate what the client raises in the body. `key` is what it was about."""
 
     __slots__ = ("_key", "_place")
@@ -77,10 +78,7 @@ def translated(text: str, kind: str, place: Place, key: str | None) -> Exception
     status = int(match[1]) if (match := _STATUS.search(text)) else 0
     of_key = f" for {shown(key)}" if key else ""
     if _METADATA_SERVICE in text:
-        return StorageRefused(
-            f"no credentials were found for {place}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
-            "storage.access_key_id and storage.secret_access_key, or name a profile."
-        )
+        return no_credentials(place)
     if kind == "PreconditionError" or status == 412:  # noqa: PLR2004
         return FileDamaged(f"{shown(key or '')} was changed in {place} while it was read: read it again.")
     if kind == "InvalidPathError":
@@ -106,6 +104,14 @@ def translated(text: str, kind: str, place: Place, key: str | None) -> Exception
     if 300 <= status < 500:  # noqa: PLR2004
         return StorageRefused(f"{place} refuses{of_key}: {words or kind}. Compare endpoint, region and settings.")
     return StorageUnavailable(f"{place} cannot be reached just now{of_key}: {_reason(text)}. Try again.")
+
+
+def no_credentials(place: Place) -> StorageRefused:
+    """Nobody has given any, and the machine lends none."""
+    return StorageRefused(
+        f"no credentials were found for {place}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+        "storage.access_key_id and storage.secret_access_key, or name a profile."
+    )
 
 
 def _refusal(code: str, place: Place) -> str:

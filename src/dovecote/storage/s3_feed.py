@@ -13,10 +13,14 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractContextManager
 
 PATIENCE: Final = 10.0
 """Seconds that a cancelled upload waits at most for the client to take its parts back; it goes on doing so after."""
+
+LETTING_GO: Final = 0.2
+"""Seconds; 0.05 were enough on a busy machine."""
 
 _ending: set[asyncio.Future[Any]] = set()
 
@@ -62,17 +66,24 @@ class Feed:
         self._abandoned.set()
 
 
-async def fed(start: Callable[[Feed], Coroutine[Any, Any, None]], blocks: AsyncIterator[bytes]) -> None:
-    """Let the client that `start` starts upload `blocks`. Raises what either of them raises, the source's first."""
+async def fed(
+    start: Callable[[Feed], asyncio.Future[Any]], blocks: AsyncIterator[bytes], told: AbstractContextManager[None]
+) -> None:
+    """Let the client that `start` starts upload `blocks`. Raises what either of them raises, the source's first.
+
+    What the client raises passes through `told`; the source's errors are the caller's own. `start` answers the client's
+    own future and no task: a loop that ends cancels all tasks at once, and this must not be cancelled.
+    """
     feed = Feed()
-    upload: asyncio.Future[Any] = asyncio.ensure_future(start(feed))
+    upload = start(feed)
     try:
         async for block in blocks:
             if not await _handed_over(feed, block, upload):
                 break
         else:
             await _handed_over(feed, None, upload)
-        await asyncio.shield(upload)
+        with told:
+            await asyncio.shield(upload)
     except BaseException:
         feed.abandon()
         await _ended(upload)
@@ -84,7 +95,7 @@ async def _handed_over(feed: Feed, block: bytes | None, upload: asyncio.Future[A
     putting: asyncio.Future[Any] = asyncio.ensure_future(feed.put(block))
     try:
         await asyncio.wait({putting, upload}, return_when=asyncio.FIRST_COMPLETED)
-        return putting.done() and not upload.done()
+        return putting.done() and not putting.cancelled() and not upload.done()
     finally:
         putting.cancel()
 
@@ -97,10 +108,20 @@ async def _ended(upload: asyncio.Future[Any]) -> None:
             await asyncio.wait({upload}, timeout=left)
     if upload.done():
         _heard(upload)
+        await _let_go()
     else:
         _ending.add(upload)
         upload.add_done_callback(_ending.discard)
         upload.add_done_callback(_heard)
+
+
+async def _let_go() -> None:
+    """Give the client's threads the time to let go of what they hold of ours.
+
+    They do so just after their answer, and cannot say when; a process that ends meanwhile would abort.
+    """
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(LETTING_GO)
 
 
 def _heard(upload: asyncio.Future[Any]) -> None:

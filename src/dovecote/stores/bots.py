@@ -6,15 +6,17 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, literal, null, select
+from sqlalchemy import and_, case, literal, null, select
 from sqlalchemy.exc import IntegrityError
 
-from dovecote.errors import UnknownBot
+from dovecote.errors import BotExists, UnknownBot
 from dovecote.model import Bot
 from dovecote.stores.clock import StoreClock, real_microseconds
+from dovecote.stores.tables import EPOCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
     from typing import NoReturn
 
     from sqlalchemy import Connection, Row
@@ -35,6 +37,10 @@ FASTEST_PACE = 100_000.0
 MOST_IN_A_WINDOW = 10_000
 SHORTEST_WINDOW = 0.001
 LONGEST_WINDOW = 86_400.0
+FASTEST_PAID_PACE = 1000.0
+MOST_STARS = 10_000_000
+# Stars are kept in tenths: one is what a paid message costs.
+TENTHS = 10
 
 
 class Bots:
@@ -55,7 +61,7 @@ class Bots:
         private_limit: Limit = (3, 3.0),
         group_limit: Limit = (20, 60.0),
     ) -> Bot:
-        """See `ports.BotStore.add_bot`. Raises ValueError for a name, token or limit that cannot be, too."""
+        """See `ports.BotStore.add_bot`. Raises ValueError for a name, token or limit that cannot be."""
         if not NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot be a bot's name: use 1 to 64 letters, digits, hyphens and underscores.")
         values = {
@@ -69,23 +75,25 @@ class Bots:
             now = self._clock.now(connection)
             statement = bot.insert().values(**values, created_at=now, next_slot_at=now).returning(*bot.c)
             try:
-                return _bot(connection.execute(statement).one())
+                return _bot(connection.execute(statement).one(), 0)
             except IntegrityError:
                 # Without its cause, which holds the sealed token among the statement's values.
-                raise ValueError(
-                    f'there is a bot named "{name}" already: choose another name, or give it a new token.'
-                ) from None
+                raise BotExists(name) from None
 
         return await self._database.run(insert, write=True)
 
     async def bots(self) -> Sequence[Bot]:
         """See `ports.BotStore.bots`."""
         statement = select(self._tables.bot)
+
+        def read(connection: Connection) -> list[Bot]:
+            rows = connection.execute(statement).all()
+            # What was spent is of a day, and which day it is matters for these alone.
+            today = day_of(self._clock.now(connection)) if any(row.paid_spent for row in rows) else 0
+            return [_bot(row, today) for row in rows]
+
         # Sorted here, by code point: the databases' collations differ.
-        return sorted(
-            await self._database.run(lambda connection: [_bot(row) for row in connection.execute(statement)]),
-            key=lambda bot: bot.name,
-        )
+        return sorted(await self._database.run(read), key=lambda bot: bot.name)
 
     async def set_token(self, name: str, *, token_sealed: str | None, token_variable: str | None) -> None:
         """See `ports.BotStore.set_token`. Raises ValueError unless exactly one of the two is given."""
@@ -110,12 +118,27 @@ class Bots:
 
         await self._database.run(update, write=True)
 
+    async def set_zone(self, name: str, zone: str | None) -> None:
+        """See `ports.BotStore.set_zone`."""
+        bot, schedule = self._tables.bot, self._tables.schedule
+
+        def update(connection: Connection) -> None:
+            bot_id = bot_id_of(connection, self._tables, name)
+            connection.execute(bot.update().where(bot.c.id == bot_id).values(zone=zone))
+            now = self._clock.now(connection)
+            waits = and_(schedule.c.bot_id == bot_id, schedule.c.local_time, schedule.c.due_at > now)
+            connection.execute(schedule.update().where(waits).values(due_at=now))
+
+        await self._database.run(update, write=True)
+
     async def set_limits(self, name: str, *, pace: float | None, private_limit: Limit, group_limit: Limit) -> None:
-        """See `ports.BotStore.set_limits`. Raises ValueError for a limit that is not above zero."""
+        """See `ports.BotStore.set_limits`. Raises ValueError for a limit that cannot be."""
         values = _limits(pace, private_limit, group_limit)
         bot = self._tables.bot
 
         def update(connection: Connection) -> None:
+            paid = select(bot.c.paid_pace).where(bot.c.name == name)
+            _check_paid(name, pace, connection.execute(paid).scalar())
             # A slow pace may have put the next slot far ahead, and a faster one must not wait for it.
             latest = literal(self._clock.now(connection) + HORIZON, bot.c.next_slot_at.type)
             next_slot_at = case((bot.c.next_slot_at > latest, latest), else_=bot.c.next_slot_at)
@@ -129,6 +152,31 @@ class Bots:
 
         await self._database.run(update, write=True)
 
+    async def set_paid_broadcasts(self, name: str, *, pace: float | None, stars_per_day: int | None) -> None:
+        """See `ports.BotStore.set_paid_broadcasts`. Raises ValueError for a pace or a budget that cannot be."""
+        if (pace is None) != (stars_per_day is None):
+            raise ValueError(f'the bot "{name}" needs a paid pace and a budget of Stars, or neither of the two.')
+        if stars_per_day is not None and not 1 <= stars_per_day <= MOST_STARS:
+            raise ValueError(f"{stars_per_day} Stars a day cannot be: give a whole number from 1 to {MOST_STARS}.")
+        if pace is not None and pace > FASTEST_PAID_PACE:
+            raise ValueError(f"a paid pace of {pace} cannot be: Telegram takes at most {FASTEST_PAID_PACE:.0f}/s.")
+        bot = self._tables.bot
+        values = {"paid_pace": pace, "paid_budget": None if stars_per_day is None else stars_per_day * TENTHS}
+
+        def update(connection: Connection) -> None:
+            row = connection.execute(select(bot.c.pace).where(bot.c.name == name).with_for_update()).one_or_none()
+            if row is None:
+                raise_unknown_bot(connection, self._tables, name)
+            _check_paid(name, row.pace, pace)
+            connection.execute(bot.update().where(bot.c.name == name).values(**values))
+
+        await self._database.run(update, write=True)
+
+
+def day_of(now: datetime) -> int:
+    """The day, counted from 1970 in UTC."""
+    return (now - EPOCH).days
+
 
 def bot_id_of(connection: Connection, tables: Tables, name: str) -> int:
     """The id of the bot of that name. Raises UnknownBot."""
@@ -141,6 +189,15 @@ def bot_id_of(connection: Connection, tables: Tables, name: str) -> int:
 def raise_unknown_bot(connection: Connection, tables: Tables, name: str) -> NoReturn:
     """Raise UnknownBot, which names the bots that there are."""
     raise UnknownBot(name, sorted(connection.execute(select(tables.bot.c.name)).scalars()))
+
+
+def _check_paid(name: str, pace: float | None, paid_pace: float | None) -> None:
+    if paid_pace is not None and (pace is None or paid_pace <= pace):
+        free = "it has none" if pace is None else f"{pace:g}/s"
+        raise ValueError(
+            f'the paid pace of the bot "{name}", {paid_pace:g}/s, has to be above its pace, which is free of charge'
+            f" ({free}): give a faster one, or switch paid broadcasts off."
+        )
 
 
 def _token(name: str, sealed: str | None, variable: str | None) -> dict[str, str | None]:
@@ -172,7 +229,7 @@ def _limits(pace: float | None, private: Limit, group: Limit) -> dict[str, float
     }
 
 
-def _bot(row: Row[Any]) -> Bot:
+def _bot(row: Row[Any], today: int) -> Bot:
     return Bot(
         id=row.id,
         name=row.name,
@@ -181,8 +238,12 @@ def _bot(row: Row[Any]) -> Bot:
         pace=row.pace,
         private_limit=None if row.private_count is None else (row.private_count, row.private_window),
         group_limit=None if row.group_count is None else (row.group_count, row.group_window),
+        paid_pace=row.paid_pace,
+        stars_per_day=None if row.paid_budget is None else row.paid_budget // TENTHS,
+        stars_spent=row.paid_spent / TENTHS if row.paid_day == today else 0.0,
         created_at=row.created_at,
         halted_until=row.halted_until,
         stopped_reason=row.stopped_reason,
         slots_given=row.slots_given,
+        zone=row.zone,
     )

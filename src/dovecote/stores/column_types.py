@@ -49,3 +49,12 @@ MessageIds = ARRAY(BigInteger).with_variant(JSON(), "sqlite")
 Labels = ARRAY(Text).with_variant(JSON(), "sqlite")
 # Byte order: chats are compared for equality only, and a linguistic collation would cost time for nothing.
 Chat = Text(collation="C").with_variant(Text(), "sqlite")
+
+
+IDS = range(1, 2**63)
+"""What the databases take for an id. Ask `is_id`: what is no int, the range compares with each of its numbers."""
+
+
+def is_id(value: object) -> bool:
+    """Whether a row can have this id."""
+    return type(value) is int and value in IDS

@@ -98,7 +98,7 @@ class _SQLAlchemy:
         self.origin: object | None = connection.engine
 
     async def run(self, steps: Steps[T]) -> T:
-        return _run_on_sqlalchemy(self._connection, steps)
+        return run_on_sqlalchemy(self._connection, steps)
 
 
 class _AwaitedSQLAlchemy:
@@ -108,10 +108,11 @@ class _AwaitedSQLAlchemy:
         self.origin: object | None = connection.sync_engine
 
     async def run(self, steps: Steps[T]) -> T:
-        return await self._connection.run_sync(_run_on_sqlalchemy, steps)
+        return await self._connection.run_sync(run_on_sqlalchemy, steps)
 
 
-def _run_on_sqlalchemy(connection: Connection, steps: Steps[T]) -> T:
+def run_on_sqlalchemy(connection: Connection, steps: Steps[T]) -> T:
+    """Run steps over a connection of SQLAlchemy. Raises UnsupportedConnection for one that commits by itself."""
     if not connection.in_transaction():
         connection.begin()  # As its own first statement would; the application commits it as it commits that.
     raw = connection.connection

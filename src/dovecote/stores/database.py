@@ -10,28 +10,33 @@ import asyncio
 import importlib.util
 import sqlite3
 import threading
+import time
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, create_engine, event, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from dovecote.errors import InvalidConfiguration, MissingExtra, NotMigrated, StoreUnavailable
-from dovecote.stores.addresses import parameter_faults
+from dovecote.stores.addresses import AMBIGUOUS, is_ambiguous, parameter_faults, place_of
 from dovecote.stores.tables import POSTGRESQL, SQLITE, Tables
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from alembic.config import Config
     from alembic.script import ScriptDirectory
     from sqlalchemy import URL, Engine
 
 T = TypeVar("T")
+
+PATIENCE_SECONDS = 10
+"""How long a statement waits for another writer of the file."""
 
 # Held while migrating, so that instances which start together migrate once.
 MIGRATION_LOCK = 0x646F7665
@@ -47,6 +52,8 @@ def outbox_url(url: str) -> URL:
     if parsed.get_backend_name() not in {"sqlite", "postgresql", "postgres"}:
         raise InvalidConfiguration([f"database.url: {parsed.drivername!r} is not supported: {remedy}."])
     faults = parameter_faults(parsed.query, is_postgresql=parsed.get_backend_name() != "sqlite")
+    if is_ambiguous(url):
+        faults.append(AMBIGUOUS)
     if faults:
         raise InvalidConfiguration([f"database.url: {fault}: {remedy}." for fault in faults])
     if parsed.get_backend_name() == "sqlite":
@@ -56,11 +63,20 @@ def outbox_url(url: str) -> URL:
     return parsed.set(drivername="postgresql")
 
 
+class _Begun(NamedTuple):
+    """A transaction on SQLite, and what ends it."""
+
+    connection: Connection
+    close: Callable[[], None]
+
+
 class Database:
     """An outbox's database: its tables, and `run` for a function over a connection in a transaction."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, *, pool_size: int = 0) -> None:
+        """Take its URL. With `pool_size` each event loop keeps so many connections; it has to `release` them."""
         self.url = url
+        self._pool_size = pool_size
         self.is_postgresql = url.get_backend_name() == "postgresql"
         self.tables: Tables = POSTGRESQL if self.is_postgresql else SQLITE
         # Of PostgreSQL, one for each event loop: an application may enqueue from many threads with a loop in each, and
@@ -68,6 +84,8 @@ class Database:
         self._async_engines: WeakKeyDictionary[AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
         self._engines_lock = threading.Lock()
         self._engine: Engine | None = None
+        # SQLite lets whoever waits for the file starve, so writers of this object wait for each other outside.
+        self._writing = threading.Lock() if pool_size else None
         if self.is_postgresql:
             if importlib.util.find_spec("asyncpg") is None:
                 raise MissingExtra("postgres", "An outbox on PostgreSQL")
@@ -85,13 +103,18 @@ class Database:
         with self._engines_lock:
             engine = self._async_engines.get(loop)
             if engine is None:
-                # No pool: there is nothing to give back when the loop ends. The driver reads the URL itself, as it
-                # does for a worker: it knows libpq's parameters, such as sslmode, and SQLAlchemy would not.
+                # Mostly no pool: there is nothing to give back when the loop ends. The driver reads the URL itself, as
+                # it does for a worker: it knows libpq's parameters, such as sslmode, and SQLAlchemy would not.
+                pool: dict[str, Any] = (
+                    {"pool_size": self._pool_size, "max_overflow": 0, "pool_pre_ping": True}
+                    if self._pool_size
+                    else {"poolclass": NullPool}
+                )
                 engine = create_async_engine(
                     self.url.set(drivername="postgresql+asyncpg", query={}),
-                    poolclass=NullPool,
                     async_creator=self._connect,
                     hide_parameters=True,
+                    **pool,
                 )
                 self._async_engines[loop] = engine
             return engine
@@ -113,12 +136,70 @@ class Database:
                     return await connection.run_sync(function)
             return await asyncio.to_thread(self._run_in_thread, function, write=write)
         except (OperationalError, InterfaceError, ProgrammingError, DBAPIError, OSError, TimeoutError) as error:
-            raise translated(error) from error
+            raise translated(error, self.url) from error
 
     def _run_in_thread(self, function: Callable[[Connection], T], *, write: bool) -> T:
         assert self._engine is not None  # noqa: S101 (one of the two engines exists)
-        with self._engine.execution_options(write=write).begin() as connection:
+        with (
+            self._turn() if write else nullcontext(),
+            self._engine.execution_options(write=write).begin() as connection,
+        ):
             return function(connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection | Connection]:
+        """A transaction that writes, committed at the end: an AsyncConnection, or on SQLite a Connection.
+
+        Raises StoreUnavailable when it cannot begin or commit; what is raised inside comes out as it is.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                opened = await self._opened(stack)
+            except (DBAPIError, OSError, TimeoutError) as error:
+                raise translated(error, self.url) from error
+            yield opened
+            try:
+                await (opened.commit() if isinstance(opened, AsyncConnection) else _to_the_end(opened.commit))
+            except (DBAPIError, OSError, TimeoutError) as error:
+                raise translated(error, self.url) from error
+
+    async def _opened(self, stack: AsyncExitStack) -> AsyncConnection | Connection:
+        engine = self.async_engine
+        if engine is not None:
+            opened = await stack.enter_async_context(engine.connect())
+            await opened.begin()
+            return opened
+        # Another writer may hold the file for a while, which must not hold the loop.
+        begun = await _to_the_end(self._begun, undo=lambda begun: begun.close())
+        stack.callback(begun.close)
+        return begun.connection
+
+    def _begun(self) -> _Begun:
+        assert self._engine is not None  # noqa: S101 (there is one on SQLite)
+        with ExitStack() as stack:
+            stack.enter_context(self._turn())
+            connection = stack.enter_context(self._engine.execution_options(write=True).connect())
+            connection.begin()
+            return _Begun(connection, stack.pop_all().close)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if self._writing is None:
+            yield
+            return
+        if not self._writing.acquire(timeout=PATIENCE_SECONDS):
+            raise TimeoutError(f"another transaction of this process holds the file for {PATIENCE_SECONDS} s")
+        try:
+            yield
+        finally:
+            self._writing.release()
+
+    async def release(self) -> None:
+        """Give back the pooled connections of this event loop."""
+        with self._engines_lock:
+            engine = self._async_engines.pop(asyncio.get_running_loop(), None)
+        if engine is not None:
+            await engine.dispose()
 
     async def migrate(self, revision: str = "head") -> None:
         """Bring the schema to `revision` (of Alembic; `base` takes everything away)."""
@@ -200,6 +281,18 @@ def migration_config(connection: Connection) -> Config:
     return config
 
 
+async def _to_the_end(function: Callable[[], T], *, undo: Callable[[T], object] | None = None) -> T:
+    """Run it in a thread. Where the wait for it is cut off, it is waited for all the same, and undone."""
+    work = asyncio.ensure_future(asyncio.to_thread(function))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        answer = await work
+        if undo is not None:
+            undo(answer)
+        raise
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # The driver's own idea of when a transaction begins leaves DDL outside of it.
     connection.isolation_level = None
@@ -213,13 +306,22 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def prepare_sqlite(connection: Any) -> None:
     """Set what the outbox needs on a connection of its own: write-ahead log, and patience with other writers."""
-    connection.execute("PRAGMA busy_timeout = 10000")
-    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA busy_timeout = {PATIENCE_SECONDS * 1000}")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError:
+            # The first use of a file changes its mode, and two that do so at a time do not wait for each other.
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.02)
     connection.execute("PRAGMA synchronous = FULL")
 
 
-def translated(error: Exception) -> Exception:
-    """The error of ours that an error of the driver means, or itself where it means a fault of ours.
+def translated(error: Exception, url: URL) -> Exception:
+    """The error of ours that an error of the driver for `url` means, or itself where it means a fault of ours.
 
     No statement is in a message of ours, and no value: the driver's first line alone.
     """
@@ -236,7 +338,7 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, ProgrammingError):
         return error
     if isinstance(error, (OperationalError, InterfaceError, OSError, TimeoutError)):
-        return StoreUnavailable(f"the database cannot be used just now: {message}")
+        return StoreUnavailable(f"{place_of(url)} cannot be used just now: {message}")
     return error
 
 

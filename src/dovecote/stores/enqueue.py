@@ -19,12 +19,14 @@ from dovecote.content import shown
 from dovecote.errors import InvalidNotification, UnknownBot, WrongDatabase
 from dovecote.model import Notification
 from dovecote.stores.clock import real_microseconds
-from dovecote.stores.connections import caller_of
+from dovecote.stores.connections import caller_of, run_on_sqlalchemy
 from dovecote.stores.enqueue_batch import Batch
 from dovecote.stores.enqueue_statements import bot_ids, bot_names, is_installation, write_postgresql, write_sqlite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sqlalchemy import Connection
 
     from dovecote.stores.connections import Caller
     from dovecote.stores.database import Database
@@ -76,6 +78,13 @@ class Enqueuer:
             return notification_id
         batch = Batch(_sequence(notifications))
         return await self._write(caller, batch) if len(batch) else []
+
+    def write(self, connection: Connection, notifications: Sequence[Notification]) -> list[int]:
+        """Write into the outbox within a transaction of the outbox's own `Database`; answer the ids.
+
+        Raises InvalidNotification and UnknownBot before anything is written.
+        """
+        return run_on_sqlalchemy(connection, self._steps(Batch(notifications))) if notifications else []
 
     async def _write(self, caller: Caller, batch: Batch) -> list[int]:
         await self._check_database(caller)

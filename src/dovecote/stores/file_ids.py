@@ -39,7 +39,7 @@ WOKEN = "dovecote"
 
 
 class FileIds:
-    """`attachment_ports.FileIds` on either database.
+    """`ports.attachments.FileIds` on either database.
 
     `clock` answers microseconds since the epoch; PostgreSQL has its own.
     """
@@ -62,7 +62,7 @@ class FileIds:
                 raise StoreUnavailable(f"the database cannot be used just now: {' '.join(words)}") from error
 
     async def look_up(self, files: AbstractSet[tuple[int, int]]) -> Known:
-        """See `attachment_ports.FileIds.look_up`. One statement for each thousand files."""
+        """See `ports.attachments.FileIds.look_up`. One statement for each thousand files."""
         file, named, known = self._tables.files.file, self._tables.files.file_name, self._table
         bots = sorted({bot_id for bot_id, _ in files})
         name = (
@@ -90,7 +90,7 @@ class FileIds:
         return await self._run(read)
 
     async def begin(self, keys: Sequence[UploadKey], *, uploader: str, lease: timedelta) -> UploadTurn:
-        """See `attachment_ports.FileIds.begin`."""
+        """See `ports.attachments.FileIds.begin`."""
 
         def take(connection: Connection) -> UploadTurn:
             now = self._clock.now(connection)
@@ -119,7 +119,7 @@ class FileIds:
         )
 
     async def renew(self, keys: Sequence[UploadKey], *, uploader: str, lease: timedelta) -> None:
-        """See `attachment_ports.FileIds.renew`."""
+        """See `ports.attachments.FileIds.renew`."""
 
         def write(connection: Connection) -> None:
             until = self._clock.now(connection) + lease
@@ -129,7 +129,7 @@ class FileIds:
         await self._run(write, write=True)
 
     async def finish(self, file_ids: Mapping[UploadKey, str]) -> None:
-        """See `attachment_ports.FileIds.finish`."""
+        """See `ports.attachments.FileIds.finish`."""
 
         def write(connection: Connection) -> None:
             now = self._clock.now(connection)
@@ -144,7 +144,7 @@ class FileIds:
         await self._run(write, write=True)
 
     async def give_up(self, keys: Sequence[UploadKey], *, uploader: str) -> None:
-        """See `attachment_ports.FileIds.give_up`."""
+        """See `ports.attachments.FileIds.give_up`."""
         await self._run(lambda connection: self._give_up(connection, keys, uploader), write=True)
 
     def _give_up(self, connection: Connection, keys: Sequence[UploadKey], uploader: str) -> None:
@@ -153,7 +153,7 @@ class FileIds:
         connection.execute(table.delete().where(self._is_one_of(keys), *ours))
 
     async def forget(self, file_ids: Mapping[UploadKey, str]) -> None:
-        """See `attachment_ports.FileIds.forget`."""
+        """See `ports.attachments.FileIds.forget`."""
 
         def write(connection: Connection) -> None:
             for key, file_id in sorted(file_ids.items()):
@@ -162,7 +162,7 @@ class FileIds:
         await self._run(write, write=True)
 
     async def wake(self, released: Sequence[ClaimedNotification]) -> Sequence[int]:
-        """See `attachment_ports.FileIds.wake`. In transactions of a thousand each."""
+        """See `ports.attachments.FileIds.wake`. In transactions of a thousand each."""
         left: set[int] = set()
         for chunk in _chunks(released):
             left.update(await self._run(partial(self._wake, released=chunk), write=True))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FileMoves:
-    """`file_ports.FileStores` on either database. `clock` answers microseconds; PostgreSQL has its own."""
+    """`ports.files.FileStores` on either database. `clock` answers microseconds; PostgreSQL has its own."""
 
     def __init__(self, database: Database, *, clock: Callable[[], int] = real_microseconds) -> None:
         self._database = database
@@ -29,11 +29,11 @@ class FileMoves:
         self._clock = StoreClock(database, clock)
 
     async def stores(self) -> Sequence[FileStore]:
-        """See `file_ports.FileStores.stores`."""
+        """See `ports.files.FileStores.stores`."""
         return await self._database.run(lambda connection: file_stores(connection, self._tables))
 
     async def adopt(self, url: str) -> FileStore:
-        """See `file_ports.FileStores.adopt`."""
+        """See `ports.files.FileStores.adopt`."""
         file = self._tables.file
 
         def write(connection: Connection) -> FileStore:
@@ -49,7 +49,7 @@ class FileMoves:
         return await self._database.run(write, write=True)
 
     async def mirror(self, url: str) -> FileStore:
-        """See `file_ports.FileStores.mirror`."""
+        """See `ports.files.FileStores.mirror`."""
 
         def write(connection: Connection) -> FileStore:
             for store in self._alone(connection):
@@ -67,7 +67,7 @@ class FileMoves:
         return await self._database.run(write, write=True)
 
     async def lacking(self, store_id: int, *, after_id: int, limit: int) -> Sequence[StoredFile]:
-        """See `file_ports.FileStores.lacking`."""
+        """See `ports.files.FileStores.lacking`."""
         file = self._tables.file
         statement = select(file).where(file.c.id > after_id, ~self._has_copy(store_id)).order_by(file.c.id).limit(limit)
 
@@ -77,7 +77,7 @@ class FileMoves:
         return await self._database.run(read)
 
     async def count(self, store_id: int) -> tuple[int, int]:
-        """See `file_ports.FileStores.count`."""
+        """See `ports.files.FileStores.count`."""
         file = self._tables.file
         files, lacking = select(func.count()).select_from(file), select(func.count()).select_from(file)
         lacking = lacking.where(~self._has_copy(store_id))
@@ -88,7 +88,7 @@ class FileMoves:
         return await self._database.run(read)
 
     async def copied(self, file_id: int, copy: ObjectPlace) -> bool:
-        """See `file_ports.FileStores.copied`."""
+        """See `ports.files.FileStores.copied`."""
         table, loose = self._tables.file, self._tables.loose_object
 
         def write(connection: Connection) -> bool:
@@ -109,7 +109,7 @@ class FileMoves:
         return await self._database.run(write, write=True)
 
     async def switch(self, store_id: int) -> bool:
-        """See `file_ports.FileStores.switch`."""
+        """See `ports.files.FileStores.switch`."""
         file = self._tables.file
 
         def write(connection: Connection) -> bool:
@@ -127,7 +127,7 @@ class FileMoves:
         return await self._database.run(write, write=True)
 
     async def leave(self, store_id: int, *, after_id: int, limit: int) -> int | None:
-        """See `file_ports.FileStores.leave`."""
+        """See `ports.files.FileStores.leave`."""
         copy = self._tables.file_copy
         page = (
             select(copy.c.file_id)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from dovecote.stores.file_tables import FileTables
 
-# What the databases take for an id. No file has one beyond it.
-IDS = range(1, 2**63)
 ROLES_LOCK = 0x646F7666
 
 
@@ -35,11 +33,12 @@ def stored_files(connection: Connection, tables: FileTables, rows: Sequence[Row[
     ids = [row.id for row in rows]
     name, copy = tables.file_name, tables.file_copy
     names: defaultdict[int, list[str]] = defaultdict(list)
-    newest_first = select(name).where(name.c.file_id.in_(ids)).order_by(name.c.named_at.desc(), name.c.name)
-    for row in connection.execute(newest_first):
+    named = connection.execute(select(name).where(name.c.file_id.in_(ids))).all()
+    for row in sorted(named, key=lambda row: (-row.named_at.timestamp(), row.name)):
         names[row.file_id].append(row.name)
     copies: defaultdict[int, list[ObjectPlace]] = defaultdict(list)
-    for row in connection.execute(select(copy).where(copy.c.file_id.in_(ids)).order_by(copy.c.store_id)):
+    copied = connection.execute(select(copy).where(copy.c.file_id.in_(ids))).all()
+    for row in sorted(copied, key=lambda row: int(row.store_id)):
         copies[row.file_id].append(ObjectPlace(row.store_id, row.key))
     return [
         StoredFile(

@@ -127,8 +127,8 @@ def _loose_object(metadata: MetaData, prefix: str) -> Table:
         f"{prefix}loose_object",
         metadata,
         # What may lie in a store and belongs to no file: not yet, or no more.
-        Column("store_id", Integer, primary_key=True, autoincrement=False),
         Column("key", Bytewise, primary_key=True),
+        Column("store_id", Integer, primary_key=True, autoincrement=False),
         # An upload must have become a file by then; what has not is removed.
         Column("until", Instant(), nullable=False),
         # It is being removed: an upload that ends now must not make a file of it.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FileUploads:
-    """`file_ports.DirectUploads` on either database. `clock` answers microseconds; PostgreSQL has its own."""
+    """`ports.files.DirectUploads` on either database. `clock` answers microseconds; PostgreSQL has its own."""
 
     def __init__(self, database: Database, *, clock: Callable[[], int] = real_microseconds) -> None:
         self._database = database
@@ -29,7 +29,7 @@ class FileUploads:
         self._clock = StoreClock(database, clock)
 
     async def allow(self, upload: DirectUpload, *, expires_in: timedelta, window: timedelta) -> DirectUpload:
-        """See `file_ports.DirectUploads.allow`."""
+        """See `ports.files.DirectUploads.allow`."""
         table = self._tables.direct_upload
 
         def write(connection: Connection) -> DirectUpload:
@@ -52,11 +52,11 @@ class FileUploads:
         return await self._database.run(write, write=True)
 
     async def upload(self, key: str) -> DirectUpload:
-        """See `file_ports.DirectUploads.upload`."""
+        """See `ports.files.DirectUploads.upload`."""
         return await self._database.run(lambda connection: self._read(connection, key))
 
     async def completed(self, key: str, file_id: int) -> None:
-        """See `file_ports.DirectUploads.completed`."""
+        """See `ports.files.DirectUploads.completed`."""
         table = self._tables.direct_upload
         statement = table.update().where(table.c.key == key).values(file_id=file_id)
         await self._database.run(lambda connection: connection.execute(statement), write=True)

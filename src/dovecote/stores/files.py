@@ -9,8 +9,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from dovecote.errors import FileInUse, UnknownFile
 from dovecote.stores.clock import StoreClock, real_microseconds
+from dovecote.stores.column_types import IDS, is_id
 from dovecote.stores.file_rows import (
-    IDS,
     add_name,
     file_stores,
     hold,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Files:
-    """`file_ports.FileCatalogue` on either database. `clock` answers microseconds; PostgreSQL has its own."""
+    """`ports.files.FileCatalogue` on either database. `clock` answers microseconds; PostgreSQL has its own."""
 
     def __init__(self, database: Database, *, clock: Callable[[], int] = real_microseconds) -> None:
         self._database = database
@@ -39,13 +39,13 @@ class Files:
         self._clock = StoreClock(database, clock)
 
     async def file(self, file_id: int) -> StoredFile:
-        """See `file_ports.FileCatalogue.file`."""
+        """See `ports.files.FileCatalogue.file`."""
         return await self._database.run(lambda connection: self._read(connection, file_id))
 
     async def page(
         self, *, name: str | None = None, before_id: int | None = None, limit: int = 50
     ) -> Sequence[StoredFile]:
-        """See `file_ports.FileCatalogue.page`."""
+        """See `ports.files.FileCatalogue.page`."""
         file, named = self._tables.file, self._tables.file_name
         statement = select(file).order_by(file.c.id.desc()).limit(limit)
         if name is not None:
@@ -59,7 +59,7 @@ class Files:
         return await self._database.run(read)
 
     async def needed_again(self, sha256: str, *, name: str | None, keep: bool) -> StoredFile | None:
-        """See `file_ports.FileCatalogue.needed_again`."""
+        """See `ports.files.FileCatalogue.needed_again`."""
 
         def touch(connection: Connection) -> StoredFile | None:
             return self._touch(connection, sha256, name, self._clock.now(connection), keep=keep)
@@ -67,7 +67,7 @@ class Files:
         return await self._database.run(touch, write=True)
 
     async def announce(self, key: str, *, window: timedelta, stores: Sequence[FileStore] = ()) -> Sequence[FileStore]:
-        """See `file_ports.FileCatalogue.announce`."""
+        """See `ports.files.FileCatalogue.announce`."""
 
         def write(connection: Connection) -> Sequence[FileStore]:
             until = self._clock.now(connection) + window
@@ -79,7 +79,7 @@ class Files:
         return await self._database.run(write, write=True)
 
     async def record(self, new: NewFile, stores: Sequence[FileStore]) -> StoredFile | None:
-        """See `file_ports.FileCatalogue.record`."""
+        """See `ports.files.FileCatalogue.record`."""
         loose = self._tables.loose_object
         announced = (loose.c.key == new.key, loose.c.store_id.in_([store.id for store in stores]))
 
@@ -115,7 +115,7 @@ class Files:
                 return found
 
     async def forget(self, file_id: int, *, name: str | None = None) -> Sequence[ObjectPlace]:
-        """See `file_ports.FileCatalogue.forget`."""
+        """See `ports.files.FileCatalogue.forget`."""
 
         def write(connection: Connection) -> list[ObjectPlace]:
             # Whoever attaches the file holds a share lock on it until the end of the transaction: this waits for it.
@@ -130,13 +130,13 @@ class Files:
         return await self._database.run(write, write=True)
 
     async def keep(self, file_id: int, *, keep: bool) -> StoredFile:
-        """See `file_ports.FileCatalogue.keep`."""
+        """See `ports.files.FileCatalogue.keep`."""
         file = self._tables.file
 
         def write(connection: Connection) -> StoredFile:
             values = {"kept": keep, "needed_at": self._clock.now(connection)}
             if (
-                file_id not in IDS
+                not is_id(file_id)
                 or not connection.execute(file.update().where(file.c.id == file_id).values(values)).rowcount
             ):
                 raise UnknownFile(file_id)
@@ -145,7 +145,7 @@ class Files:
         return await self._database.run(write, write=True)
 
     async def owned(self, store_id: int, keys: Sequence[str]) -> set[str]:
-        """See `file_ports.FileCatalogue.owned`."""
+        """See `ports.files.FileCatalogue.owned`."""
         copy, loose = self._tables.file_copy, self._tables.loose_object
         statement = union_all(
             select(copy.c.key).where(copy.c.store_id == store_id, copy.c.key.in_(keys)),
@@ -155,7 +155,7 @@ class Files:
 
     def _read(self, connection: Connection, file_id: int) -> StoredFile:
         file = self._tables.file
-        rows = connection.execute(select(file).where(file.c.id == file_id)).all() if file_id in IDS else []
+        rows = connection.execute(select(file).where(file.c.id == file_id)).all() if is_id(file_id) else []
         if not rows:
             raise UnknownFile(file_id)
         return stored_files(connection, self._tables, rows)[0]
@@ -163,7 +163,7 @@ class Files:
     def _locked(self, connection: Connection, file_id: int) -> Row[Any]:
         file = self._tables.file
         statement = select(file).where(file.c.id == file_id).with_for_update()
-        row = connection.execute(statement).one_or_none() if file_id in IDS else None
+        row = connection.execute(statement).one_or_none() if is_id(file_id) else None
         if row is None:
             raise UnknownFile(file_id)
         return row

@@ -36,6 +36,8 @@ class HeldConnection:
         self._lock = asyncio.Lock()
         self._connection: AsyncConnection | None = None
         self._driver: Any = None
+        # Whether the last transaction ended with its connection.
+        self._broke_off = False
 
     async def run(self, function: Callable[[Connection], T], *, write: bool = False) -> T:
         """Run `function` in a transaction of its own and commit it; say `write` when it changes anything.
@@ -53,7 +55,10 @@ class HeldConnection:
         except TimeoutError as error:
             raise StoreUnavailable(f"the database has not answered within {self._timeout:g} s") from error
         except (DBAPIError, OSError) as error:
-            raise translated(error) from error
+            known = translated(error, self._database.url)
+            if known is error and self._broke_off:
+                raise StoreUnavailable(f"the database cannot be used just now: {_words(error)}") from error
+            raise known from error
 
     async def _run(self, engine: AsyncEngine, function: Callable[[Connection], T]) -> T:
         try:
@@ -64,6 +69,7 @@ class HeldConnection:
             answer = await self._connection.run_sync(function)
             await self._connection.commit()
         except BaseException:
+            self._broke_off = self._driver is None or self._driver.is_closed()
             # Not rolled back, which would have to wait for the server as well: it ends with the connection.
             await self._discard()
             raise
@@ -88,3 +94,9 @@ class HeldConnection:
                     await connection.close()
             except (TimeoutError, SQLAlchemyError, OSError):
                 await connection.invalidate()
+
+
+def _words(error: Exception) -> str:
+    """The driver's first line: no statement and no value."""
+    original = getattr(error, "orig", None) or error
+    return (str(original.__cause__ or original).splitlines() or [type(original).__name__])[0]

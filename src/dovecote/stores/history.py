@@ -16,8 +16,9 @@ from sqlalchemy import Text, and_, bindparam, case, exists, func, insert, litera
 from dovecote.errors import UnknownNotification
 from dovecote.model import Attempt, DeliveryPolicy, NotificationRecord, Priority, State, Stats
 from dovecote.stores.attached import attached_files
-from dovecote.stores.bots import bot_id_of
+from dovecote.stores.bots import TENTHS, bot_id_of, day_of
 from dovecote.stores.clock import StoreClock, real_microseconds
+from dovecote.stores.column_types import IDS, is_id
 from dovecote.stores.waiting import what_holds
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from dovecote.stores.database import Database
 
 SETTLED = (State.DELIVERED, State.DEAD, State.UNKNOWN)
-# What the databases take for an id. No notification has one beyond it.
-IDS = range(1, 2**63)
 # Ids in one statement: well below what either database takes as parameters.
 CHUNK = 1000
 # What a replayed notification keeps. What it does not name begins anew.
@@ -53,7 +52,7 @@ class History:
         """See `ports.HistoryStore.notification`."""
         bot, outbox, history = self._tables.bot, self._tables.notification, self._tables.history
 
-        if notification_id not in IDS:
+        if not is_id(notification_id):
             raise UnknownNotification(notification_id)
 
         def read(connection: Connection) -> NotificationRecord:
@@ -66,6 +65,21 @@ class History:
                     found = _settled(row, attempts) if table is history else self._waiting(connection, row, attempts)
                     return replace(found, attachments=attached_files(connection, self._tables.files, notification_id))
             raise UnknownNotification(notification_id)
+
+        return await self._database.run(read)
+
+    async def id_of_key(self, bot: str, key: str) -> int | None:
+        """See `ports.HistoryStore.id_of_key`."""
+        known = self._tables.notification_key.c
+
+        def read(connection: Connection) -> int | None:
+            statement = select(known.notification_id).where(
+                known.bot_id == bot_id_of(connection, self._tables, bot),
+                known.key == key,
+                known.expires_at > self._clock.now(connection),
+            )
+            found: int | None = connection.execute(statement).scalar()
+            return found
 
         return await self._database.run(read)
 
@@ -117,7 +131,7 @@ class History:
             now = self._clock.now(connection)
             changed: list[int] = []
             # In the order of the ids, so that two operators cannot wait for each other.
-            for chunk in _chunks(sorted(id_ for id_ in set(ids) if id_ in IDS)):
+            for chunk in _chunks(sorted(id_ for id_ in set(ids) if is_id(id_))):
                 found = (
                     select(history.c.id, history.c.method, history.c.params)
                     .where(history.c.id.in_(chunk), history.c.outcome == state.value)
@@ -192,11 +206,17 @@ class History:
                 bot_id = bot_id_of(connection, self._tables, bot)
                 waiting = waiting.where(outbox.c.bot_id == bot_id)
                 settled, given_up = (q.where(history.c.bot_id == bot_id) for q in (settled, given_up))
+            spent = select(func.coalesce(func.sum(self._tables.bot.c.paid_spent), 0)).where(
+                self._tables.bot.c.paid_day == day_of(now)
+            )
+            if bot is not None:
+                spent = spent.where(self._tables.bot.c.id == bot_id)
             numbers = waiting.subquery()
             row = connection.execute(
                 select(
                     numbers,
                     settled.scalar_subquery().label("settled"),
+                    spent.scalar_subquery().label("spent"),
                     *(
                         given_up.where(history.c.outcome == state.value).scalar_subquery().label(state.value)
                         for state in (State.DEAD, State.UNKNOWN)
@@ -211,6 +231,7 @@ class History:
                 delivered=row.settled - row.dead - row.unknown,
                 dead=row.dead,
                 unknown=row.unknown,
+                stars_spent=int(row.spent) / TENTHS,
             )
 
         return await self._database.run(count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BigInteger, Column, Double, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, Table, Text, text
 
 from dovecote.stores.column_types import BigId, Instant
 
@@ -35,6 +35,8 @@ def leadership_tables(metadata: MetaData, prefix: str) -> LeadershipTables:
         Column("until", Instant(), nullable=False),
         # Seconds that it was taken for.
         Column("lease", Double, nullable=False),
+        # Of SQLite: its holder has the file's lock for as long as it lives.
+        Column("locked", Boolean, nullable=False, server_default=text("false")),
     )
     term = Table(
         f"{prefix}leadership_term",

@@ -9,8 +9,22 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dovecote.errors import MissingExtra, NotMigrated, StoreUnavailable
-from dovecote.stores.postgresql_cycle import CYCLE, CYCLE_ALONE
-from dovecote.stores.rows import Move, ResultRow, Strike, bot_effects, moves, read_cycle, result_row, strikes
+from dovecote.stores.addresses import place_of
+from dovecote.stores.postgresql_cycle import CYCLE, CYCLE_ALONE, CYCLE_ALONE_RARE, CYCLE_RARE
+from dovecote.stores.rows import (
+    ChatWait,
+    GivenBack,
+    Move,
+    ResultRow,
+    Strike,
+    bot_effects,
+    chat_waits,
+    given_back,
+    moves,
+    read_cycle,
+    result_row,
+    strikes,
+)
 
 try:
     import asyncpg
@@ -87,6 +101,7 @@ class PostgreSQLOutbox:
 
     def __init__(self, url: URL, *, listen: bool = True) -> None:
         self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._place = place_of(url)
         self._listen = listen
         self._id = secrets.token_hex(8)
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
@@ -118,10 +133,15 @@ class PostgreSQLOutbox:
             token,
             alone,
             HORIZON_SECONDS,
-            *_strike_columns(settlements),
+            *_columns(strikes(settlements), Strike),
         ]
+        rare = [*_given_back_columns(settlements), *_columns(chat_waits(settlements), ChatWait)]
+        statement = CYCLE_ALONE if alone else CYCLE
+        if any(rare):
+            statement = CYCLE_ALONE_RARE if alone else CYCLE_RARE
+            arguments += rare
         async with self._lock:
-            cycle = read_cycle(await self._fetch(CYCLE_ALONE if alone else CYCLE, arguments), token)
+            cycle = read_cycle(await self._fetch(statement, arguments), token)
             for move in moves(settlements, cycle.lost):
                 await self._move(move)
         self._full_claims = self._full_claims + 1 if claim and len(cycle.claimed) == claim else 0
@@ -139,10 +159,10 @@ class PostgreSQLOutbox:
                 return rows  # noqa: TRY300 (an else would stand far from its try)
             except asyncpg.PostgresError as error:
                 if error.sqlstate not in RETRIED or last:
-                    raise _translated(error) from error
+                    raise _translated(error, self._place) from error
             except BROKEN as error:
                 await _discard(self._connection)
-                raise _translated(error) from error
+                raise _translated(error, self._place) from error
         raise AssertionError  # pragma: no cover (the last try answers or raises)
 
     async def _connected(self) -> asyncpg.Connection[asyncpg.Record]:
@@ -239,15 +259,19 @@ def _bot_columns(settlements: Sequence[Settlement]) -> list[Sequence[Any]]:
     return [list(halts), list(halts.values()), list(stops), list(stops.values())]
 
 
-def _strike_columns(settlements: Sequence[Settlement]) -> list[Sequence[Any]]:
-    rows = strikes(settlements)
-    return list(zip(*rows, strict=True)) if rows else [()] * len(Strike._fields)
+def _columns(rows: Sequence[tuple[Any, ...]], of: type[Strike | ChatWait | GivenBack]) -> list[Sequence[Any]]:
+    return list(zip(*rows, strict=True)) if rows else [()] * len(of._fields)
 
 
-def _translated(error: Exception) -> Exception:
+def _given_back_columns(settlements: Sequence[Settlement]) -> list[Sequence[Any]]:
+    *claims, bots = _columns(given_back(settlements), GivenBack)
+    return [*claims, sorted(set(bots))]
+
+
+def _translated(error: Exception, place: str) -> Exception:
     state = getattr(error, "sqlstate", None)
     if isinstance(error, (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedFunctionError)):
         return NotMigrated(f"the database has no Dovecote schema of this version ({error}): run `dovecote migrate`.")
     if state is not None and state[:2] not in OUTAGES and state not in SHUT_OUT:
         return error
-    return StoreUnavailable(f"the database cannot be used just now: {str(error) or type(error).__name__}")
+    return StoreUnavailable(f"{place} cannot be used just now: {str(error) or type(error).__name__}")

@@ -12,8 +12,10 @@ How it stays correct:
   it; without statistics the planner would take it for the order check too, and read the whole backlog. A claim alone
   names that of the suspects' index instead, or it would read the backlog for one.
 - A unique index allows one leased notification per chat, whatever this statement believes.
-- Bots that a 429 halts are locked first, in id order and waiting; the bots to claim for are locked after that,
-  skipping. So two cycles cannot wait for each other's bots.
+- Bots that a 429 halts, or that Stars are given back to, are locked first, in id order and waiting; the bots to claim
+  for are locked after that, skipping. So two cycles cannot wait for each other's bots.
+- A bot's budget of Stars stands in its row, and is judged and spent under that lock (`postgresql_paid`).
+- A chat that a 429 of its own makes wait is blocked until the end of its wait, whatever is to be sent there.
 
 A notification is blocked by a leased one of its chat, and by an older one of the same or a more urgent priority, where
 older is (planned_at, id). A blocked one is given a later due time, behind the last of its chat, and so is met again
@@ -23,6 +25,16 @@ it waited for them, all would wait for ever.
 
 from __future__ import annotations
 
+from dovecote.stores.postgresql_answer import ANSWER
+from dovecote.stores.postgresql_paid import (
+    DAY,
+    GIVEN_BACK,
+    PAID_GRANT,
+    TARIFF,
+    TERMS,
+    WAITS_UNTIL,
+    WAITS_UNTIL_NOW,
+)
 from dovecote.stores.postgresql_settle import SETTLE
 
 # $1..$10  settlements: ids, lease tokens, attempt numbers, outcomes, seconds until the retry (null: leaves the outbox),
@@ -31,16 +43,17 @@ from dovecote.stores.postgresql_settle import SETTLE
 # $15, $16 leases to renew: ids, tokens
 # $17..$21 how many to claim, lease in seconds, the new lease token, alone, horizon in seconds
 # $22..$25 refused recipients: bots, chats (or chat/topic), reasons, strikes
+# $26..$32 only in the statement for rare outcomes: see `postgresql_paid`
 
 GRANT = """
-halted AS MATERIALIZED (
+touched AS MATERIALIZED (
     SELECT b.id FROM dovecote.bot b WHERE b.id = ANY ($11::int[] || $13::int[]) ORDER BY b.id FOR UPDATE
 ),
 eligible AS MATERIALIZED (
     SELECT b.id, b.version
     FROM dovecote.bot b, clock
     WHERE $17 > 0
-      AND (SELECT count(*) FROM halted) >= 0 -- locks those first
+      AND (SELECT count(*) FROM touched) >= 0 -- locks those first
       AND b.id <> ALL ($11::int[] || $13::int[])
       AND b.stopped_reason IS NULL
       AND (b.halted_until IS NULL OR b.halted_until <= clock.now)
@@ -71,6 +84,8 @@ granted AS MATERIALIZED (
     SELECT h.id, h.name, h.slots_given, paced.pace,
         h.private_count, h.private_window, h.group_count, h.group_window,
         greatest(h.next_slot_at, clock.now) AS first_slot_at,
+        EXISTS (SELECT FROM dovecote.chat_wait w WHERE w.bot_id = h.id AND w.until > clock.now) AS chats_wait,
+        {paid_grant}
         least(
             greatest(1, $17 / count(*) OVER ()),
             CASE WHEN paced.pace IS NOT NULL THEN greatest(1, floor(paced.pace * extract(
@@ -88,6 +103,7 @@ met AS MATERIALIZED (
     SELECT n.*,
         CASE WHEN left(n.chat, 1) IN ('-', '@') THEN g.group_count ELSE g.private_count END AS chat_count,
         CASE WHEN left(n.chat, 1) IN ('-', '@') THEN g.group_window ELSE g.private_window END AS chat_window,
+        g.chats_wait,
         CASE
             WHEN n.lost THEN
                 CASE WHEN n.at_most_once OR n.expires_at <= clock.now OR n.suppressed THEN 'unknown'
@@ -100,6 +116,7 @@ met AS MATERIALIZED (
         SELECT n.id, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.expires_at, n.at_most_once, n.weight,
             n.attempts, n.lease_token, n.lease_token IS NOT NULL AS lost,
             n.lost_leases + (n.lease_token IS NOT NULL)::int AS lost_leases,
+            {tariff},
             EXISTS (SELECT FROM dovecote.recipient x
                     WHERE x.bot_id = n.bot_id AND x.chat = n.chat AND x.disabled_at IS NOT NULL)
             OR left(n.chat, 1) IN ('-', '@') AND EXISTS (
@@ -113,7 +130,7 @@ met AS MATERIALIZED (
           AND (NOT $20 OR n.lost_leases >= 1)
           AND (n.lease_token IS NULL OR n.id <> ALL ($1::bigint[] || $15::bigint[]))
         ORDER BY n.due_at
-        LIMIT greatest(g.slots, 64)
+        LIMIT greatest(g.slots, g.paid_slots, g.paid_from, 64)
     ) n
 ),
 ranked AS MATERIALIZED (
@@ -128,11 +145,12 @@ judged AS MATERIALIZED (
             SELECT q.due_at FROM dovecote.notification q
             WHERE q.bot_id = r.bot_id AND q.chat = r.chat AND q.lease_token IS NOT NULL AND q.id <> r.id
         ) END AS mate_lease_ends_at,
-        CASE WHEN r.chat_rank = 1 AND r.chat_count IS NOT NULL THEN (
+        greatest(CASE WHEN r.chat_rank = 1 AND r.chat_count IS NOT NULL THEN (
             SELECT h.settled_at FROM dovecote.history h
             WHERE h.bot_id = r.bot_id AND h.chat = r.chat
             ORDER BY h.settled_at DESC OFFSET r.chat_count - 1 LIMIT 1
-        ) + make_interval(secs => r.chat_window) END AS paced_until,
+        ) + make_interval(secs => r.chat_window) END, CASE WHEN r.chat_rank = 1 AND {waiting} THEN
+        {waits_until} END) AS paced_until,
         r.chat IS NOT NULL AND NOT r.lost AND (
             r.chat_rank > 1
             OR EXISTS (SELECT FROM dovecote.notification q
@@ -170,21 +188,22 @@ queued AS (
     FROM (
         SELECT v.*, g.slots_given % 21 AS phase,
             row_number() OVER (PARTITION BY v.bot_id, v.priority ORDER BY v.due_at, v.id) - 1 AS ahead
-        FROM verdict v JOIN granted g ON g.id = v.bot_id WHERE NOT v.blocked
+        FROM verdict v JOIN terms g ON g.id = v.bot_id WHERE NOT v.blocked
     ) p
 ),
 taken AS MATERIALIZED (
     SELECT q.*, g.name AS bot,
         CASE WHEN g.pace IS NULL THEN 0
              ELSE extract(epoch FROM g.first_slot_at - clock.now) + q.slots_before / g.pace END AS send_in,
-        g.slots_given + q.slots_before AS slot
+        g.slots_given + q.slots_before AS slot,
+        CASE WHEN g.pays AND q.tariff = 'paid' THEN {day} END AS paid_day
     FROM (
         SELECT *, sum(weight) OVER (
             PARTITION BY bot_id ORDER BY turn, priority, id ROWS UNBOUNDED PRECEDING
         ) - weight AS slots_before
         FROM queued
-    ) q JOIN granted g ON g.id = q.bot_id, clock
-    WHERE q.slots_before < g.slots
+    ) q JOIN terms g ON g.id = q.bot_id, clock
+    WHERE q.slots_before < g.slots AND (NOT g.pays OR q.slots_before + q.weight <= g.paid_left)
 ),
 leased AS (
     UPDATE dovecote.notification n
@@ -193,11 +212,12 @@ leased AS (
     FROM taken t, clock
     WHERE n.id = t.id AND n.due_at = t.due_at AND n.lease_token IS NOT DISTINCT FROM t.lease_token
     RETURNING n.id, n.bot_id, t.bot, n.chat, n.method, n.params, n.at_most_once, n.attempts, n.failures,
-        t.send_in, t.slot, t.lost
+        t.send_in, t.slot, t.lost, t.paid_day
 ),
 postponement AS MATERIALIZED (
     SELECT w.id, w.due_at, greatest(clock.now, w.head_paced_until, w.tail_due_at) + make_interval(secs => CASE
-        WHEN w.head_paced_until > clock.now THEN (w.class_rank - 1) * w.chat_window / w.chat_count
+        WHEN w.head_paced_until > clock.now
+            THEN (w.class_rank - 1) * coalesce(w.chat_window / w.chat_count, 0.02)
         WHEN w.chat_count IS NULL OR w.class_rank <= w.chat_count THEN greatest(w.class_rank * 0.02, w.patience)
         ELSE (w.class_rank - w.chat_count) * w.chat_window / w.chat_count + w.patience
     END) AS due_again_at
@@ -300,76 +320,58 @@ advanced AS (
             ELSE clock.now + make_interval(secs => c.halt) END,
         halted_until = CASE WHEN c.halt IS NULL THEN b.halted_until
             ELSE greatest(b.halted_until, clock.now + make_interval(secs => c.halt)) END,
-        stopped_reason = coalesce(c.stop, b.stopped_reason)
+        stopped_reason = coalesce(c.stop, b.stopped_reason),
+        paid_spent = CASE WHEN c.stars = 0 THEN b.paid_spent ELSE
+            greatest(0, CASE WHEN b.paid_day = {day} THEN b.paid_spent ELSE 0 END + c.stars) END,
+        paid_day = CASE WHEN c.stars = 0 THEN b.paid_day ELSE {day} END,
+        paid_until = coalesce(c.paid_until, b.paid_until)
     FROM (
         SELECT g.id, g.pace, 1 AS claims, g.first_slot_at, coalesce(t.used, 0) AS used,
-            m.count >= g.slots OR m.free > t.count AS left_over, NULL::float8 AS halt, NULL::text AS stop
-        FROM granted g
-        LEFT JOIN (SELECT bot_id, count(*), sum(weight) AS used FROM taken GROUP BY bot_id) t ON t.bot_id = g.id
+            m.count >= g.slots OR m.free > t.count AS left_over, NULL::float8 AS halt, NULL::text AS stop,
+            coalesce(t.stars, 0) - {given_back} AS stars,
+            CASE WHEN g.uses_up THEN
+                g.first_slot_at + make_interval(secs => 0.5 + coalesce(t.used / g.pace, 0)) END AS paid_until
+        FROM terms g
+        LEFT JOIN (
+            SELECT bot_id, count(*), sum(weight) AS used, sum(weight) FILTER (WHERE paid_day IS NOT NULL) AS stars
+            FROM taken GROUP BY bot_id
+        ) t ON t.bot_id = g.id
         LEFT JOIN (
             SELECT bot_id, count(*), count(*) FILTER (WHERE NOT blocked) AS free FROM verdict GROUP BY bot_id
         ) m ON m.bot_id = g.id
         UNION ALL
-        SELECT h.id, NULL, 0, NULL, 0, false,
-            (SELECT max(seconds) FROM unnest($11::int[], $12::float8[]) AS x (id, seconds) WHERE x.id = h.id),
-            (SELECT max(reason) FROM unnest($13::int[], $14::text[]) AS x (id, reason) WHERE x.id = h.id)
-        FROM halted h
+        SELECT g.id, NULL, 0, NULL, 0, false,
+            (SELECT max(seconds) FROM unnest($11::int[], $12::float8[]) AS x (id, seconds) WHERE x.id = g.id),
+            (SELECT max(reason) FROM unnest($13::int[], $14::text[]) AS x (id, reason) WHERE x.id = g.id),
+            -{given_back}, NULL
+        FROM touched g WHERE g.id NOT IN (SELECT id FROM terms)
     ) c, clock
     WHERE b.id = c.id
     RETURNING b.pace, b.next_slot_at, c.left_over
 )
 """
 
-# The summary comes as the first row, so that one result carries everything.
-ANSWER = """
-SELECT NULL::bigint AS id, NULL::int AS bot_id, NULL::text AS bot, NULL::text AS chat, NULL::text AS method,
-    json_build_object(
-        'lost', (SELECT coalesce(json_agg(id), '[]') FROM lost),
-        'ended', (SELECT coalesce(json_object_agg(ending, count), '{}')
-                  FROM (SELECT ending, count(*) FROM ended GROUP BY ending) e),
-        'postponed', (SELECT count(*) FROM postponed),
-        'suspects', NOT $20 AND EXISTS (
-            SELECT FROM dovecote.notification n JOIN dovecote.bot b ON b.id = n.bot_id, clock
-            WHERE n.lost_leases >= 1 AND n.lost_leases + (n.lease_token IS NOT NULL)::int >= 2
-              AND n.due_at <= clock.now AND n.id <> ALL ($1::bigint[] || $15::bigint[])
-              AND b.stopped_reason IS NULL AND (b.halted_until IS NULL OR b.halted_until <= clock.now)
-        ),
-        'next_due_in', CASE
-            WHEN $17 = 0 THEN NULL
-            WHEN EXISTS (SELECT FROM eligible e WHERE e.id NOT IN (SELECT id FROM granted)) THEN 0.01
-            WHEN EXISTS (SELECT FROM taken) THEN (
-                SELECT CASE
-                    WHEN count(*) = 50 OR bool_or(a.pace IS NULL AND a.left_over) THEN 0
-                    ELSE coalesce(
-                        min(extract(epoch FROM a.next_slot_at - clock.now) - $21 / 2) FILTER (WHERE a.left_over),
-                        0.05)
-                END
-                FROM advanced a, clock
-            )
-            WHEN EXISTS (SELECT FROM ended) OR EXISTS (SELECT FROM advanced a WHERE a.left_over) THEN 0
-            ELSE least(
-                (SELECT extract(epoch FROM min(p.due_at) - clock.now) FROM postponed p, clock GROUP BY clock.now),
-                (
-                    SELECT extract(epoch FROM min(greatest(
-                        d.due_at, b.halted_until, CASE WHEN b.pace IS NOT NULL
-                        THEN b.next_slot_at - make_interval(secs => $21 / 2) END)) - max(clock.now))
-                    FROM clock CROSS JOIN dovecote.bot b CROSS JOIN (VALUES (0), (1), (2)) AS p (priority)
-                    CROSS JOIN LATERAL (
-                        SELECT n.due_at FROM dovecote.notification n
-                        WHERE n.bot_id = b.id AND n.priority = p.priority AND n.due_at > '-infinity'
-                          AND n.due_at > CASE
-                            WHEN b.id IN (SELECT id FROM eligible) THEN clock.now ELSE '-infinity' END
-                        ORDER BY n.due_at LIMIT 1
-                    ) d
-                    WHERE b.stopped_reason IS NULL
-                ))
-        END
-    )::text AS params,
-    false AS at_most_once, 0 AS attempts, 0 AS failures, 0::float8 AS send_in, 0::bigint AS slot
-UNION ALL
-SELECT id, bot_id, bot, chat, method, params::text, at_most_once, attempts, failures, send_in::float8, slot::bigint
-FROM leased
-"""
 
-CYCLE = SETTLE + (GRANT + MEET).replace("$20", "false") + TAKE + RECORD + ANSWER
-CYCLE_ALONE = SETTLE + (GRANT + MEET).replace("$20", "true") + TAKE + RECORD + ANSWER
+def _cycle(*, alone: bool, rare: bool) -> str:
+    """The whole statement; `rare` adds what only some batches need, so that the others do not pay for it."""
+    settle = SETTLE + GIVEN_BACK if rare else SETTLE
+    grant = GRANT.replace("|| $13::int[]) ORDER", "|| $13::int[] || $29::int[]) ORDER") if rare else GRANT
+    text = settle + (grant + MEET).replace("$20", "true" if alone else "false") + TERMS + TAKE + RECORD + ANSWER
+    given_back = "coalesce((SELECT x.stars FROM given_back x WHERE x.bot_id = g.id), 0)" if rare else "0"
+    parts = {
+        "{paid_grant}": PAID_GRANT.strip(),
+        "{tariff}": TARIFF.strip(),
+        "{day}": DAY,
+        "{given_back}": given_back,
+        "{waiting}": "true" if rare else "r.chats_wait",
+        "{waits_until}": WAITS_UNTIL_NOW if rare else WAITS_UNTIL,
+    }
+    for name, part in parts.items():
+        text = text.replace(name, part)
+    return text
+
+
+CYCLE = _cycle(alone=False, rare=False)
+CYCLE_ALONE = _cycle(alone=True, rare=False)
+CYCLE_RARE = _cycle(alone=False, rare=True)
+CYCLE_ALONE_RARE = _cycle(alone=True, rare=True)

@@ -31,7 +31,7 @@ kept AS (
         failures = n.failures + (r.outcome IN ('failed', 'unknown'))::int
     FROM result r, clock
     WHERE n.id = ANY ($1::bigint[]) AND n.id = r.id AND n.lease_token = r.lease_token AND NOT r.leaves
-    RETURNING n.id, r.lease_token
+    RETURNING n.id, r.lease_token, n.bot_id, n.weight
 ),
 lost AS MATERIALIZED (
     SELECT r.* FROM result r

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import literal, select, tuple_
+from sqlalchemy import and_, case, func, literal, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dovecote.model import Priority, Recipient
@@ -94,8 +94,37 @@ class Recipients:
 
         return await self._database.run(write, write=True)
 
+    async def set_zone(self, bot: str, chat: str, zone: str | None) -> None:
+        """See `ports.RecipientStore.set_zone`."""
+        table = self._tables.recipient
+        dialect = postgresql if self._database.is_postgresql else sqlite
+
+        def note(connection: Connection) -> None:
+            bot_id = bot_id_of(connection, self._tables, bot)
+            now = self._clock.now(connection)
+            same = table.c.zone.is_(None) if zone is None else table.c.zone == zone
+            known = select(table.c.chat).where(table.c.bot_id == bot_id, same, table.c.zone_since.is_not(None))
+            is_known = connection.execute(known.limit(1)).first() is not None
+            moves = and_(table.c.zone_since.is_not(None), table.c.zone.is_distinct_from(zone))
+            since = literal(now, table.c.zone_since.type)
+            statement: Any = dialect.insert(table).values(bot_id=bot_id, chat=chat, zone=zone, zone_since=now)
+            changed = {
+                "zone": zone,
+                "zone_since": case((or_(moves, table.c.zone_since.is_(None)), since), else_=table.c.zone_since),
+                "former_zone": case((moves, func.coalesce(table.c.zone, "")), else_=table.c.former_zone),
+            }
+            connection.execute(statement.on_conflict_do_update(index_elements=["bot_id", "chat"], set_=changed))
+            if not is_known:
+                # It may come earlier than what such a schedule waits for.
+                schedule = self._tables.schedule
+                waits = and_(schedule.c.bot_id == bot_id, schedule.c.local_time, schedule.c.due_at > now)
+                connection.execute(schedule.update().where(waits).values(due_at=now))
+
+        await self._database.run(note, write=True)
+
     async def unblock(self, bot: str, chat: str) -> int:
         """See `ports.RecipientStore.unblock`."""
+        await self._database.run(partial(self._lift, bot, chat), write=True)
         count = 0
         for priority in Priority:
             last: tuple[datetime, int] | None = None
@@ -103,6 +132,12 @@ class Recipients:
                 count += len(rows)
                 last = rows[-1]
         return count
+
+    def _lift(self, bot: str, chat: str, connection: Connection) -> None:
+        """Forget the wait that Telegram gave to the chat."""
+        wait = self._tables.chat_wait
+        here = (wait.c.bot_id == bot_id_of(connection, self._tables, bot), wait.c.chat == chat)
+        connection.execute(wait.delete().where(*here))
 
     def _make_due(
         self, bot: str, chat: str, priority: Priority, last: tuple[datetime, int] | None, connection: Connection

@@ -142,6 +142,54 @@ def strikes(settlements: Sequence[Settlement]) -> list[Strike]:
     return sorted(found.values())
 
 
+class GivenBack(NamedTuple):
+    """A claim that was paid for and certainly not sent, or refused: Telegram charges for what it accepts alone."""
+
+    id: int
+    lease_token: int
+    day: int
+    bot_id: int
+
+
+def given_back(settlements: Iterable[Settlement]) -> list[GivenBack]:
+    """Find the claims whose Stars are to be had again, each once.
+
+    What may have arrived is not among them: it counts as spent, so that a budget is never overrun.
+    """
+    return sorted(
+        {
+            GivenBack(s.claimed.id, s.claimed.lease_token, s.claimed.paid_day, s.claimed.bot_id)
+            for s in settlements
+            if s.claimed.paid_day is not None and not isinstance(s.outcome, Delivered | Unknown)
+        }
+    )
+
+
+class ChatWait(NamedTuple):
+    """A chat that Telegram has told to wait, in seconds."""
+
+    bot_id: int
+    chat: str
+    seconds: float
+
+
+def chat_waits(settlements: Iterable[Settlement]) -> list[ChatWait]:
+    """Find the longest wait of each chat, sorted so that two batches never wait for each other.
+
+    It is true whoever has the lease by now.
+    """
+    longest: dict[tuple[int, str], float] = {}
+    for settlement in settlements:
+        claimed = settlement.claimed
+        match settlement.outcome:
+            case Snoozed(retry_after, Scope.CHAT, _) if claimed.chat is not None:
+                place = claimed.bot_id, claimed.chat
+                longest[place] = max(longest.get(place, 0.0), retry_after.total_seconds())
+            case _:
+                continue
+    return sorted(ChatWait(bot_id, chat, seconds) for (bot_id, chat), seconds in longest.items())
+
+
 class Move(NamedTuple):
     """A group that has become a supergroup: what waits for the old chat moves to the new one."""
 
@@ -170,27 +218,12 @@ def moves(settlements: Sequence[Settlement], lost: Collection[int]) -> list[Move
 def read_cycle(rows: Iterable[Sequence[Any]], token: int) -> Cycle:
     """Read an answer: first a row with the summary as JSON, then the claimed notifications.
 
-    Columns: id, bot_id, bot, chat, method, params, at_most_once, attempts, failures, send_in, slot.
+    Columns: id, bot_id, bot, chat, method, params, at_most_once, attempts, failures, send_in, slot, paid_day, refusals,
+    moves.
     """
     claims = iter(rows)
     summary = json.loads(next(claims)[5])
-    claimed = [
-        ClaimedNotification(
-            id=id_,
-            lease_token=token,
-            bot_id=bot_id,
-            bot=bot,
-            chat=chat,
-            method=method,
-            params=params,
-            delivery=DeliveryPolicy.AT_MOST_ONCE if at_most_once else DeliveryPolicy.AT_LEAST_ONCE,
-            attempt=attempts,
-            failures=failures,
-            send_in=send_in,
-            slot=slot,
-        )
-        for id_, bot_id, bot, chat, method, params, at_most_once, attempts, failures, send_in, slot in claims
-    ]
+    claimed = [_claimed(token, row) for row in claims]
     return Cycle(
         claimed=claimed,
         lost=tuple(summary["lost"]),
@@ -199,3 +232,9 @@ def read_cycle(rows: Iterable[Sequence[Any]], token: int) -> Cycle:
         next_due_in=None if summary["next_due_in"] is None else max(0.0, summary["next_due_in"]),
         suspects=bool(summary["suspects"]),
     )
+
+
+def _claimed(token: int, row: Sequence[Any]) -> ClaimedNotification:
+    id_, bot_id, bot, chat, method, params, at_most_once, *counts = row
+    policy = DeliveryPolicy.AT_MOST_ONCE if at_most_once else DeliveryPolicy.AT_LEAST_ONCE
+    return ClaimedNotification(id_, token, bot_id, bot, chat, method, params, policy, *counts)

@@ -141,14 +141,39 @@ WHERE id IN (
 RETURNING id
 """
 
+# What was granted and not sent is had again, while its lease is held and its day goes on.
+# :rows [id, lease token, day of the grant], :day
+GIVE_BACK = """
+UPDATE dovecote_bot SET paid_spent = max(0, paid_spent - r.stars)
+FROM (
+    SELECT n.bot_id, sum(n.weight) AS stars
+    FROM json_each(:rows) i CROSS JOIN dovecote_notification n
+        ON n.id = json_extract(i.value, '$[0]') AND n.lease_token = json_extract(i.value, '$[1]')
+    WHERE json_extract(i.value, '$[2]') = :day
+    GROUP BY n.bot_id
+) r
+WHERE dovecote_bot.id = r.bot_id AND dovecote_bot.paid_day = :day
+"""
+
+# :rows [bot, chat, wait], :now
+TOLD_TO_WAIT = """
+INSERT INTO dovecote_chat_wait (bot_id, chat, until)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), :now + json_extract(value, '$[2]')
+FROM json_each(:rows) WHERE true
+ON CONFLICT (bot_id, chat) DO UPDATE SET until = max(until, excluded.until)
+"""
+
 # A suspect has lost two workers: the leases lost before, and the one that it is found under now.
-# :now, :horizon, :alone, :bots
+# :now, :day, :horizon, :alone, :bots
 GRANT = """
 SELECT b.id, b.name,
     CASE WHEN b.pace_held IS NULL THEN b.pace
         ELSE min(b.pace, b.pace_held + b.pace * 0.001 * max(0, :now - b.pace_held_at) / 1000000) END AS pace,
     b.slots_given, b.next_slot_at,
-    b.private_count, b.private_window, b.group_count, b.group_window
+    b.private_count, b.private_window, b.group_count, b.group_window, b.pace AS whole_pace,
+    CASE WHEN b.paid_pace > b.pace THEN b.paid_pace END AS paid_pace,
+    b.paid_budget - CASE WHEN b.paid_day = :day THEN b.paid_spent ELSE 0 END AS paid_left,
+    coalesce(b.paid_until, 0) AS paid_until
 FROM dovecote_bot b
 WHERE b.stopped_reason IS NULL
   AND (b.halted_until IS NULL OR b.halted_until <= :now)
@@ -174,6 +199,7 @@ LIMIT :bots
 MEET = """
 WITH priorities (priority) AS (VALUES (0), (1), (2))
 SELECT n.id, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.expires_at, n.at_most_once, n.weight, n.attempts,
+    n.method,
     n.lease_token IS NOT NULL AS lost, n.lost_leases + (n.lease_token IS NOT NULL) AS lost_leases,
     coalesce((
         SELECT x.disabled_reason FROM dovecote_recipient x INDEXED BY dovecote_recipient_disabled
@@ -196,6 +222,7 @@ WHERE n.id IN (
 # :bots, :now, :limit
 MEET_SUSPECTS = """
 SELECT n.id, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.expires_at, n.at_most_once, n.weight, n.attempts,
+    n.method,
     n.lease_token IS NOT NULL AS lost, n.lost_leases + (n.lease_token IS NOT NULL) AS lost_leases,
     coalesce((
         SELECT x.disabled_reason FROM dovecote_recipient x INDEXED BY dovecote_recipient_disabled
@@ -250,7 +277,8 @@ SELECT f.id,
         SELECT json_group_array(h.settled_at) FROM dovecote_history h INDEXED BY dovecote_history_chat
         WHERE h.bot_id = f.bot_id AND h.chat = f.chat AND h.settled_at > :now - 1000000 * CASE
             WHEN substr(f.chat, 1, 1) IN ('-', '@') THEN b.group_window ELSE b.private_window END
-    ) AS settled_ats
+    ) AS settled_ats,
+    coalesce((SELECT w.until FROM dovecote_chat_wait w WHERE w.bot_id = f.bot_id AND w.chat = f.chat), 0) AS waits_until
 FROM json_each(:heads) i
     CROSS JOIN dovecote_notification f ON f.id = i.value
     CROSS JOIN dovecote_bot b ON b.id = f.bot_id
@@ -289,6 +317,23 @@ SET outcome = excluded.outcome, ended_at = excluded.ended_at, took = excluded.to
     error_code = excluded.error_code, error = excluded.error, message_ids = excluded.message_ids
 """
 
+# What was tried before, and had an answer of Telegram's that bounds how often it is tried.
+# :rows [id, failures]
+ANSWERED = """
+SELECT json_extract(r.value, '$[0]'), (
+    SELECT count(*) FILTER (WHERE latest.outcome = 'failed' AND latest.error_code IS NOT NULL)
+    FROM (
+        SELECT a.outcome, a.error_code, row_number() OVER (ORDER BY a.number DESC) AS place FROM dovecote_attempt a
+        WHERE a.notification_id = json_extract(r.value, '$[0]') AND a.outcome IN ('failed', 'unknown')
+    ) latest
+    WHERE latest.place <= json_extract(r.value, '$[1]')
+), (
+    SELECT count(*) FROM dovecote_attempt a
+    WHERE a.notification_id = json_extract(r.value, '$[0]') AND a.outcome = 'migrated'
+)
+FROM json_each(:rows) r
+"""
+
 # :rows [bot, slots used, next slot at]
 ADVANCE = """
 UPDATE dovecote_bot
@@ -296,6 +341,19 @@ SET version = version + 1, slots_given = slots_given + r.used, next_slot_at = r.
 FROM (
     SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS used,
         json_extract(value, '$[2]') AS next_slot_at
+    FROM json_each(:rows)
+) r
+WHERE dovecote_bot.id = r.id
+"""
+
+# :rows [bot, tenths of Stars, until when the free share may be used up (or null)], :day
+PAY = """
+UPDATE dovecote_bot
+SET paid_spent = CASE WHEN paid_day = :day THEN paid_spent ELSE 0 END + r.stars, paid_day = :day,
+    paid_until = coalesce(r.until, paid_until)
+FROM (
+    SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS stars,
+        json_extract(value, '$[2]') AS until
     FROM json_each(:rows)
 ) r
 WHERE dovecote_bot.id = r.id

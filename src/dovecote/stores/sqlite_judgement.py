@@ -11,8 +11,12 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+from dovecote.stores.sqlite_paid import Tariff, tariff
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from dovecote.stores.sqlite_paid import Terms
 
 SECOND = 1_000_000
 # The third lost lease ends a notification: it has been alone with its worker twice.
@@ -34,6 +38,10 @@ class GrantedBot(NamedTuple):
     private_window: float | None
     group_count: int | None
     group_window: float | None
+    whole_pace: float | None
+    paid_pace: float | None
+    paid_left: int | None
+    paid_until: int
 
     def first_slot_at(self, now: int) -> int:
         """The first slot that may still be given."""
@@ -65,6 +73,7 @@ class Met(NamedTuple):
     at_most_once: int
     weight: int
     attempts: int
+    method: str
     lost: int
     lost_leases: int
     refusal: str | None
@@ -100,6 +109,7 @@ class Known(NamedTuple):
     behind: int
     tail_due_at: int | None
     settled_ats: str
+    waits_until: int
 
 
 @dataclass(slots=True)
@@ -140,7 +150,7 @@ class Queue(NamedTuple):
     def due_again_at(self, rank: int) -> int:
         """When the one of this rank, counted from 1, is due again."""
         if self.paced:
-            return self.start + round((rank - 1) * self.interval)
+            return self.start + round((rank - 1) * (self.interval or SHORTEST_PATIENCE))
         if self.limit is None or rank <= self.limit:
             return self.start + max(rank * SHORTEST_PATIENCE, self.patience)
         return self.start + round((rank - self.limit) * self.interval) + self.patience
@@ -171,7 +181,7 @@ def judge(free: list[Met], chats: Iterable[Chat], known: Mapping[int, Known], no
         head = chat.met[0]
         fact = known[head.id]
         limit, interval = chat.bot.chat_interval(chat.name)
-        paced_until = _paced_until(fact.settled_ats, limit, round(interval * (limit or 0)))
+        paced_until = max(fact.waits_until, _paced_until(fact.settled_ats, limit, round(interval * (limit or 0))))
         # One whose lease ran out is what its chat has in flight: if it waited too, all would wait for ever.
         blocked = not head.lost and (fact.behind or fact.mate_lease_ends_at is not None or paced_until > now)
         if not blocked:
@@ -205,47 +215,59 @@ def _paced_until(settled_ats: str, limit: int | None, window: int) -> int:
 
 
 class Taken(NamedTuple):
-    """One that is claimed: when its slot comes, in seconds from now, and the slot's number."""
+    """One that is claimed: when its slot comes, in seconds from now, the slot's number, and whether it is paid for."""
 
     met: Met
     send_in: float
     slot: int
+    paid: bool
 
 
 @dataclass(slots=True)
 class Share:
     """What one bot's claim came to."""
 
-    bot: GrantedBot
-    slots: int
+    terms: Terms
     taken: list[Taken]
     used: int
     left_over: bool
 
-    def next_slot_at(self, now: int) -> int:
+    @property
+    def bot(self) -> GrantedBot:
+        """Whose share it is."""
+        return self.terms.bot
+
+    @property
+    def stars(self) -> int:
+        """Tenths of Stars that are granted."""
+        return sum(one.met.weight for one in self.taken if one.paid)
+
+    def next_slot_at(self) -> int:
         """The first slot that is free after this claim."""
-        first = self.bot.first_slot_at(now)
-        return first if self.bot.pace is None else first + round(self.used * SECOND / self.bot.pace)
+        pace, first = self.terms.pace, self.terms.first_slot_at
+        return first if pace is None else first + round(self.used * SECOND / pace)
 
 
-def share_out(bot: GrantedBot, slots: int, free: list[Met], met: int, now: int) -> Share:
+def share_out(terms: Terms, free: list[Met], met: int, now: int) -> Share:
     """Give a bot's slots to its `free` notifications, the priorities taking turns; `met` is how many were waiting."""
     ahead_of_it = [0, 0, 0]
     turns: list[tuple[int, int, int, Met]] = []
+    slots_given = terms.bot.slots_given
     for one in sorted(free, key=attrgetter("due_at", "id")):
-        turns.append((_turn(one.priority, ahead_of_it[one.priority], bot.slots_given), one.priority, one.id, one))
+        turns.append((_turn(one.priority, ahead_of_it[one.priority], slots_given), one.priority, one.id, one))
         ahead_of_it[one.priority] += 1
     turns.sort()
     taken: list[Taken] = []
     used = 0
-    ahead = (bot.first_slot_at(now) - now) / SECOND
+    ahead = (terms.first_slot_at - now) / SECOND
     for *_, one in turns:
-        if used >= slots:
+        if used >= terms.slots or (terms.stars_left is not None and used + one.weight > terms.stars_left):
             break
-        send_in = 0.0 if bot.pace is None else ahead + used / bot.pace
-        taken.append(Taken(one, send_in, bot.slots_given + used))
+        send_in = 0.0 if terms.pace is None else ahead + used / terms.pace
+        paid = terms.stars_left is not None and tariff(one.method) is Tariff.PAID
+        taken.append(Taken(one, send_in, slots_given + used, paid))
         used += one.weight
-    return Share(bot, slots, taken, used, left_over=met >= slots or len(free) > len(taken))
+    return Share(terms, taken, used, left_over=met >= terms.slots or len(free) > len(taken))
 
 
 def _turn(priority: int, ahead: int, slots_given: int) -> int:
@@ -270,7 +292,7 @@ def _turn(priority: int, ahead: int, slots_given: int) -> int:
 
 def next_claim_in(shares: Sequence[Share], now: int, horizon: int, most_bots: int) -> float:
     """Seconds until another claim may find something, after one that took something."""
-    if len(shares) == most_bots or any(share.left_over and share.bot.pace is None for share in shares):
+    if len(shares) == most_bots or any(share.left_over and share.terms.pace is None for share in shares):
         return 0.0
-    waits = [(share.next_slot_at(now) - now - horizon / 2) / SECOND for share in shares if share.left_over]
+    waits = [(share.next_slot_at() - now - horizon / 2) / SECOND for share in shares if share.left_over]
     return max(0.0, min(waits, default=0.05))

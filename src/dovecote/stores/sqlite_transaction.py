@@ -10,7 +10,7 @@ import orjson
 
 from dovecote.model import ClaimedNotification, Cycle, Delivered, DeliveryPolicy
 from dovecote.stores import sqlite_cycle as statements
-from dovecote.stores.rows import bot_effects, moves, result_row, strikes
+from dovecote.stores.rows import bot_effects, chat_waits, given_back, moves, result_row, strikes
 from dovecote.stores.sqlite_judgement import (
     SECOND,
     GrantedBot,
@@ -23,6 +23,7 @@ from dovecote.stores.sqlite_judgement import (
     next_claim_in,
     share_out,
 )
+from dovecote.stores.sqlite_paid import looked_at, terms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 # Slots are reserved at most so far ahead, so that an urgent notification waits behind no more than that.
 HORIZON = SECOND // 2
+DAY = 86_400 * SECOND
 # At most so many bots are served by one claim, and at least so many of each priority are looked at.
 MOST_BOTS = 50
 FEWEST_MET = 64
@@ -55,6 +57,7 @@ class Transaction:
     def __init__(self, execute: Execute, now: int, lease: timedelta) -> None:
         self._execute = execute
         self._now = now
+        self._day = now // DAY
         self._lease = _microseconds(lease.total_seconds())
         self._attempts: list[tuple[Any, ...]] = []
 
@@ -73,6 +76,11 @@ class Transaction:
             return []
         # One that comes twice is settled once.
         results = list({(row.id, row.lease_token): row for row in map(result_row, settlements)}.values())
+        if rows := given_back(settlements):
+            self._execute(statements.GIVE_BACK, rows=_json([tuple(row)[:3] for row in rows]), day=self._day)
+        if waits := chat_waits(settlements):
+            told = [(wait.bot_id, wait.chat, _microseconds(wait.seconds)) for wait in waits]
+            self._execute(statements.TOLD_TO_WAIT, rows=_json(told), now=self._now)
         leases = dict(self._execute(statements.LEASES_OF, ids=_json([result.id for result in results])))
         leaving: list[ResultRow] = []
         kept: list[ResultRow] = []
@@ -125,10 +133,11 @@ class Transaction:
         if due_again:
             self._execute(statements.POSTPONE, rows=_json(list(due_again.items())))
         if shares:
-            rows = [(share.bot.id, share.used, share.next_slot_at(self._now)) for share in shares]
+            rows = [(share.bot.id, share.used, share.next_slot_at()) for share in shares]
             self._execute(statements.ADVANCE, rows=_json(rows))
-        if self._attempts:
-            self._execute(statements.ATTEMPT, rows=_json(self._attempts), now=self._now)
+            if paid := [(s.bot.id, s.stars, s.terms.paid_until(s.used)) for s in shares if s.stars]:
+                self._execute(statements.PAY, rows=_json(paid), day=self._day)
+        self._record_attempts()
         return Cycle(
             claimed=claimed,
             lost=tuple(lost),
@@ -141,14 +150,16 @@ class Transaction:
     def _granted(self, count: int, *, alone: bool) -> dict[int, GrantedBot]:
         if not count:
             return {}
-        rows = self._execute(statements.GRANT, now=self._now, horizon=HORIZON, alone=alone, bots=min(count, MOST_BOTS))
+        rows = self._execute(
+            statements.GRANT, now=self._now, day=self._day, horizon=HORIZON, alone=alone, bots=min(count, MOST_BOTS)
+        )
         return {bot.id: bot for bot in map(GrantedBot._make, rows)}
 
     def _meet(self, bots: dict[int, GrantedBot], count: int, *, alone: bool) -> tuple[list[Met], dict[str, int]]:
         """Find what is due, and take out of the outbox whatever ends here."""
         if not bots:
             return [], {}
-        most = max(bot.slots(self._now, count // len(bots), HORIZON) for bot in bots.values())
+        most = max(looked_at(bot, self._now, count // len(bots), HORIZON) for bot in bots.values())
         statement = statements.MEET_SUSPECTS if alone else statements.MEET
         rows = self._execute(statement, bots=_json(list(bots)), now=self._now, limit=max(most, FEWEST_MET))
         waiting: list[Met] = []
@@ -180,12 +191,11 @@ class Transaction:
         for met in free:
             free_of[met.bot_id].append(met)
         waiting_of = Counter(met.bot_id for met in waiting)
-        return [
-            share_out(
-                bot, bot.slots(self._now, count // len(bots), HORIZON), free_of[bot.id], waiting_of[bot.id], self._now
-            )
-            for bot in bots.values()
-        ]
+        shares = []
+        for bot in bots.values():
+            its = terms(bot, free_of[bot.id], self._now, count // len(bots), HORIZON)
+            shares.append(share_out(its, free_of[bot.id], waiting_of[bot.id], self._now))
+        return shares
 
     def _take(self, shares: Sequence[Share]) -> list[ClaimedNotification]:
         taken = {one.met.id: (share.bot, one) for share in shares for one in share.taken}
@@ -196,11 +206,14 @@ class Transaction:
             statements.LEASE, ids=_json(list(taken)), token=token, lease_ends_at=self._now + self._lease
         )
         leased = {row[0]: row for row in rows}
+        tried = [(row[0], row[3]) for row in rows if taken[row[0]][1].met.attempts]
+        answered = self._answered(tried)
         claimed = []
-        for id_, (bot, (met, send_in, slot)) in taken.items():
+        for id_, (bot, (met, send_in, slot, paid)) in taken.items():
             if met.lost:
                 self._attempts.append(_lost_attempt_row(met))
             _, method, params, failures = leased[id_]
+            refusals, moved = answered.get(id_, (0, 0))
             claimed.append(
                 ClaimedNotification(
                     id=id_,
@@ -215,9 +228,25 @@ class Transaction:
                     failures=failures,
                     send_in=send_in,
                     slot=slot,
+                    paid_day=self._day if paid else None,
+                    refusals=refusals,
+                    moves=moved,
                 )
             )
         return claimed
+
+    def _answered(self, tried: Sequence[tuple[int, int]]) -> dict[int, Sequence[int]]:
+        """What bounds the tries of these, by id; given are ids and failures of what has been tried before."""
+        if not tried:
+            return {}
+        # The last of them may have been settled by this very cycle.
+        self._record_attempts()
+        return {row[0]: row[1:] for row in self._execute(statements.ANSWERED, rows=_json(tried))}
+
+    def _record_attempts(self) -> None:
+        if self._attempts:
+            self._execute(statements.ATTEMPT, rows=_json(self._attempts), now=self._now)
+            self._attempts.clear()
 
     def _next_due_in(
         self, count: int, shares: Sequence[Share], claimed: Sequence[ClaimedNotification], ended: dict[str, int]

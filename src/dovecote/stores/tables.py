@@ -32,7 +32,10 @@ from sqlalchemy import (
 
 from dovecote.stores.column_types import EPOCH, MICROSECOND, BigId, Chat, Instant, Labels, MessageIds
 from dovecote.stores.file_tables import FileTables, file_tables
+from dovecote.stores.job_tables import JobTables, job_tables
 from dovecote.stores.leadership_tables import LeadershipTables, leadership_tables
+from dovecote.stores.limits_tables import chat_wait, paid_columns
+from dovecote.stores.schedule_tables import occurrence_table, schedule_table
 
 # The types are looked for here as well, beside the tables that are made of them.
 __all__ = [
@@ -103,6 +106,9 @@ def _bot(metadata: MetaData, prefix: str) -> Table:
         # What a 429 has taught: the pace that was kept from that instant on, climbing back to `pace` since.
         Column("pace_held", Double),
         Column("pace_held_at", Instant()),
+        *paid_columns(Instant()),
+        # Of recipients whose own zone nobody knows.
+        Column("zone", Text),
         UniqueConstraint("name"),
         CheckConstraint("(token_sealed IS NULL) <> (token_variable IS NULL)", name="one_token"),
         CheckConstraint("pace > 0", name="pace"),
@@ -175,6 +181,7 @@ def _history(metadata: MetaData, prefix: str) -> Table:
         CheckConstraint("outcome IN ('delivered', 'dead', 'unknown')", name="outcome"),
     )
     Index(f"{prefix}history_chat", table.c.bot_id, table.c.chat, table.c.settled_at)
+    Index(f"{prefix}history_outcome", table.c.outcome, table.c.settled_at)
     given_up = text("outcome <> 'delivered'")
     Index(
         f"{prefix}history_given_up",
@@ -212,7 +219,21 @@ def _recipient(metadata: MetaData, prefix: str) -> Table:
         Column("disabled_reason", Text),
         # Refusals in a row that are known to be false at times, so that only the third disables.
         Column("strikes", SmallInteger, nullable=False, server_default=text("0")),
+        # Where it lives, since when that is told (null: never, so that it is no recipient of schedules for all), and
+        # where it lived before, "" for nobody knows.
+        Column("zone", Text),
+        Column("zone_since", Instant()),
+        Column("former_zone", Text),
     )
+    told, moved = text("zone_since IS NOT NULL"), text("former_zone IS NOT NULL")
+    for name, columns, condition in (("zone", ("zone", "chat"), told), ("moved", ("zone_since",), moved)):
+        Index(
+            f"{prefix}recipient_{name}",
+            table.c.bot_id,
+            *(table.c[column] for column in columns),
+            postgresql_where=condition,
+            sqlite_where=condition,
+        )
     disabled, struck = text("disabled_at IS NOT NULL"), text("strikes > 0 AND disabled_at IS NULL")
     for name, condition in (("disabled", disabled), ("struck", struck)):
         Index(
@@ -235,8 +256,7 @@ def _notification_key(metadata: MetaData, prefix: str) -> Table:
         Column("notification_id", BigId, nullable=False),
         Column("expires_at", Instant(), nullable=False),
     )
-    # Block ranges are enough for pruning, since keys expire in the order in which they were written.
-    Index(f"{prefix}notification_key_expiry", table.c.expires_at, postgresql_using="brin")
+    Index(f"{prefix}notification_key_expiry", table.c.expires_at)
     return table
 
 
@@ -251,9 +271,13 @@ class Tables:
     attempt: Table
     notification_key: Table
     recipient: Table
+    chat_wait: Table
+    schedule: Table
+    occurrence: Table
     idle_worker: Table
     installation: Table
     files: FileTables
+    jobs: JobTables
     leadership: LeadershipTables
 
 
@@ -267,6 +291,9 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         attempt=_attempt(metadata, prefix),
         notification_key=_notification_key(metadata, prefix),
         recipient=_recipient(metadata, prefix),
+        chat_wait=chat_wait(metadata, prefix, Instant(), Chat),
+        schedule=schedule_table(metadata, prefix),
+        occurrence=occurrence_table(metadata, prefix),
         # Workers that have said that they are idle and want to be woken.
         idle_worker=Table(
             f"{prefix}idle_worker",
@@ -277,6 +304,7 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         # One row: which outbox this is, so that a connection to another database is noticed.
         installation=Table(f"{prefix}installation", metadata, Column("id", Text, primary_key=True)),
         files=file_tables(metadata, prefix),
+        jobs=job_tables(metadata, prefix),
         leadership=leadership_tables(metadata, prefix),
     )
 

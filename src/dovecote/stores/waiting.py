@@ -40,7 +40,11 @@ def what_holds(
     elif not lost:
         # What its lease was lost for is what its chat has in flight: it waits for none of these.
         held += _in_its_chat(connection, tables, row, bot, now)
-        held = [*_by_its_last_attempt(row, attempts, now), *held]
+        own = list(_by_its_last_attempt(row, attempts, now))
+        if any(one.reason is WaitReason.SNOOZED for one in own):
+            # The 429 that its chat waits for was its own: it is told once.
+            held = [one for one in held if one.reason is not WaitReason.CHAT_HALTED]
+        held = [*own, *held]
         if not held and row.due_at > now:
             reason = WaitReason.UPLOAD if _is_uploaded(connection, tables, row, now) else WaitReason.TURN
             held.append(Waiting(reason, row.due_at))
@@ -81,6 +85,12 @@ def _in_its_chat(
     if before is not None:
         detail = "waiting" if before.lease_token is None else "leased"
         yield Waiting(WaitReason.BLOCKED, before.due_at, behind=before.id, detail=detail)
+    wait = tables.chat_wait.c
+    told: datetime | None = connection.execute(
+        select(wait.until).where(wait.bot_id == row.bot_id, wait.chat == row.chat)
+    ).scalar()
+    if told is not None and told > now:
+        yield Waiting(WaitReason.CHAT_HALTED, told)
     paced_until = _paced_until(connection, tables, row, bot)
     if paced_until is not None and paced_until > now:
         yield Waiting(WaitReason.CHAT_LIMIT, paced_until)

@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 
 INSTANT = TIMESTAMP(timezone=True).with_variant(sa.BigInteger(), "sqlite")
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("token", sa.BigInteger, nullable=False),
         sa.Column("until", INSTANT, nullable=False),
         sa.Column("lease", sa.Double, nullable=False),
+        sa.Column("locked", sa.Boolean, nullable=False, server_default=sa.text("false")),
         sa.PrimaryKeyConstraint("name", name=op.f(f"{prefix}leadership_lease_pkey")),
         schema=schema,
     )

@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0006"
 
 TABLES = ("file", "file_name", "file_store", "file_copy", "loose_object", "direct_upload", "attachment")
 INSTANT = TIMESTAMP(timezone=True).with_variant(sa.BigInteger(), "sqlite")
@@ -110,11 +110,11 @@ def _create_stores() -> None:
     )
     _create(
         "loose_object",
-        sa.Column("store_id", sa.Integer, autoincrement=False, nullable=False),
         sa.Column("key", BYTEWISE, nullable=False),
+        sa.Column("store_id", sa.Integer, autoincrement=False, nullable=False),
         sa.Column("until", INSTANT, nullable=False),
         _flag("doomed"),
-        sa.PrimaryKeyConstraint("store_id", "key", name=_constraint("loose_object", "pkey")),
+        sa.PrimaryKeyConstraint("key", "store_id", name=_constraint("loose_object", "pkey")),
     )
     _index("loose_object_until", "loose_object", ["until"])
     _create(

@@ -1,0 +1,238 @@
+"""Schedules as code: the tables `[[schedule]]` of the settings file, and the same words from the command line.
+
+A table is flat: when (`cron`, `every`, `at` or `dates`), in which `zone`, who sends (`bot`) what (`text`, or `method`
+and `params`) to whom (`chat`, `chats`, or `everybody = true`), and policies. Durations are written as in settings,
+local times as TOML's local date-times or as ISO 8601. All that is wrong is told at once, with the schedule's name.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from dovecote.config.reading import settings_file
+from dovecote.config.values import TAKES_DURATION_OR_ZERO, parse_duration
+from dovecote.content import shown
+from dovecote.errors import InvalidConfiguration, InvalidNotification, InvalidSchedule
+from dovecote.model import (
+    Cron,
+    Dates,
+    DeliveryPolicy,
+    Every,
+    Notification,
+    Once,
+    Policies,
+    Priority,
+    Recurrence,
+    Schedule,
+    Timing,
+)
+from dovecote.schedule_checks import EARLIEST, checked_schedule
+from dovecote.schedule_form import schedule_form
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+WHEN: Final = ("cron", "every", "at", "dates")
+TO: Final = ("chat", "chats", "everybody")
+DURATIONS: Final = ("every", "jitter", "catch_up_window", "grace", "window")
+POLICIES: Final = ("catch_up", "catch_up_window", "catch_up_cap", "grace", "overlap", "window")
+KEYS: Final = frozenset(
+    {
+        "name",
+        *WHEN,
+        *TO,
+        *POLICIES,
+        *("anchor", "zone", "start", "end", "jitter", "skipped_hour", "repeated_hour", "local_time"),
+        *("bot", "text", "method", "params", "priority", "delivery", "labels"),
+    }
+)
+
+
+def load_schedules(path: Path | None = None, environ: Mapping[str, str] | None = None) -> tuple[Schedule, ...] | None:
+    """The schedules of the settings file, found as by `load_settings`; None where there is no file.
+
+    A file without any means that there are to be none, and no file says nothing. What they hold is checked when they
+    are applied. Raises InvalidConfiguration with every fault of their form.
+    """
+    tables = settings_file(path, environ)
+    if tables is None:
+        return None
+    faults: list[str] = []
+    found: dict[str, Schedule] = {}
+    for number, table in enumerate(_list_of_tables(tables.get("schedule", []), faults), start=1):
+        which = f"schedule {table.get('name', f'number {number}')}"
+        try:
+            schedule = schedule_of(table)
+        except InvalidSchedule as error:
+            faults.append(f"{which}: {error}")
+            continue
+        if schedule.name in found:
+            faults.append(f"{which}: there are two of that name: rename one.")
+        found[schedule.name] = schedule
+    if faults:
+        raise InvalidConfiguration(faults)
+    return tuple(found.values())
+
+
+def schedule_faults(path: Path | None = None, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Everything that keeps the schedules of the settings file from being applied and shows without a database.
+
+    A file that cannot be read is not told of: it is a fault of the settings.
+    """
+    try:
+        settings_file(path, environ)
+    except InvalidConfiguration:
+        return ()
+    faults: list[str] = []
+    try:
+        schedules = load_schedules(path, environ) or ()
+    except InvalidConfiguration as error:
+        return error.faults
+    for schedule in schedules:
+        try:
+            checked_schedule(schedule, EARLIEST, may_be_over=True)
+        except (InvalidSchedule, InvalidNotification) as error:
+            faults.append(f"schedule {schedule.name}: {error}")
+    return tuple(faults)
+
+
+def _list_of_tables(given: object, faults: list[str]) -> list[dict[str, Any]]:
+    if isinstance(given, list) and all(isinstance(table, dict) for table in given):
+        return given
+    faults.append("schedule is a list of tables: begin each with [[schedule]].")
+    return []
+
+
+def schedule_of(table: Mapping[str, Any]) -> Schedule:
+    """The schedule that a flat table describes. Raises InvalidSchedule for its form."""
+    unknown = sorted(table.keys() - KEYS)
+    if unknown:
+        raise InvalidSchedule(unknown[0], f"there is no such key: known are {', '.join(sorted(KEYS))}.")
+    for needed in ("name", "bot"):
+        if not isinstance(table.get(needed), str):
+            raise InvalidSchedule(needed, f"{shown(table.get(needed))} is none: give a name.")
+    given: dict[str, Any] = {key: _duration(value, key) if key in DURATIONS else value for key, value in table.items()}
+    timing = {key: given[key] for key in ("zone", "jitter", "skipped_hour", "repeated_hour") if key in given}
+    local_time = given.get("local_time", False)
+    if not isinstance(local_time, bool):
+        raise InvalidSchedule("local_time", f"{shown(local_time)}: give true or false.")
+    return Schedule(
+        name=given["name"],
+        timing=Timing(
+            recurrence=_recurrence(given),
+            start=_wall(given.get("start"), "start"),
+            end=_wall(given.get("end"), "end"),
+            **timing,
+        ),
+        notification=_notification(given),
+        to=_to(given),
+        local_time=local_time,
+        policies=Policies(**{key: given[key] for key in POLICIES if key in given}),
+    )
+
+
+def _recurrence(given: Mapping[str, Any]) -> Recurrence:
+    chosen = [key for key in WHEN if given.get(key) is not None]
+    if len(chosen) != 1:
+        raise InvalidSchedule("cron", f"{len(chosen)} of {', '.join(WHEN)} are given: give exactly one of them.")
+    if "anchor" in given and chosen != ["every"]:
+        raise InvalidSchedule("anchor", "it goes with `every` only: leave it.")
+    value = given[chosen[0]]
+    match chosen[0]:
+        case "cron":
+            return Cron(value)
+        case "every":
+            return Every(value, _wall(given.get("anchor"), "anchor"))
+        case "at":
+            return Once(_wall_needed(value, "at"))
+        case _:
+            if not isinstance(value, list):
+                raise InvalidSchedule("dates", f"{shown(value)} is no list of local times.")
+            return Dates(tuple(_wall_needed(each, "dates") for each in value))
+
+
+def _to(given: Mapping[str, Any]) -> tuple[int | str, ...] | None:
+    # `everybody = false` says nothing.
+    chosen = [key for key in TO if given.get(key) is not None and given[key] is not False]
+    if len(chosen) != 1:
+        raise InvalidSchedule("chat", f"{len(chosen)} of {', '.join(TO)} are given: give exactly one of them.")
+    if chosen == ["everybody"]:
+        return None
+    if chosen == ["chat"]:
+        return (given["chat"],)
+    if not isinstance(given["chats"], list):
+        raise InvalidSchedule("chats", f"{shown(given['chats'])} is no list of chats.")
+    return tuple(given["chats"])
+
+
+def _notification(given: Mapping[str, Any]) -> Notification:
+    values: dict[str, Any] = {key: given[key] for key in ("bot", "text", "method", "params") if key in given}
+    if "priority" in given:
+        name = str(given["priority"]).upper()
+        if name not in Priority.__members__:
+            known = ", ".join(priority.lower() for priority in Priority.__members__)
+            raise InvalidSchedule("priority", f"{shown(given['priority'])} is none of {known}.")
+        values["priority"] = Priority[name]
+    if "delivery" in given:
+        if given["delivery"] not in list(DeliveryPolicy):
+            raise InvalidSchedule("delivery", f"{shown(given['delivery'])} is none of {', '.join(DeliveryPolicy)}.")
+        values["delivery"] = DeliveryPolicy(given["delivery"])
+    labels = given.get("labels", [])
+    if not isinstance(labels, list):
+        raise InvalidSchedule("labels", f"{shown(labels)} is no list of labels.")
+    return Notification(labels=tuple(labels), **values)
+
+
+def _duration(value: object, key: str) -> timedelta:
+    try:
+        return parse_duration(value)
+    except ValueError:
+        raise InvalidSchedule(key, f"{shown(value)} is no duration: it takes {TAKES_DURATION_OR_ZERO}.") from None
+
+
+def _wall(value: object, key: str) -> datetime | None:
+    return None if value is None else _wall_needed(value, key)
+
+
+def _wall_needed(value: object, key: str) -> datetime:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            value = None
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day)  # noqa: DTZ001 (a local time)
+    raise InvalidSchedule(key, f"{shown(value)} is no local time: write it as 2026-01-31T09:00, without a zone.")
+
+
+def edited_schedule(schedule: Schedule, changes: Mapping[str, Any]) -> Schedule:
+    """The schedule with what `changes`, a part of a table, names. Raises InvalidSchedule for its form.
+
+    Another way to say when or to whom takes the place of the old one.
+    """
+    table = table_of(schedule)
+    for group in (WHEN, TO):
+        if any(changes.get(key) for key in group):
+            table = {key: value for key, value in table.items() if key not in group}
+    if any(changes.get(key) for key in WHEN):
+        table.pop("anchor", None)
+    return schedule_of({**table, **changes})
+
+
+def table_of(schedule: Schedule) -> dict[str, Any]:
+    """The flat table that describes a schedule."""
+    form = schedule_form(schedule)
+    table: dict[str, Any] = {
+        "name": schedule.name,
+        "local_time": schedule.local_time,
+        **form["timing"],
+        **form["notification"],
+        **form["policies"],
+    }
+    if "priority" in table:
+        table["priority"] = schedule.notification.priority.name.lower()
+    return table | ({"everybody": True} if schedule.to is None else {"chats": list(schedule.to)})

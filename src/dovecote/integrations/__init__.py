@@ -1,0 +1,1 @@
+"""Dovecote inside of other programs: each an optional part, imported by name."""

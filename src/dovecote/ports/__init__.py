@@ -1,0 +1,35 @@
+"""The architecture in one place: what the engine asks of the world. Adapters implement these, nothing else.
+
+No port has more than eight methods. Each port has one conformance suite that runs over all of its adapters.
+"""
+
+from dovecote.ports.administration import BotStore, HistoryStore, PruneStore, RecipientStore
+from dovecote.ports.delivery import Channel, Observer, OutboxStore, TokenSource
+from dovecote.ports.jobs import JobRunStore, JobStore
+from dovecote.ports.leadership import Election, Leadership, LeaseStore, Loop, TermStore
+from dovecote.ports.schedules import ScheduleBook, ScheduleObserver, ScheduleStore
+from dovecote.ports.storage import FileStorage, ManagedStorage, StorageUpkeep
+
+__all__ = [
+    "BotStore",
+    "Channel",
+    "Election",
+    "FileStorage",
+    "HistoryStore",
+    "JobRunStore",
+    "JobStore",
+    "Leadership",
+    "LeaseStore",
+    "Loop",
+    "ManagedStorage",
+    "Observer",
+    "OutboxStore",
+    "PruneStore",
+    "RecipientStore",
+    "ScheduleBook",
+    "ScheduleObserver",
+    "ScheduleStore",
+    "StorageUpkeep",
+    "TermStore",
+    "TokenSource",
+]

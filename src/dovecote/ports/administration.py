@@ -1,0 +1,127 @@
+"""What an operator asks for: bots, the life of notifications, recipients, and what is past its time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from dovecote.model import Bot, NotificationRecord, Pruned, Recipient, Retention, State, Stats
+
+
+class BotStore(Protocol):
+    """The bots: their tokens (sealed), their limits."""
+
+    async def add_bot(
+        self,
+        name: str,
+        *,
+        token_sealed: str | None = None,
+        token_variable: str | None = None,
+        pace: float | None = 30.0,
+        private_limit: tuple[int, float] | None = (3, 3.0),
+        group_limit: tuple[int, float] | None = (20, 60.0),
+    ) -> Bot:
+        """Add a bot. Raises BotExists if there is one of that name already."""
+
+    async def bots(self) -> Sequence[Bot]:
+        """All bots, by name."""
+
+    async def set_token(self, name: str, *, token_sealed: str | None, token_variable: str | None) -> None:
+        """Replace the token and start the bot again if it was stopped. Raises UnknownBot."""
+
+    async def reseal(self, name: str, token_sealed: str) -> None:
+        """Replace the sealed form of the same token; a stopped bot stays stopped. Raises UnknownBot."""
+
+    async def set_zone(self, name: str, zone: str | None) -> None:
+        """Set the zone of recipients whose own nobody knows. Raises UnknownBot."""
+
+    async def set_limits(
+        self,
+        name: str,
+        *,
+        pace: float | None,
+        private_limit: tuple[int, float] | None,
+        group_limit: tuple[int, float] | None,
+    ) -> None:
+        """Replace the limits; workers keep to them from their next claim. Raises UnknownBot."""
+
+    async def set_paid_broadcasts(self, name: str, *, pace: float | None, stars_per_day: int | None) -> None:
+        """Let it send up to `pace` messages a second for at most so many Stars a day (UTC); None for both: never.
+
+        Workers keep to it from their next claim. Raises UnknownBot.
+        """
+
+
+class HistoryStore(Protocol):
+    """What an operator reads and mends."""
+
+    async def notification(self, notification_id: int) -> NotificationRecord:
+        """One notification's life so far. Raises UnknownNotification."""
+
+    async def id_of_key(self, bot: str, key: str) -> int | None:
+        """The notification that was enqueued with that key, while the key is remembered. Raises UnknownBot."""
+
+    async def settled(
+        self, state: State, *, bot: str | None = None, before_id: int | None = None, limit: int = 50
+    ) -> Sequence[NotificationRecord]:
+        """Dead letters, unknowns or delivered ones, the newest first, a page at a time. Raises UnknownBot."""
+
+    async def replay(self, ids: Sequence[int]) -> Sequence[int]:
+        """Make these dead letters due again, with a fresh count of failures; answers the ids that were dead."""
+
+    async def resolve_unknown(self, ids: Sequence[int], *, delivered: bool) -> Sequence[int]:
+        """Take an operator's word for these unknown ones: they were delivered, or they are due again.
+
+        What was delivered says so in the attempt that was unknown, with the time. What is sent again keeps its id and
+        its attempts, with a fresh count of failures. Answers the ids that were unknown.
+        """
+
+    async def stats(self, *, bot: str | None = None) -> Stats:
+        """The outbox and its history in numbers. Raises UnknownBot."""
+
+    async def clock(self) -> datetime:
+        """The store's time."""
+
+
+class RecipientStore(Protocol):
+    """The chats of the bots: which take nothing more, and what holds one up.
+
+    A chat is a number or an @name, or a topic of one as chat/thread, as the outbox holds it.
+    """
+
+    async def disabled(self, bot: str, *, before_chat: str | None = None, limit: int = 50) -> Sequence[Recipient]:
+        """The disabled ones of a bot, from the last chat to the first in byte order, a page at a time.
+
+        Raises UnknownBot.
+        """
+
+    async def enable(self, bot: str, chat: str) -> bool:
+        """Let it be sent to again, and forget its refusals; answers whether it was disabled. Raises UnknownBot."""
+
+    async def disable(self, bot: str, chat: str, reason: str) -> bool:
+        """Let nothing more be sent to it. Answers whether it was enabled until now; if not, the reason is replaced.
+
+        Raises UnknownBot.
+        """
+
+    async def set_zone(self, bot: str, chat: str, zone: str | None) -> None:
+        """Note in which zone a recipient lives, None where nobody knows. Raises UnknownBot."""
+
+    async def unblock(self, bot: str, chat: str) -> int:
+        """Make due now what waits for its turn in a chat, for a retry or for a 429; answers how many.
+
+        What is leased, and what was enqueued for later, stays as it is. In bounded transactions. Raises UnknownBot.
+        """
+
+
+class PruneStore(Protocol):
+    """What is done and past its time."""
+
+    async def prune(self, retention: Retention, *, limit: int = 1000) -> Pruned:
+        """Remove up to `limit` of each kind that are past their time, each kind in a transaction of its own.
+
+        What is still in the outbox is never touched. Call it again until it answers that nothing was removed.
+        """

@@ -1,0 +1,96 @@
+"""Removing what is past its time: history with its attempts, and keys; the oldest first, a bounded piece at a time.
+
+Whoever prunes at the same moment takes other rows; an operator who replays one at that moment wins or finds it gone.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import select, tuple_
+
+from dovecote.model import Pruned, State
+from dovecote.stores.clock import StoreClock, real_microseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Column, ColumnElement, Connection, Table
+
+    from dovecote.model import Retention
+    from dovecote.stores.database import Database
+
+WAITS_KEPT: Final = timedelta(days=1)
+"""How long a chat's wait that is over stays, for whoever asks why a notification came late."""
+
+
+class Pruning:
+    """`ports.PruneStore` on either database. `clock` answers microseconds since the epoch; PostgreSQL has its own."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], int] = real_microseconds) -> None:
+        self._database = database
+        self._tables = database.tables
+        self._clock = StoreClock(database, clock)
+
+    async def prune(self, retention: Retention, *, limit: int = 1000) -> Pruned:
+        """See `ports.PruneStore.prune`."""
+        return Pruned(
+            delivered=await self._run(self._settled, State.DELIVERED, retention.delivered, limit),
+            dead=await self._run(self._settled, State.DEAD, retention.dead, limit),
+            unknown=await self._run(self._settled, State.UNKNOWN, retention.unknown, limit),
+            occurrences=await self._database.run(partial(self._occurrences, retention.occurrences, limit), write=True),
+            keys=await self._database.run(partial(self._keys, limit), write=True),
+            chat_waits=await self._database.run(partial(self._chat_waits, limit), write=True),
+        )
+
+    async def _run(
+        self,
+        step: Callable[[State, timedelta, int, Connection], int],
+        state: State,
+        kept: timedelta,
+        limit: int,
+    ) -> int:
+        return await self._database.run(partial(step, state, kept, limit), write=True)
+
+    def _settled(self, state: State, kept: timedelta, limit: int, connection: Connection) -> int:
+        history, attempt = self._tables.history, self._tables.attempt
+        statement = (
+            select(history.c.id)
+            .where(history.c.outcome == state.value, history.c.settled_at < self._clock.now(connection) - kept)
+            .order_by(history.c.settled_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        ids = list(connection.scalars(statement))
+        if ids:
+            connection.execute(attempt.delete().where(attempt.c.notification_id.in_(ids)))
+            connection.execute(history.delete().where(history.c.id.in_(ids)))
+        return len(ids)
+
+    def _occurrences(self, kept: timedelta, limit: int, connection: Connection) -> int:
+        """Those that are finished. Their schedules stand behind them, so none fires again by itself."""
+        occurrence = self._tables.occurrence
+        past = occurrence.c.fired_at < self._clock.now(connection) - kept
+        return _remove(connection, occurrence, past & occurrence.c.turn_at.is_(None), occurrence.c.fired_at, limit)
+
+    def _keys(self, limit: int, connection: Connection) -> int:
+        """Keys whose window is over. An enqueue that takes one anew holds its row until it commits."""
+        key = self._tables.notification_key
+        past = key.c.expires_at < self._clock.now(connection)
+        return _remove(connection, key, past, key.c.expires_at, limit)
+
+    def _chat_waits(self, limit: int, connection: Connection) -> int:
+        wait = self._tables.chat_wait
+        return _remove(connection, wait, wait.c.until < self._clock.now(connection) - WAITS_KEPT, wait.c.until, limit)
+
+
+def _remove(connection: Connection, table: Table, past: ColumnElement[bool], by: Column[Any], limit: int) -> int:
+    """Remove up to `limit` rows that are `past` their time, the first by `by` first; what others hold is left."""
+    key = list(table.primary_key)
+    statement = select(*key).where(past).order_by(by).limit(limit).with_for_update(skip_locked=True)
+    found = [tuple(row) for row in connection.execute(statement)]
+    if found:
+        connection.execute(table.delete().where(tuple_(*key).in_(found)))
+    return len(found)

@@ -1,0 +1,137 @@
+"""Schedulers in real processes, one to four of them, cut off at the worst moments: each fire time is committed once.
+
+The whole of points, numbers of processes and lease stores runs in `make chaos`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from migrated import migrate
+from scheduler_runs import POINTS, Run, cut_off
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from databases import PostgresDatabases
+    from servers import PostgresServer
+    from valkey_servers import ValkeyServer
+
+
+@pytest.fixture
+def migrated_url(postgres: PostgresDatabases) -> Iterator[str]:
+    """A migrated database on PostgreSQL."""
+    url = postgres.create_database(postgres.template("migrated", migrate))
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.mark.parametrize(
+    ("outbox_url", "processes"),
+    [("postgresql", 1), ("sqlite", 2), ("postgresql", 2), ("postgresql", 4)],
+    indirect=["outbox_url"],
+)
+async def test_however_many_processes_there_are(outbox_url: str, tmp_path: Path, processes: int) -> None:
+    async with Run(outbox_url, tmp_path) as run:
+        for _ in range(processes):
+            run.start()
+        await run.go_on(4)
+        verdict = await run.end()
+
+    assert verdict.is_exact, verdict
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_leader_that_is_frozen_beyond_its_lease(migrated_url: str, tmp_path: Path, point: str) -> None:
+    async with Run(migrated_url, tmp_path) as run:
+        verdict = await cut_off(run, processes=2, point=point, with_signal="SIGSTOP")
+
+    assert verdict.is_exact, verdict
+
+
+@pytest.mark.parametrize(
+    ("outbox_url", "point", "processes"),
+    [("sqlite", "inside the transaction", 1), ("postgresql", "before commit", 2)],
+    indirect=["outbox_url"],
+)
+async def test_a_leader_that_is_killed(outbox_url: str, tmp_path: Path, point: str, processes: int) -> None:
+    async with Run(outbox_url, tmp_path) as run:
+        verdict = await cut_off(run, processes=processes, point=point, with_signal="SIGKILL")
+
+    assert verdict.is_exact, verdict
+
+
+async def test_without_redis_the_sweeps_go_on(migrated_url: str, tmp_path: Path, own_valkey: ValkeyServer) -> None:
+    async with Run(migrated_url, tmp_path, redis=own_valkey.url) as run:
+        run.start()
+        run.start()
+        await run.go_on(2)
+        own_valkey.kill()
+        await run.go_on(4)
+        own_valkey.start()
+        await run.go_on(1)
+        own_valkey.flush()
+        await run.go_on(2)
+        verdict = await run.end()
+
+    assert verdict.is_exact, verdict
+
+
+async def test_a_database_that_is_restarted(own_postgres: PostgresServer, tmp_path: Path) -> None:
+    url = own_postgres.create_database()
+    migrate(url)
+    async with Run(url, tmp_path) as run:
+        run.start()
+        run.start()
+        await run.go_on(2)
+        own_postgres.kill()
+        own_postgres.start()
+        await run.go_on(3)
+        own_postgres.restart()
+        await run.go_on(2)
+        verdict = await run.end()
+
+    assert verdict.is_exact, verdict
+
+
+async def test_clocks_that_are_an_hour_off(migrated_url: str, tmp_path: Path) -> None:
+    async with Run(migrated_url, tmp_path) as run:
+        run.start(clock_off=3600, point="before insert", after=8, signal="SIGSTOP")
+        await run.go_on(1)
+        run.start(clock_off=-3600)
+        await run.stopped_itself(run.processes[0])
+        await run.go_on(2)
+        run.processes[0].thaw()
+        await run.go_on(1)
+        verdict = await run.end()
+
+    assert verdict.is_exact, verdict
+    assert verdict.latest < 30
+
+
+async def test_the_checker_finds_what_is_missed_and_what_is_extra(migrated_url: str, tmp_path: Path) -> None:
+    async with Run(migrated_url, tmp_path) as run:
+        run.start()
+        await run.go_on(3)
+        assert (await run.end()).is_exact
+        table = run.dovecote.database.tables.occurrence
+        notification = run.dovecote.database.tables.notification
+        first = (await run.dovecote.schedules.occurrences("s0"))[-1]
+
+        gone = table.delete().where(table.c.schedule_id == first.schedule_id, table.c.fire_at == first.fire_at)
+        await run.dovecote.database.run(lambda c: c.execute(gone), write=True)
+        missed = await run.judge()
+        again = notification.insert().from_select(
+            [c.name for c in notification.c if c.name != "id"],
+            notification.select()
+            .with_only_columns(*(c for c in notification.c if c.name != "id"))
+            .where(notification.c.chat == "2")
+            .limit(1),
+        )
+        await run.dovecote.database.run(lambda c: c.execute(again), write=True)
+        extra = await run.judge()
+
+    assert missed.missed == [("s0", first.fire_at)]
+    assert [name for name, _ in extra.extra] == ["s1"]
