@@ -152,7 +152,9 @@ def _plain_text(value: str, place: _Place) -> str:
     plain = value if type(value) is str else str.__str__(value)
     if plain.startswith(SCHEME) and is_reference(plain):
         raise Fault(
-            _field(place), f"{shown(plain)} is how the outbox names a stored file: pass an Attachment of that file."
+            _field(place),
+            f"{shown(plain)} is how the outbox names a stored file: pass an Attachment of that file, or give its id to"
+            " `dovecote send --file`.",
         )
     return plain if plain.isascii() and "\0" not in plain else sound(plain, _field(place))
 

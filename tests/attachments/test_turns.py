@@ -116,6 +116,26 @@ async def test_what_waits_for_an_upload_holds_no_lease_spends_no_attempt_and_goe
     assert max(record.monotonic for record in others) - uploaded.monotonic < 10
 
 
+async def test_what_is_behind_a_photo_that_waits_for_an_upload_goes_after_it(parts: Attaching) -> None:
+    file = await parts.put(png())
+    # Long enough that the text is postponed behind the photo of its chat, which waits for that of the other one.
+    parts.emulator.script(Rule(Answer(delay=1.0), times=1))
+    photos = [
+        Notification(bot="shop", chat_id=chat, method="sendPhoto", params={"photo": Attachment(file)})
+        for chat in (1, 2)
+    ]
+    texts = [Notification(bot="shop", chat_id=chat, text="behind it") for chat in (2, 1, 2)]
+    ids = await parts.parts.enqueue(*photos, *texts)
+
+    await parts.settled(*ids)
+
+    accepted = sorted(parts.emulator.accepted, key=lambda record: record.sequence)
+    assert [record.method for record in accepted if record.chat_id == 2] == ["sendPhoto", "sendMessage", "sendMessage"]
+    assert parts.uploads(png()) == 1
+    # Long before the turn of thirty seconds would have ended.
+    assert accepted[-1].monotonic - accepted[0].monotonic < 10
+
+
 async def test_a_worker_that_is_killed_while_it_uploads_frees_it_by_its_lease(
     parts: Attaching, outbox_url: str, tmp_path: Path
 ) -> None:

@@ -166,6 +166,8 @@ def test_the_files_move_to_another_folder_and_stay_found(dovecote: CommandLine, 
     dovecote.variable("DOVECOTE_STORAGE_URL", target)
     assert dovecote.ok("file", "get", "1", "copy").err == ""
     assert dovecote("file", "move", target, "--yes").code == 1
+    back = dovecote.ok("file", "move", (folder / "third").as_uri(), "--yes")
+    assert f'The old store ("{target}") is not used any more: empty it when you like.' in " ".join(back.err.split())
     assert dovecote.ok("file", "move", "--abandon", "--yes").out == "No move was under way.\n"
 
 

@@ -86,7 +86,10 @@ async def test_every_process_follows_the_switch(world: FileWorld, caplog: pytest
     caplog.set_level(logging.WARNING)
     late = world.another()
     await late.files.put(b"late")
-    assert "the files were moved from memory:primary to memory:target, which is used: set storage.url" in caplog.text
+    words = (
+        'moved out of the configured store ("memory:primary") to memory:target, which is used: set storage.url to it'
+    )
+    assert words in caplog.text
     assert len(world.store(TARGET).objects) == 3
 
 

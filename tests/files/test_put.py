@@ -14,7 +14,7 @@ from outboxes import START
 from dovecote.errors import FileDamaged, FileMissing, FileTooLarge, StorageUnavailable, StoresDiffer, UnknownFile
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from file_world import FileWorld
@@ -256,12 +256,36 @@ async def test_a_url_is_made_when_it_is_asked_for(world: FileWorld) -> None:
     assert await world.files.url(file.id) == f"memory:primary/{key}?for=3600"
 
 
-async def test_the_files_are_not_looked_for_in_a_store_that_they_never_were_in(world: FileWorld) -> None:
-    await world.files.put(b"x")
-    other = world.another(url="memory:other")
+async def test_in_a_store_that_the_files_never_were_in_nothing_is_written_and_they_are_read_where_they_are(
+    world: FileWorld,
+) -> None:
+    file = await world.files.put(b"x")
+    other = world.another(url="memory:other?a=1&b=2")
 
-    with pytest.raises(StoresDiffer, match=r"storage.url is memory:other, and the files are in memory:primary"):
-        await other.files.put(b"y")
+    assert await other.files.get(file.id) == b"x"
+    assert [each.id for each in await other.files.list()] == [file.id]
+    refusals: list[Callable[[], Awaitable[object]]] = [
+        lambda: other.files.put(b"y"),
+        other.files.verify,
+        other.files.collect,
+        lambda: other.files.upload_url("y", "text/plain", max_size=9),
+        lambda: other.files.move("memory:third"),
+    ]
+    for refused in refusals:
+        with pytest.raises(StoresDiffer) as caught:
+            await refused()
+        assert str(caught.value) == (
+            'the configured store is "memory:other?a=1&b=2", and that of the files is "memory:primary": configure that'
+            " one again; `dovecote file move 'memory:other?a=1&b=2'` then moves them."
+        )
+    assert await other.files.get(file.id) == b"x"
+
+
+async def test_where_no_store_is_configured_any_more_none_is_named_to_move_to(world: FileWorld) -> None:
+    await world.files.put(b"x")
+
+    with pytest.raises(StoresDiffer, match=r'"memory:primary": configure that one again\.$'):
+        await world.another(url="beside the database: dovecote-files").files.put(b"y")
 
 
 async def test_while_there_is_no_file_another_store_may_be_configured(world: FileWorld) -> None:

@@ -168,3 +168,42 @@ class TestWaking:
         await file_ids.wake(claimed)
 
         assert (await outbox.waiting(1)).due_at == START + timedelta(seconds=50)
+
+    async def test_what_was_postponed_behind_it_in_its_chat_is_due_as_well(
+        self, outbox: Outbox, file_ids: Port, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The photo of another chat uploads, that of chat 1 waits, and four texts wait behind it."""
+        monkeypatch.setattr("dovecote.stores.file_ids.CHUNK", 2)
+        await outbox.put(1, 2, 3, 4, 5, chat="1")
+        await outbox.put(6, chat="1", planned=100)
+        await outbox.put(7, chat="2", planned=100)
+        (photo,) = await outbox.claim()
+        await outbox.settle(settled(photo, Released(timedelta(seconds=30))))
+        await outbox.advance(1)
+        assert await outbox.claim() == []
+        assert (await outbox.waiting(2)).due_at >= START + timedelta(seconds=30)
+
+        await file_ids.wake([photo])
+
+        assert [(await outbox.waiting(id_)).due_at for id_ in (1, 2, 3, 4, 5)] == [START + timedelta(seconds=1)] * 5
+        assert [(await outbox.waiting(id_)).due_at for id_ in (6, 7)] == [START + timedelta(seconds=100)] * 2
+        delivered = []
+        for _ in range(5):
+            (claimed,) = await outbox.claim()
+            delivered.append(claimed.id)
+            await outbox.deliver(claimed)
+            await outbox.advance(1)
+        assert delivered == [1, 2, 3, 4, 5]
+
+    async def test_what_is_in_flight_or_was_tried_in_its_chat_stays(self, outbox: Outbox, file_ids: Port) -> None:
+        await outbox.put(1, chat="1")
+        (photo,) = await outbox.claim()
+        await outbox.settle(settled(photo, Released(timedelta(seconds=30))))
+        backoff = START + timedelta(seconds=50)
+        await outbox.put(2, chat="1", attempts=1, due_at=backoff)
+        await outbox.put(3, chat="1", lease_token=9, due_at=backoff)
+        await outbox.put(4, chat="2", due_at=backoff)
+
+        await file_ids.wake([photo])
+
+        assert [(await outbox.waiting(id_)).due_at for id_ in (1, 2, 3, 4)] == [START, backoff, backoff, backoff]

@@ -34,6 +34,8 @@ LOOK_EVERY: Final = 0.5
 """Seconds between two looks whether another process has done its upload, while something waits for it here."""
 WAKING: Final = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 """Pauses in seconds before each try to wake what has not been given back yet."""
+AGAIN: Final = 0.25
+"""Seconds after which it is looked at once more: longer than a claim takes."""
 REMEMBERING: Final = (0.0, 0.2, 1.0)
 """Pauses in seconds before each try to write down a new `file_id`."""
 ENDING: Final = 5.0
@@ -194,17 +196,20 @@ class Turns:
         if woken:
             self._spawn(self._wake(list(woken.values())))
 
-    async def _wake(self, waiting: Sequence[ClaimedNotification]) -> None:
-        for pause in WAKING:
-            await asyncio.sleep(pause)
-            try:
+    async def _wake(self, released: Sequence[ClaimedNotification]) -> None:
+        waiting = released
+        try:
+            for pause in WAKING:
+                await asyncio.sleep(pause)
                 left = set(await self._store.wake(waiting))
-            except DovecoteError as error:
-                logger.warning("what waits for an upload could not be woken, and is due by itself later: %s", error)
-                return
-            waiting = [claimed for claimed in waiting if claimed.id in left]
-            if not waiting:
-                return
+                waiting = [claimed for claimed in waiting if claimed.id in left]
+                if not waiting:
+                    break
+            # A claim that was under way meanwhile may have postponed what is behind them, as if they waited still.
+            await asyncio.sleep(AGAIN)
+            await self._store.wake([claimed for claimed in released if claimed.chat is not None])
+        except DovecoteError as error:
+            logger.warning("what waits for an upload could not be woken, and is due by itself later: %s", error)
 
     async def _watch(self, key: UploadKey, flight: Flight, file: tuple[int, int]) -> None:
         """Look whether another process has uploaded it, until its turn ends."""

@@ -301,7 +301,7 @@ def move(
         say_json(done)
         return
     say(f"{number(done.files)} files are in {done.target}, and it answers from now on.")
-    note(f"Set storage.url to it. The objects in {done.source} are not used any more: empty it when you like.")
+    note(f'Set storage.url to it. The old store ("{done.source}") is not used any more: empty it when you like.')
 
 
 def _record(file: "StoredFile") -> dict[str, object]:

@@ -12,10 +12,13 @@ from dovecote.cli.output import say, say_json
 
 if TYPE_CHECKING:
     from dovecote.app import Dovecote
+    from dovecote.model import Attachment
 
 
 # Telegram reads them so, in whatever case they are written.
 PARSE_MODES = {"html", "markdownv2", "markdown"}
+# Digits of a file's id: more than any has.
+LONGEST = 19
 
 
 class Urgency(StrEnum):
@@ -53,12 +56,17 @@ def send(
         list[str] | None,
         typer.Option(metavar="NAME=JSON", help="A parameter of the method; may be repeated. Text needs no quotes."),
     ] = None,
+    file: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=ID", help="A stored file as a parameter, as photo=17; may be repeated."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Put a notification into the outbox. It does not send by itself: `dovecote worker` or `dovecote run` does."""
     from dovecote.model import DeliveryPolicy, Notification, Priority
 
     params = dict(given_param(given) for given in param or [])
+    params.update(_file(given) for given in file or [])
     if parse_mode is not None:
         params["parse_mode"] = _parse_mode(parse_mode)
     notification = Notification(
@@ -109,6 +117,17 @@ def _parse_mode(given: str) -> str:
     if given.lower() not in PARSE_MODES:
         raise typer.BadParameter(f'"{given}" is none: give HTML, MarkdownV2 or Markdown.', param_hint="--parse-mode")
     return given
+
+
+def _file(given: str) -> tuple[str, "Attachment"]:
+    from dovecote.model import Attachment
+
+    name, _, id_ = given.partition("=")
+    if not name or not id_.isdecimal() or not id_.isascii() or not 0 < len(id_) < LONGEST or int(id_) == 0:
+        raise typer.BadParameter(
+            f'"{given}": write NAME=ID, as photo=17, with an id of `dovecote file list`.', param_hint="--file"
+        )
+    return name, Attachment(int(id_))
 
 
 def given_param(given: str) -> tuple[str, Any]:

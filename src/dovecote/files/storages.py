@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -43,18 +44,20 @@ class Storages:
         self._known: dict[int, FileStore] = {}
         self._opened: dict[str, ManagedStorage] = {}
         self._primary: FileStore | None = None
+        self._agreed = False
 
     async def primary(self) -> FileStore:
         """The store that answers, as this process last saw it. The configured one becomes it where there is none.
 
         Raises StoresDiffer where the files are in another store, and were not moved there.
         """
-        if self._primary is None:
+        # Reading looks at the roles as well, and asks nobody whether this process may write.
+        if self._primary is None or not self._agreed:
             primary = await self.records.adopt(self._url)
             await self.refresh()
             if not self.same(primary.url, self._url):
                 self._follow(primary)
-            self._primary = primary
+            self._primary, self._agreed = primary, True
         return self._primary
 
     def _follow(self, primary: FileStore) -> None:
@@ -62,13 +65,17 @@ class Storages:
         roles = {self._identity(store.url): store.role for store in self._known.values()}
         configured = self._identity(self._url)
         if configured not in roles:
+            # What is no URL, such as "beside the database: dovecote-files", is nothing to move to.
+            move = "" if ": " in self._url else f"; `dovecote file move {shlex.quote(self._url)}` then moves them"
             raise StoresDiffer(
-                f"storage.url is {self._url}, and the files are in {primary.url}: move them with `dovecote file move"
-                f" {self._url}` while storage.url still names {primary.url}, or set it back."
+                f'the configured store is "{self._url}", and that of the files is "{primary.url}": configure that one'
+                f" again{move}."
             )
         if roles[configured] == "retired":
             logger.warning(
-                "the files were moved from %s to %s, which is used: set storage.url to it", self._url, primary.url
+                'the files were moved out of the configured store ("%s") to %s, which is used: set storage.url to it',
+                self._url,
+                primary.url,
             )
 
     async def refresh(self) -> None:

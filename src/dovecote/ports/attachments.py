@@ -82,4 +82,7 @@ class FileIds(Protocol):
         """Telegram does not know these any more; one that is another by now stays."""
 
     async def wake(self, released: Sequence[ClaimedNotification]) -> Sequence[int]:
-        """Make due those of `released` that wait since for an upload; answers the ids that are not given back yet."""
+        """Make due those of `released` that wait since for an upload, and what was postponed behind them in a chat.
+
+        Answers the ids that are not given back yet. What is for later, leased or tried before stays as it is.
+        """

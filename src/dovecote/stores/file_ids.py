@@ -11,7 +11,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import and_, func, or_, select, tuple_
+from sqlalchemy import and_, func, literal, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
@@ -163,10 +163,19 @@ class FileIds:
 
     async def wake(self, released: Sequence[ClaimedNotification]) -> Sequence[int]:
         """See `ports.attachments.FileIds.wake`. In transactions of a thousand each."""
-        left: list[int] = []
+        left: set[int] = set()
         for chunk in _chunks(released):
-            left += await self._run(partial(self._wake, released=chunk), write=True)
-        return left
+            left.update(await self._run(partial(self._wake, released=chunk), write=True))
+        chats: dict[int, set[str]] = {}
+        for claimed in released:
+            if claimed.chat is not None and claimed.id not in left:
+                chats.setdefault(claimed.bot_id, set()).add(claimed.chat)
+        for bot_id, of_bot in sorted(chats.items()):
+            for some in _chunks(sorted(of_bot)):
+                last: tuple[Any, ...] | None = None
+                while (last := await self._run(partial(self._make_due, bot_id, some, last), write=True)) is not None:
+                    pass
+        return sorted(left)
 
     def _wake(self, connection: Connection, released: Sequence[ClaimedNotification]) -> list[int]:
         outbox = self._tables.notification
@@ -182,11 +191,42 @@ class FileIds:
             # What a cycle has locked is being settled or claimed: it is among those that are not given back, or gone.
             free = select(outbox.c.id).where(outbox.c.id.in_(ids), *untouched).order_by(outbox.c.id)
             woken += connection.execute(free.with_for_update(skip_locked=True)).scalars()
-        if woken:
-            connection.execute(outbox.update().where(outbox.c.id.in_(woken)).values(due_at=now))
-        if woken and self._database.is_postgresql:
-            connection.execute(select(func.pg_notify(WOKEN, "")))
+        self._are_due(connection, woken, now)
         return left
+
+    def _make_due(
+        self, bot_id: int, chats: Sequence[str], last: tuple[Any, ...] | None, connection: Connection
+    ) -> tuple[Any, ...] | None:
+        """Make the next of these chats due that wait behind others, in order, after `last`; answers the last, or None.
+
+        A claim has postponed them to when what was in front would have been due; it may put them back again.
+        """
+        now = self._clock.now(connection)
+        outbox = self._tables.notification
+        place = (outbox.c.chat, outbox.c.priority, outbox.c.planned_at, outbox.c.id)
+        statement = (
+            select(*place)
+            .where(outbox.c.bot_id == bot_id, outbox.c.chat.in_(chats), outbox.c.chat.is_not(None))
+            .where(outbox.c.lease_token.is_(None), outbox.c.planned_at <= now, outbox.c.due_at > now)
+            # What was tried before waits for its backoff.
+            .where(outbox.c.attempts == 0)
+            .order_by(*place)
+            .limit(CHUNK)
+            .with_for_update(skip_locked=True)
+        )
+        if last is not None:
+            behind = tuple_(*(literal(value, column.type) for value, column in zip(last, place, strict=True)))
+            statement = statement.where(tuple_(*place) > behind)
+        rows = connection.execute(statement).all()
+        self._are_due(connection, [row.id for row in rows], now)
+        return tuple(rows[-1]) if len(rows) == CHUNK else None
+
+    def _are_due(self, connection: Connection, ids: Sequence[int], now: datetime) -> None:
+        outbox = self._tables.notification
+        if ids:
+            connection.execute(outbox.update().where(outbox.c.id.in_(ids)).values(due_at=now))
+        if ids and self._database.is_postgresql:
+            connection.execute(select(func.pg_notify(WOKEN, "")))
 
     def _insert(self, key: UploadKey, values: Mapping[str, Any]) -> Any:
         insert = postgresql.insert if self._database.is_postgresql else sqlite.insert
