@@ -3,7 +3,7 @@
 DOVECOTE_TEST_POSTGRES   the URL of a PostgreSQL server to use in place of the wheel's; its user creates databases
 DOVECOTE_TEST_VALKEY     the URL of a Redis or Valkey to use in place of the wheel's; its database 1 is emptied
 DOVECOTE_TEST_CHAOS      1 for the whole campaigns of faults (`make chaos`); without it a part of each runs
-DOVECOTE_TEST_ELECTIONS  how many elections are simulated; 500 unless told
+DOVECOTE_TEST_ELECTIONS  how many elections are simulated; 200 unless told
 DOVECOTE_TEST_RUNS       how many runs the simulation of schedules makes, 300 where it is not set
 DOVECOTE_TEST_SEED       the seed of a run that is to be repeated; a failing test prints its own
 """

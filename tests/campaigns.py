@@ -14,4 +14,8 @@ def campaign(values: Sequence[Any], *, always: Collection[Any]) -> list[Any]:
     """`values` as parameters of a test; those that are not among `always` run in `make chaos` alone."""
     strangers = [value for value in always if value not in values]
     assert not strangers, f"no case of this campaign: {strangers}"
-    return [pytest.param(value, marks=() if value in always else pytest.mark.chaos) for value in values]
+    return [pytest.param(*_arguments(value), marks=() if value in always else pytest.mark.chaos) for value in values]
+
+
+def _arguments(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)

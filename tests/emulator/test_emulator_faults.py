@@ -293,7 +293,7 @@ class TestConnections:
         assert await api.control("DELETE", "connections") == (200, {"age": None})
         assert await api.control("POST", "connections", {"age": 0}) == (
             400,
-            {"ok": False, "error": "connections: Value error, age 0.0: use more than 0 seconds, or null for no end."},
+            {"ok": False, "error": "connections: age 0.0: use more than 0 seconds, or null for no end."},
         )
 
     async def test_a_reset_brings_the_given_age_back(self, clock: StoppedClock) -> None:

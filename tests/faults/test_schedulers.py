@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from campaigns import campaign
 from migrated import migrate
 from scheduler_runs import POINTS, Run, cut_off
 
@@ -30,7 +31,10 @@ def migrated_url(postgres: PostgresDatabases) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("outbox_url", "processes"),
-    [("postgresql", 1), ("sqlite", 2), ("postgresql", 2), ("postgresql", 4)],
+    campaign(
+        [("postgresql", 1), ("sqlite", 2), ("postgresql", 2), ("postgresql", 4)],
+        always=[("sqlite", 2), ("postgresql", 4)],
+    ),
     indirect=["outbox_url"],
 )
 async def test_however_many_processes_there_are(outbox_url: str, tmp_path: Path, processes: int) -> None:
@@ -43,7 +47,7 @@ async def test_however_many_processes_there_are(outbox_url: str, tmp_path: Path,
     assert verdict.is_exact, verdict
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", campaign(POINTS, always=["inside the transaction", "before renewal"]))
 async def test_a_leader_that_is_frozen_beyond_its_lease(migrated_url: str, tmp_path: Path, point: str) -> None:
     async with Run(migrated_url, tmp_path) as run:
         verdict = await cut_off(run, processes=2, point=point, with_signal="SIGSTOP")
@@ -53,7 +57,10 @@ async def test_a_leader_that_is_frozen_beyond_its_lease(migrated_url: str, tmp_p
 
 @pytest.mark.parametrize(
     ("outbox_url", "point", "processes"),
-    [("sqlite", "inside the transaction", 1), ("postgresql", "before commit", 2)],
+    campaign(
+        [("sqlite", "inside the transaction", 1), ("postgresql", "before commit", 2)],
+        always=[("postgresql", "before commit", 2)],
+    ),
     indirect=["outbox_url"],
 )
 async def test_a_leader_that_is_killed(outbox_url: str, tmp_path: Path, point: str, processes: int) -> None:

@@ -88,6 +88,7 @@ class LagProbe:
         self.computed.sort(reverse=True)
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
 async def test_ten_thousand_jobs_due_at_once_do_not_hold_the_loop(
     url: str, valkey_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -181,6 +181,7 @@ def test_each_fire_time_is_committed_once(jobs: Cluster, count: int) -> None:
     assert len(jobs.lines()) == len(verdict(jobs.url, "once", []).missed)
 
 
+@pytest.mark.chaos
 def test_a_leader_that_stops_in_order_hands_over_at_once(jobs: Cluster) -> None:
     jobs.start(2)
     jobs.until_more(3)
@@ -197,7 +198,7 @@ POINTS = ["before the plan", "after the plan", "before the record", "after the r
 POINTS += ["in the function", "before the commit", "after the commit"]
 
 
-@pytest.mark.parametrize("point", campaign(POINTS, always=["after the plan", "before the commit"]))
+@pytest.mark.parametrize("point", campaign(POINTS, always=["before the commit"]))
 def test_a_leader_that_is_killed(jobs: Cluster, point: str) -> None:
     jobs.start(2)
     jobs.until_more(2)
@@ -212,7 +213,7 @@ def test_a_leader_that_is_killed(jobs: Cluster, point: str) -> None:
     assert jobs.states("once") <= {"done", "unknown"}
 
 
-@pytest.mark.parametrize("point", campaign(POINTS, always=["before the record", "in the function"]))
+@pytest.mark.parametrize("point", campaign(POINTS, always=["before the record"]))
 def test_a_leader_that_is_frozen_beyond_its_lease(jobs: Cluster, point: str) -> None:
     jobs.start(2)
     jobs.until_more(2)
@@ -268,7 +269,7 @@ def test_the_database_is_restarted(own_postgres: PostgresServer, own_valkey: Val
         jobs.check()
 
 
-@pytest.mark.parametrize("ahead", campaign([3600.0, -3600.0], always=[3600.0]))
+@pytest.mark.parametrize("ahead", campaign([3600.0, -3600.0], always=[]))
 def test_a_node_whose_clock_is_an_hour_off(jobs: Cluster, ahead: float) -> None:
     (right,) = jobs.start(1, grace=40)
     jobs.until_more(2)

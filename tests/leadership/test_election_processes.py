@@ -232,6 +232,7 @@ async def test_a_redis_that_is_killed_and_comes_back(over_own_servers: Election,
     election.check()
 
 
+@pytest.mark.chaos
 async def test_a_redis_that_stands_still_and_goes_on(over_own_servers: Election, own_valkey: ValkeyServer) -> None:
     election = over_own_servers
     candidates = [election.begin(name) for name in ("one", "two")]

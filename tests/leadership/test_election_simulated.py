@@ -26,7 +26,7 @@ from virtual_time import VirtualTimeLoop
 from dovecote.leadership import ElectionSettings
 from dovecote.model import Term
 
-RUNS = int(os.environ.get("DOVECOTE_TEST_ELECTIONS", "500"))
+RUNS = int(os.environ.get("DOVECOTE_TEST_ELECTIONS", "200"))
 """How many by default; DOVECOTE_TEST_ELECTIONS asks for more."""
 FAULTY_SECONDS = 60.0
 SETTINGS = ElectionSettings(
