@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from migrated import migrate
 
 PROGRAM = Path(__file__).with_name("large_put.py")
+TESTS = Path(__file__).parent.parent
 MOST_MB = 100
 LONGEST_MS = 50
 TRIES = 5
@@ -26,7 +28,12 @@ async def test_50_mb_take_little_memory_and_never_hold_up_the_loop(tmp_path: Pat
         database = f"sqlite:///{work}/x.db"
         migrate(database)
         done = subprocess.run(
-            [sys.executable, PROGRAM, database, folder], cwd=work, capture_output=True, text=True, check=False
+            [sys.executable, PROGRAM, database, folder],
+            env={**os.environ, "PYTHONPATH": str(TESTS)},
+            cwd=work,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         answer: dict[str, Any] = json.loads(done.stdout)

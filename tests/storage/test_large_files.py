@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from s3_server import S3Place
 
 PROGRAM = Path(__file__).with_name("large_user.py")
+TESTS = Path(__file__).parent.parent
 MOST_MB = 100
 LONGEST_MS = 50
 TRIES = 5
@@ -24,7 +25,11 @@ TRIES = 5
 
 def run(url: str, **environment: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, PROGRAM, url], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+        [sys.executable, PROGRAM, url],
+        env={**os.environ, "PYTHONPATH": str(TESTS), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)

@@ -47,7 +47,7 @@ from dovecote.stores.postgresql_settle import SETTLE
 
 GRANT = """
 touched AS MATERIALIZED (
-    SELECT b.id FROM dovecote.bot b WHERE b.id = ANY ($11::int[] || $13::int[]) ORDER BY b.id FOR UPDATE
+    SELECT b.id FROM dovecote.bot b WHERE b.id = ANY ($11::int[] || $13::int[]{given_back_to}) ORDER BY b.id FOR UPDATE
 ),
 eligible AS MATERIALIZED (
     SELECT b.id, b.version
@@ -355,14 +355,14 @@ advanced AS (
 def _cycle(*, alone: bool, rare: bool) -> str:
     """The whole statement; `rare` adds what only some batches need, so that the others do not pay for it."""
     settle = SETTLE + GIVEN_BACK if rare else SETTLE
-    grant = GRANT.replace("|| $13::int[]) ORDER", "|| $13::int[] || $29::int[]) ORDER") if rare else GRANT
-    text = settle + (grant + MEET).replace("$20", "true" if alone else "false") + TERMS + TAKE + RECORD + ANSWER
+    text = settle + (GRANT + MEET).replace("$20", "true" if alone else "false") + TERMS + TAKE + RECORD + ANSWER
     given_back = "coalesce((SELECT x.stars FROM given_back x WHERE x.bot_id = g.id), 0)" if rare else "0"
     parts = {
         "{paid_grant}": PAID_GRANT.strip(),
         "{tariff}": TARIFF.strip(),
         "{day}": DAY,
         "{given_back}": given_back,
+        "{given_back_to}": " || $29::int[]" if rare else "",
         "{waiting}": "true" if rare else "r.chats_wait",
         "{waits_until}": WAITS_UNTIL_NOW if rare else WAITS_UNTIL,
     }
