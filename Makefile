@@ -16,9 +16,9 @@ test: check
 
 # The campaigns of faults, whole: real processes that are killed, frozen and cut off. `make test` runs a part of each.
 chaos: $(VENV)/dev.stamp
-	DOVECOTE_TEST_CHAOS=1 DOVECOTE_TEST_ELECTIONS=5000 DOVECOTE_TEST_RUNS=5000 \
+	DOVECOTE_TEST_CHAOS=1 DOVECOTE_TEST_ELECTIONS=5000 DOVECOTE_TEST_RUNS=5000 DOVECOTE_TEST_EXAMPLES=10 \
 		$(BIN)/python -m pytest -n 2 --dist loadscope \
-		chaos tests/faults tests/jobs tests/leadership tests/schedules tests/storage tests/files tests/attachments
+		chaos tests/faults tests/jobs tests/leadership tests/schedules tests/storage tests/files tests/attachments tests/stores
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check

@@ -97,4 +97,4 @@ async def node(url: str, redis_url: str, term: int | None = 1, **options: Any) -
                 made.scheduler.shutdown()
             await asyncio.sleep(0)  # what it does, it does in the loop
             await until(lambda: not made.scheduler.running)
-            await asyncio.to_thread(keeper.join)
+            assert await asyncio.to_thread(keeper.join), "the job store goes on after the scheduler's end"

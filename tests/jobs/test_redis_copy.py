@@ -23,7 +23,7 @@ from sqlalchemy import text
 from dovecote.app import Dovecote
 from dovecote.config import Settings
 from dovecote.errors import StoreUnavailable
-from dovecote.integrations.apscheduler import redis_copy
+from dovecote.integrations.apscheduler import keeper, redis_copy
 from dovecote.integrations.apscheduler.redis_copy import RedisCopy
 
 if TYPE_CHECKING:
@@ -333,10 +333,10 @@ async def test_a_database_that_breaks_in_any_call_leaves_the_timer_alive(
                 broken.set()
                 raise StoreUnavailable("the connection broke")
 
-            keeper = leader.store._keeper
-            assert keeper is not None
+            kept = leader.store._keeper
+            assert kept is not None
             with monkeypatch.context() as patch:
-                patch.setattr(keeper.runs, name, fail)
+                patch.setattr(kept.runs, name, fail)
                 await until(broken.is_set)
             seen = len(CALLS)
             await until(lambda seen=seen: len(CALLS) > seen + 2)  # type: ignore[misc]
@@ -351,8 +351,11 @@ async def test_a_database_that_breaks_in_any_call_leaves_the_timer_alive(
         assert {call[1] for call in CALLS if call} >= {run.fire_at for run in runs if run.state == "done"}
 
 
-async def test_tampered_tables_are_the_databases_matter(url: str, valkey_url: str) -> None:
+async def test_tampered_tables_are_the_databases_matter(
+    url: str, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The counterpart of what is planted in Redis: what stands in the database is believed, by its text alone."""
+    monkeypatch.setattr(keeper, "COMPARED_SECONDS", 0.1)
     async with node(url, valkey_url) as leader:
         leader.scheduler.add_job(note, "interval", hours=1, id="hourly")
         table = "dovecote.job" if leader.dovecote.database.is_postgresql else "dovecote_job"
@@ -361,5 +364,5 @@ async def test_tampered_tables_are_the_databases_matter(url: str, valkey_url: st
             write=True,
         )
 
-        await until(lambda: leader.scheduler.get_job("hourly") is None, bound=15)
+        await until(lambda: leader.scheduler.get_job("hourly") is None)
     assert job_functions.CALLS == []

@@ -167,9 +167,15 @@ class TestTheServiceOfAProcess:
             await until(lambda: leads(parts))
 
             assert service.loops == ["worker", "watching", "elector"]
+
+            async def seen() -> bool:
+                # Its sign of life is a transaction of its own.
+                found = await parts.dovecote.leadership()
+                return [(peer.role, peer.leads) for peer in found.instances] == [("run", True)]
+
+            await until(seen)
             found = await parts.dovecote.leadership()
             assert (found.term, found.elected_by) == (1, "database")
-            assert [(peer.role, peer.leads) for peer in found.instances] == [("run", True)]
             watching.may_end.set()
             service.stop()
             await running

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from outboxes import LEASE, Outbox, delivered
 
+from dovecote.stores import database
 from dovecote.stores.database import outbox_url
 from dovecote.stores.sqlite import SQLiteOutbox, wake
 
@@ -123,7 +124,10 @@ class TestPoll:
         assert outbox.store._pause(idle) == pytest.approx(pause)
 
     @pytest.mark.parametrize("outage", ["locked", "missing"])
-    async def test_an_outage_is_the_cycles_to_report(self, outbox: Outbox, tmp_path: Path, outage: str) -> None:
+    async def test_an_outage_is_the_cycles_to_report(
+        self, outbox: Outbox, tmp_path: Path, outage: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(database, "PATIENCE_SECONDS", 0)
         path = path_of(outbox) if outage == "locked" else tmp_path / "nowhere" / "x.db"
         store = SQLiteOutbox(outbox_url(f"sqlite:///{path}"), polls=(INSTANT, INSTANT), patience=timedelta())
         with closing(sqlite3.connect(path_of(outbox))) as other:

@@ -67,7 +67,9 @@ class RedisLease:
         self._redis: Redis = Redis.from_url(
             url,
             db=DATABASE_NUMBER,
-            socket_timeout=self._timeout,
+            # Not the client's own bound: it writes with asyncio.wait_for, which in Python 3.11 may swallow a
+            # cancellation.
+            socket_timeout=None,
             socket_connect_timeout=self._timeout,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,

@@ -25,6 +25,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 END_SECONDS = 5.0
+TOLD_AGAIN_SECONDS = 0.5
 
 
 class Backstage:
@@ -80,11 +81,12 @@ class Backstage:
         self._last = (draining, closing)
         self.call(self._stopping.set)
 
-    def join(self) -> None:
-        """Wait for the end, within a bound, if it was asked for."""
+    def join(self) -> bool:
+        """Wait for the end, within a bound, if it was asked for, and say whether it has come."""
         atexit.unregister(self.join)
         if self._last and self._thread.is_alive():
             self._thread.join(END_SECONDS)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -98,9 +100,13 @@ class Backstage:
         await self._stopping.wait()
         draining, closing = self._last
         await _logged(draining)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        left = set(self._tasks)
+        while left:
+            for task in left:
+                task.cancel()
+            # Redis's client writes with asyncio.wait_for, which in Python 3.11 swallows a cancellation that comes as
+            # a write ends: whoever goes on all the same is told again.
+            _, left = await asyncio.wait(left, timeout=TOLD_AGAIN_SECONDS)
         await _logged(closing)
 
 

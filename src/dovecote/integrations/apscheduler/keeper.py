@@ -152,9 +152,9 @@ class Keeper:
         self._stopped.set()
         self._backstage.stop(self._drain, self._close)
 
-    def join(self) -> None:
-        """Wait until it has ended."""
-        self._backstage.join()
+    def join(self) -> bool:
+        """Wait until it has ended, within a bound, and say whether it has."""
+        return self._backstage.join()
 
     def wake(self) -> None:
         """Leadership has changed."""
