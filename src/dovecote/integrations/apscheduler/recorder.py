@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 250
-# When so many wait to begin, no more are handed out: each holds objects that every pass of the garbage collector visits.
+# When so many wait to begin, no more are handed out: each holds objects that every pass of the collector visits.
 CROWD = AT_ONCE
 # So many answers are handed to the event loop before it gets a chance to do something else.
 ANSWERED_AT_ONCE = 10
