@@ -93,7 +93,7 @@ class Dovecote(Administration):
         self._file_ids = FileIds(self.database)
         self._knowledge = Knowledge(self._file_ids)
         self._leading = Leading(self.database, self.settings, self.metrics)
-        self._planning = Planning(self.database, self.settings, self.metrics, self._bots)
+        self._planning = Planning(self.database, self.settings, self.metrics, self._bots, self._enqueuer)
         _remember(self)
 
     async def __aenter__(self) -> Self:

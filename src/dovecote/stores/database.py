@@ -13,7 +13,7 @@ import threading
 import time
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, create_engine, event, make_url, select, text
@@ -61,6 +61,13 @@ def outbox_url(url: str) -> URL:
             raise InvalidConfiguration(["database.url: a SQLite outbox needs a file: write sqlite:///dovecote.db."])
         return parsed.set(drivername="sqlite")
     return parsed.set(drivername="postgresql")
+
+
+class Run(Protocol):
+    """Runs functions in transactions: `Database.run`, and others in its place."""
+
+    async def __call__(self, function: Callable[[Connection], T], *, write: bool = False) -> T:
+        """See `Database.run`."""
 
 
 class _Begun(NamedTuple):
