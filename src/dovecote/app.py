@@ -27,7 +27,7 @@ from dovecote.retention import RetentionLoop, prune_all
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
 from dovecote.stores.bots import Bots
-from dovecote.stores.database import Database, outbox_url, translated
+from dovecote.stores.database import Database, outbox_url, to_the_end, translated
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
@@ -161,8 +161,10 @@ class Dovecote(Administration):
                     raise translated(error, self.database.url) from error
                 yield connection
             return
-        # Another writer may hold the file for a while, which must not hold the loop.
-        lite = await asyncio.to_thread(_begun, str(self.database.url.database))
+        # Another writer may hold the file for a while, which must not hold the loop. Who is cut off meanwhile leaves no
+        # transaction behind that keeps all other writers out.
+        path = str(self.database.url.database)
+        lite = await to_the_end(lambda: _begun(path), undo=lambda begun: begun.close())
         try:
             yield lite
             lite.execute("COMMIT")

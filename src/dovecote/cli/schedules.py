@@ -367,7 +367,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     if options["chat"]:
         given["chats"] = options["chat"]
     if options["at"]:
-        given["dates"] = options["at"]
+        given |= {"at": options["at"][0]} if len(options["at"]) == 1 else {"dates": options["at"]}
     if options["at_most_once"] is not None:
         given["delivery"] = DeliveryPolicy.AT_MOST_ONCE if options["at_most_once"] else DeliveryPolicy.AT_LEAST_ONCE
     if options["param"]:

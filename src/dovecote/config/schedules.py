@@ -212,16 +212,18 @@ def _wall(value: object, key: str) -> datetime | None:
 
 
 def _wall_needed(value: object, key: str) -> datetime:
+    given, why = value, ""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
-        except ValueError:
-            value = None
+        except ValueError as error:
+            # What has the form and is no day says why: "day is out of range for month".
+            value, why = None, "" if str(error).startswith("Invalid isoformat") else f" ({error})"
     if isinstance(value, datetime):
         return value
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)  # noqa: DTZ001 (a local time)
-    raise InvalidSchedule(key, f"{shown(value)} is no local time: write it as 2026-01-31T09:00, without a zone.")
+    raise InvalidSchedule(key, f"{shown(given)} is no local time{why}: write it as 2026-01-31T09:00, without a zone.")
 
 
 def edited_schedule(schedule: Schedule, changes: Mapping[str, Any]) -> Schedule:
