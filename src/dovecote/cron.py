@@ -54,24 +54,27 @@ def cron_fields(expression: object) -> str:
             f"it has {len(fields)} fields: write five (minute, hour, day, month, day of the week), or six with seconds"
             " first.",
         )
-    for place, (name, takes, longest) in enumerate(FIELDS[-len(fields) :], start=SIX - len(fields)):
+    for place, (name, takes, _) in enumerate(FIELDS[-len(fields) :], start=SIX - len(fields)):
         if not _is_field(fields[place - SIX + len(fields)], place):
             given = fields[place - SIX + len(fields)]
             raise _invalid(expression, f"{given!r} is no {name}: it takes {takes}; also *, lists, ranges and steps.")
-        _check_steps(expression, fields[place - SIX + len(fields)], name, longest)
     if not _parses(" ".join(fields)):
         raise _invalid(expression, "it can never fire: none of its months has such a day. Mend the day or the month.")
     return " ".join(fields)
 
 
-def _check_steps(expression: str, given: str, name: str, longest: int) -> None:
-    """See that no step leads past the whole field: `*/90` minutes would be every hour, and is not meant so."""
-    for step in _STEP.findall(given):
-        if int(step) > longest:
+def check_steps(expression: str) -> None:
+    """See that no step leads past its whole field: `*/90` minutes would be every hour, and is not meant so.
+
+    Raises InvalidSchedule. Asked when a schedule is made, and not when it fires.
+    """
+    fields = cron_fields(expression).split()
+    for given, (name, _, longest) in zip(fields, FIELDS[-len(fields) :], strict=True):
+        if any(int(step) > longest for step in _STEP.findall(given)):
             raise _invalid(
                 expression,
-                f"{given!r} steps past every {name} but its first: a step is 1 to {longest} there. Cron begins to count"
-                " anew with each of the next larger unit; for an interval of any length give `every`, as 90m.",
+                f"{given!r} meets one {name} alone: a step is 1 to {longest} there. Cron begins to count anew with each"
+                " of the next larger unit; for an interval of any length give `every`, as 90m.",
             )
 
 

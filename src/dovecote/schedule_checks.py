@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from zoneinfo import available_timezones
 
 from dovecote.content import plain_params, shown
-from dovecote.cron import cron_fields
+from dovecote.cron import check_steps
 from dovecote.errors import InvalidSchedule
 from dovecote.model import CatchUp, Cron, Dates, Every, Once, Overlap, RepeatedHour, SkippedHour
 from dovecote.recurrence import fire_times
@@ -88,7 +88,7 @@ def _is_name(name: object) -> bool:
 def _check_recurrence(recurrence: object) -> None:
     match recurrence:
         case Cron(expression):
-            cron_fields(expression)
+            check_steps(expression)
         case Every(interval, anchor):
             _check_duration(interval, "every", *INTERVALS)
             if anchor is not None:

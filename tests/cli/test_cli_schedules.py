@@ -187,7 +187,7 @@ def test_pause_resume_trigger_backfill_delete(shop: CommandLine) -> None:
     [
         (("--cron", "0 25 * * *"), "cron: '0 25 * * *': '25' is no hour: it takes 0-23"),
         (("--cron", "0 0 30 2 *"), "it can never fire"),
-        (("--cron", "*/999 * * * *"), "'*/999' steps past every minute but its first: a step is 1 to 59 there"),
+        (("--cron", "*/999 * * * *"), "'*/999' meets one minute alone: a step is 1 to 59 there"),
         (("--at", "2020-01-01T09:00"), "can never fire after"),
         (("--at", "2026-02-30"), "at: '2026-02-30' is no local time (day is out of range for month)"),
         (("--at", "9999-01-01T09:00"), "at: 9999-01-01 09:00:00: give a year from 1970 to 8999."),
