@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0020"
+revision = "0010"
 down_revision = "0009"
 
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
