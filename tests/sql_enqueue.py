@@ -138,7 +138,7 @@ def _without_files(value: Any, field: str, files: dict[str, int]) -> Any:
     """`value` without what is an Attachment in it, which goes into `files` under its place."""
     if isinstance(value, dict):
         places = {name: f"{field}.{name}" if field else name for name in value}
-        files |= {places[name]: inner.file for name, inner in value.items() if isinstance(inner, Attachment)}
+        files |= {places[name]: int(str(inner.file)) for name, inner in value.items() if isinstance(inner, Attachment)}
         return {
             name: _without_files(inner, places[name], files)
             for name, inner in value.items()
@@ -158,9 +158,7 @@ def refused_by_sql(error: BaseException | None) -> Refused:
     message = error.diag.message_primary or ""
     index = re.match(r"notification ([0-9]+): ", message)
     assert f"{error.diag.column_name}: " in message
-    return Refused(
-        None if index is None else int(index[1]), error.diag.column_name, error.diag.sqlstate or "", message
-    )
+    return Refused(None if index is None else int(index[1]), error.diag.column_name, error.diag.sqlstate or "", message)
 
 
 def _refused_by_python(error: DovecoteError) -> Refused:
@@ -169,3 +167,9 @@ def _refused_by_python(error: DovecoteError) -> Refused:
         return Refused(error.index, error.field, sqlstate, str(error))
     # Python's other errors have no field to ask for, and not all of them an index.
     return Refused(None, "", sqlstate, str(error))
+
+
+def one(connection: psycopg.Connection, statement: str, *parameters: Any) -> Any:
+    """The only value of the only row."""
+    ((value,),) = connection.execute(statement, parameters).fetchall()
+    return value

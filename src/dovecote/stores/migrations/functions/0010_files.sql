@@ -6,6 +6,12 @@ RETURNS text[] LANGUAGE sql IMMUTABLE AS $function$
     SELECT string_to_array(regexp_replace(field, '\[([0-9]+)\]', '.\1', 'g'), '.')
 $function$;
 
+-- The same as a field of the parameters for an error message: `params["media"][0]["media"]`.
+CREATE FUNCTION dovecote.place_of(field text)
+RETURNS text LANGUAGE sql IMMUTABLE AS $function$
+    SELECT 'params' || regexp_replace(field, '([^].[]+)((?:\[[0-9]+\])*)[.]?', '["\1"]\2', 'g')
+$function$;
+
 -- The files as an array of field, id and kind: what it is sent as, null where only Telegram knows. `params` has them.
 CREATE FUNCTION dovecote.checked_files(files jsonb, method text, params jsonb, place int)
 RETURNS jsonb LANGUAGE plpgsql STABLE AS $function$
@@ -30,16 +36,17 @@ BEGIN
             WHEN path[cardinality(path)] = 'media' AND beside ->> 'type' = ANY (known) THEN beside ->> 'type'
         END;
         IF kind IS NULL AND own IS NOT NULL AND (beside -> own IS NULL OR beside -> own = 'null') THEN
-            PERFORM dovecote.refuse(place, file.field, method || ' sends a ' || own, 'Give the file as ' || own || '.');
+            PERFORM dovecote.refuse(place, dovecote.place_of(file.field), method || ' sends a ' || own,
+                'Give the file as ' || own || '.');
         ELSIF kind = 'thumbnail' AND coalesce(own, beside ->> 'type') = ANY (known)
             AND NOT coalesce(own, beside ->> 'type') = ANY (named)
         THEN
-            PERFORM dovecote.refuse(place, file.field, 'a ' || coalesce(own, beside ->> 'type')
+            PERFORM dovecote.refuse(place, dovecote.place_of(file.field), 'a ' || coalesce(own, beside ->> 'type')
                 || ' has no thumbnail of one''s own', 'Leave it out.');
         ELSIF method = 'sendmediagroup' AND path[cardinality(path)] = 'media'
             AND coalesce(beside ->> 'type', '') NOT IN ('photo', 'video', 'audio', 'document')
         THEN
-            PERFORM dovecote.refuse(place, file.field, dovecote.shown(beside -> 'type')
+            PERFORM dovecote.refuse(place, dovecote.place_of(file.field), dovecote.shown(beside -> 'type')
                 || ' is no type of an album''s item', 'Write photo, video, audio or document.');
         END IF;
         answer := answer || jsonb_build_object('field', file.field, 'file_id', file.value, 'kind', kind);
@@ -91,7 +98,7 @@ $function$;
 CREATE FUNCTION dovecote.check_file(file jsonb, size bigint, content_type text, place int)
 RETURNS void LANGUAGE plpgsql STABLE AS $function$
 DECLARE
-    field text := file ->> 'field';
+    field text := dovecote.place_of(file ->> 'field');
     which text := 'file ' || (file ->> 'file_id');
     kind text := coalesce(file ->> 'kind', 'file');
     most bigint := least(

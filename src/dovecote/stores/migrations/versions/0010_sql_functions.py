@@ -30,7 +30,7 @@ def _statements() -> list[str]:
 
 def _functions() -> list[str]:
     """With their arguments, as they are in the database."""
-    names = sorted({re.match(r"CREATE FUNCTION dovecote\.(\w+)", statement)[1] for statement in _statements()})
+    names = sorted(set(re.findall(r"(?m)^CREATE FUNCTION dovecote\.(\w+)", "".join(_statements()))))
     return list(op.get_bind().execute(OWN, {"names": names}).scalars())
 
 

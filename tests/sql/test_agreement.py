@@ -78,14 +78,14 @@ def at_utc(*instant: int, hours: int = 0) -> datetime:
     return datetime(*instant, tzinfo=timezone(timedelta(hours=hours)))  # type: ignore[misc,arg-type]  # of integers
 
 
-CHATS = [
+CHATS: list[Any] = [
     *(42, "42", -1001234567890, "-1001234567890", 2**52 - 1, -(2**52) + 1, "@Shop_News1", "@durov", "@abcd"),
     *(0, "0", True, 2**52, -(2**52), 2**70, "9999999999999999", 4.2, 42.0, "", "@", "@abc", "@" + "a" * 33, "@a-b-c"),
     *("042", "+42", " 42", "\uff14\uff12", "42\n", "@абвгд", [42], {}, "https://t.me/durov", "durov", "@durov\n"),
 ]
 BLANK = ["", " \n\t", "\xa0", "<b> </b>", "*_ _*", "\u2003", "\u200b", "\x1c", "\x85x", "\u3000&nbsp;", "&#32;"]
 # As long as Telegram takes, and longer.
-LONG = [
+LONG: list[Any] = [
     ("a" * 4096, None),
     ("a" * 4097, None),
     ("😀" * 2048, None),
@@ -106,22 +106,27 @@ LONG = [
     ("a" * 65537, False),
     ("a" * 65537, []),
 ]
-MEDIA = [
+MEDIA: list[Any] = [
     *([{"type": "photo", "media": "x"}] * 2, [{}] * 10, json.dumps([{"a": 1}] * 3), [], [{}], [{}] * 11, "x", "{}"),
     *({"a": 1}, 7, None, [{}, {"caption": "a" * 1025}], ["x", "y"], json.dumps([{}, {"caption": "a" * 1025}])),
     *([{"type": "audio"}, {"type": "video"}], [{"type": "document"}, {}], [{"type": "document"}] * 2),
     *([{"type": 7}, {"type": "document"}], [{"type": []}, {"type": {}}], [{"type": []}, {"type": "audio"}]),
 ]
-VALUES = [
+VALUES: list[Any] = [
     *(2**64, 2**64 - 1, -(2**63), -(2**63) - 1, 10**400, 1.5, 1.7e-300, None, [None], {"y": None}, {}, "null", [[]]),
     *("attach://file12", "attach://file0", "attach://file12x", "attach://file1!/a\nb", " attach://file1", "attach://x"),
     *(["attach://file12"], {"attach://file12": 1}, [1, {"y": 2**64}], [1, {"y": "attach://file12"}], '"' * 100),
 ]
-INSTANTS = [
+INSTANTS: list[Any] = [
     *(datetime(2026, 1, 5), 1767607200, "2026-01-05", "x", {}, "2026-13-01T00:00Z"),
     *(at_utc(9999, 1, 1), at_utc(1, 1, 1, hours=1), at_utc(9998, 12, 31, 23, hours=-1), at_utc(2000, 1, 1)),
     *(at_utc(1999, 12, 31, 23, 59, 59, 999999), at_utc(9998, 12, 31, 23, 59, 59, 999999)),
     at_utc(1999, 12, 31, 23, 59, 59, hours=-1),
+]
+NO_PARAMS: list[Any] = [[], "x", 7, {}]
+LABELS: list[Any] = [
+    *("promo", 7, {}, [""], ["a" * 65], ["a" * 64] * 16, ["a"] * 17, [7], [None], []),
+    *(("a,b", 'c"d', "{}"), ["a", "a"], ["NULL"]),
 ]
 
 
@@ -164,7 +169,7 @@ CASES: dict[str, list[Notification]] = {
     ],
     "albums": [call("sendMediaGroup"), *(call("sendMediaGroup", media=media) for media in MEDIA)],
     "params": [
-        *(message(params=params) for params in ([], "x", 7, {})),
+        *(message(params=wrong) for wrong in NO_PARAMS),
         *(message(params={"x": value}) for value in VALUES),
         *(message(params={"x": nested(depth)}) for depth in (62, 63, 64, 65)),
         *(message(params={"allow_paid_broadcast": value}) for value in (True, False, None)),
@@ -182,12 +187,11 @@ CASES: dict[str, list[Notification]] = {
     "the rest": [
         *(message(bot=bot) for bot in (None, "", 7, "shpo")),
         *(message(method=method) for method in ("", "ab", "a" * 64, "a" * 65, "send_message", "sendMessage/../x")),
-        *(message(method=method) for method in ("sendMessage\n", 7, "\u017fend", "SENDMESSAGE", "ſendMessage")),
+        *(message(method=method) for method in ("sendMessage\n", 7, "\u017fend", "SENDMESSAGE", "\u0131nvite")),
         *(message(key=key) for key in ("", 7, "a" * 255, "a" * 256, "😀" * 255, "ключ \"1\" \\ :x '%(y)s' $1")),
         *(message(priority=priority) for priority in (*Priority, -1, 3, "1", "once")),
         *(message(delivery=delivery) for delivery in (*DeliveryPolicy, "once", "AT_MOST_ONCE", 1, ["at_most_once"])),
-        *(message(labels=labels) for labels in ("promo", 7, {}, [""], ["a" * 65], ["a" * 64] * 16, ["a"] * 17, [7])),
-        *(message(labels=labels) for labels in ([None], [], ("a,b", 'c"d', "{}"), ["a", "a"], ["NULL"])),
+        *(message(labels=labels) for labels in LABELS),
     ],
     "files": [
         *(methods.photo("shop", 42, Attachment(file)) for file in (1, 2, 3, 4, 5, 6)),
@@ -234,7 +238,7 @@ texts = (
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**66), 2**66) | st.integers(-9, 9) | markup
     | st.floats(-1e15, 1e15, allow_nan=False) | st.just("attach://file1"),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(markup, inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["x", "y z", "attach://file1"]), inner),
     max_leaves=8,
 )  # fmt: skip
 METHODS = ["sendMessage", "SENDMESSAGE", "editMessageText", "sendMediaGroup", "sendPhoto", "setMyName", "copyMessages"]
@@ -264,6 +268,9 @@ params = st.fixed_dictionaries(
 instants = st.none() | st.datetimes(
     datetime(1999, 12, 30), datetime(9999, 1, 2), timezones=st.timezones()
 ) | st.datetimes(datetime(2026, 1, 5, 11), datetime(2026, 1, 5, 13), timezones=st.just(UTC))  # fmt: skip
+chats = st.integers(-(2**53), 2**53) | st.from_regex(r"@?[a-zA-Z0-9_]{1,34}", fullmatch=True) | st.none()
+# No text in PostgreSQL holds NUL.
+keys = st.text(st.characters(exclude_characters="\0", codec="utf-8"))
 
 
 def usually(usual: Any, odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -274,11 +281,11 @@ def usually(usual: Any, odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 notifications = st.builds(
     Notification,
     bot=usually("shop", st.sampled_from(["support", "shpo", ""])),
-    chat_id=usually(42, st.integers(-(2**53), 2**53) | st.from_regex(r"@?[a-zA-Z0-9_]{1,34}") | st.none()),
+    chat_id=usually(42, chats),
     text=st.just("hello") | texts | st.none(),
-    method=st.sampled_from(METHODS) | usually("sendMessage", st.from_regex(r"[a-zA-Z]{1,66}")),
+    method=st.sampled_from(METHODS) | usually("sendMessage", st.from_regex(r"[a-zA-Z]{1,66}", fullmatch=True)),
     params=params,
-    key=st.none() | st.sampled_from(["a", "B", "ä", "_", "é😀"]) | st.text(st.characters(exclude_characters="\0", codec="utf-8")),
+    key=st.none() | st.sampled_from(["a", "B", "ä", "_", "é😀"]) | keys,
     priority=st.sampled_from(Priority),
     due_at=instants,
     expires_at=instants,
@@ -287,9 +294,13 @@ notifications = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(notifications, min_size=1, max_size=3))
 def test_whatever_is_given_both_judge_and_write_alike(both: BothWays, given_: list[Notification]) -> None:
     python, sql = both.both(*given_)
 
-    assert sql == python
+    if isinstance(python, Refused) and isinstance(sql, Refused) and python.field.startswith("params["):
+        # Of several faults in the parameters each names the first: of a dict in its order, of a jsonb in its own.
+        assert sql.field.startswith("params[")
+    else:
+        assert sql == python
