@@ -68,13 +68,13 @@ class BothWays:
 
     def __init__(self, connection: Connection, database: Database) -> None:
         self.connection = connection
-        self._enqueuer = Enqueuer(database)
+        self.enqueuer = Enqueuer(database)
 
     def by_python(self, notifications: Sequence[Notification]) -> Written | Refused:
         """What Python's enqueue does of it."""
         savepoint = self.connection.begin_nested()
         try:
-            return self._written(self._enqueuer.write(self.connection, notifications))
+            return self._written(self.enqueuer.write(self.connection, notifications))
         except DovecoteError as error:
             return _refused_by_python(error)
         finally:

@@ -37,7 +37,7 @@ FILES = [
 ]
 
 
-@pytest.fixture(scope="module", params=["postgres", "postgres17"])
+@pytest.fixture(scope="module", params=["postgres"])
 def both(request: pytest.FixtureRequest) -> Iterator[BothWays]:
     """Both ways into one outbox with a bot "shop" and some files, whose clock stands still. Nothing is committed."""
     server: PostgresDatabases = request.getfixturevalue(request.param)
@@ -215,13 +215,26 @@ CASES: dict[str, list[Notification]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CASES)
+# On 17 those in which the functions ask the server for what its versions may answer differently.
+ON_17 = ("texts", "albums", "times", "files")
+
+
+@pytest.mark.parametrize(
+    ("both", "name"),
+    [*(("postgres", name) for name in CASES), *(("postgres17", name) for name in ON_17)],
+    indirect=["both"],
+)
 def test_each_case_is_judged_and_written_alike(both: BothWays, name: str) -> None:
     judged = [both.both(case) for case in CASES[name]]
 
     assert {type(python) for python, _ in judged} == {Written, Refused}
     for case, (python, sql) in zip(CASES[name], judged, strict=True):
         assert sql == python, case
+
+
+def usually(usual: Any, odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Few faults in one notification, or all that is drawn is refused for the first field."""
+    return st.integers(0, 9).flatmap(lambda drawn: odd if drawn == 0 else st.just(usual))
 
 
 pieces = st.sampled_from(
@@ -236,11 +249,10 @@ texts = (
     | st.builds(lambda text, count: text * count, markup, st.integers(1, 300))
 )
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**66), 2**66) | st.integers(-9, 9) | markup
-    | st.floats(-1e15, 1e15, allow_nan=False) | st.just("attach://file1"),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["x", "y z", "attach://file1"]), inner),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | markup | st.floats(-1e15, 1e15, allow_nan=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["x", "y z"]), inner),
     max_leaves=8,
-)  # fmt: skip
+)
 METHODS = ["sendMessage", "SENDMESSAGE", "editMessageText", "sendMediaGroup", "sendPhoto", "setMyName", "copyMessages"]
 MODES = ["HTML", "html", "Markdown", "MarkdownV2", "tomorrow", "", None, 7, 0]
 media = st.lists(
@@ -260,9 +272,9 @@ params = st.fixed_dictionaries(
         "parse_mode": st.sampled_from(MODES),
         "caption": texts,
         "media": media | media.map(json.dumps),
-        "chat_id": st.sampled_from([42, "42", "@Shop", 43, None]),
-        "text": st.sampled_from(["hello", None]) | texts,
-        "x": json_values,
+        "chat_id": usually(42, st.sampled_from(["42", "@Shop", 43, None])),
+        "text": usually("hello", st.none() | texts),
+        "x": json_values | st.sampled_from([2**64, -(2**63) - 1, {"attach://file1": 1}, ["attach://file1/x"]]),
     },
 )
 instants = st.none() | st.datetimes(
@@ -273,28 +285,23 @@ chats = st.integers(-(2**53), 2**53) | st.from_regex(r"@?[a-zA-Z0-9_]{1,34}", fu
 keys = st.text(st.characters(exclude_characters="\0", codec="utf-8"))
 
 
-def usually(usual: Any, odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Few faults in one notification, or all that is drawn is refused for the first field."""
-    return st.one_of(st.just(usual), st.just(usual), st.just(usual), odd)
-
-
 notifications = st.builds(
     Notification,
     bot=usually("shop", st.sampled_from(["support", "shpo", ""])),
     chat_id=usually(42, chats),
-    text=st.just("hello") | texts | st.none(),
+    text=st.just("hello") | texts | usually("hello", st.none()),
     method=st.sampled_from(METHODS) | usually("sendMessage", st.from_regex(r"[a-zA-Z]{1,66}", fullmatch=True)),
     params=params,
     key=st.none() | st.sampled_from(["a", "B", "ä", "_", "é😀"]) | keys,
     priority=st.sampled_from(Priority),
     due_at=instants,
-    expires_at=instants,
+    expires_at=usually(None, instants),
     delivery=st.sampled_from(DeliveryPolicy),
-    labels=st.lists(markup, max_size=2) | st.lists(st.just("a"), max_size=18),
+    labels=usually((), st.lists(markup, max_size=2) | st.lists(st.just("a"), max_size=18)),
 )  # fmt: skip
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(notifications, min_size=1, max_size=3))
 def test_whatever_is_given_both_judge_and_write_alike(both: BothWays, given_: list[Notification]) -> None:
     python, sql = both.both(*given_)
@@ -304,3 +311,28 @@ def test_whatever_is_given_both_judge_and_write_alike(both: BothWays, given_: li
         assert sql.field.startswith("params[")
     else:
         assert sql == python
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_keys_and_files_of_one_call_are_written_alike(both: BothWays, taken: bool) -> None:  # noqa: FBT001 (a parameter)
+    savepoint = both.connection.begin_nested()
+    if taken:
+        both.enqueuer.write(both.connection, [message(key="k"), methods.document("shop", 7, Attachment(5), key="a")])
+
+    python, sql = both.both(
+        methods.photo("shop", 42, Attachment(1), key="z"),
+        message(),
+        methods.document("shop", 42, Attachment(5), key="k"),
+        methods.photo("shop", 42, Attachment(1), key="k"),
+        methods.photo("shop", 42, Attachment(1)),
+        methods.document("shop", 42, Attachment(1), key="a"),
+        methods.photo("support", 42, Attachment(1), key="z"),
+    )
+    savepoint.rollback()
+
+    assert isinstance(python, Written)
+    assert sql == python
+    assert python.ids == ([2, 3, 0, 0, 4, 1, 5] if taken else [0, 1, 2, 2, 3, 4, 5])
+    assert [(row["notification_id"], row["file_id"]) for row in python.attachments] == (
+        [(1, 5), (2, 1), (4, 1), (5, 1)] if taken else [(0, 1), (2, 5), (3, 1), (4, 1), (5, 1)]
+    )
