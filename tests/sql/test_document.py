@@ -51,7 +51,7 @@ async def test_the_document(application: psycopg.Connection, outbox: Outbox) -> 
 def answered(connection: psycopg.Connection, statements: str) -> str:
     """What psql prints of the last of the statements."""
     try:
-        cursor = connection.execute(statements)  # type: ignore[call-overload]  # a document's own text
+        cursor = connection.execute(statements)
     except psycopg.Error as error:
         told = error.diag
         hint = "" if told.message_hint is None else f"HINT:  {told.message_hint}\n"
