@@ -1,5 +1,5 @@
 -- What a notification may be: the rules of dovecote/validation.py and dovecote/content.py, in their order.
--- `place` is the index in the array of enqueue_many, null for a notification alone; `field` is what the caller calls it.
+-- `place` is the index in the array of enqueue_many, null for a notification alone; `field` is the caller's word.
 -- Whatever compares or changes letters says COLLATE "C": the rules do not depend on the language of the database.
 
 CREATE FUNCTION dovecote.refuse(place int, field text, problem text, remedy text, state text DEFAULT '22023')
@@ -198,7 +198,7 @@ BEGIN
 END
 $function$;
 
--- How many messages it makes, once nothing in its text and captions is certain to be refused. `method` is in lower case.
+-- How many messages it makes, once nothing in its texts is certain to be refused. `method` is in lower case.
 CREATE FUNCTION dovecote.weighed(method text, params jsonb, text_field text, place int)
 RETURNS int LANGUAGE plpgsql STABLE AS $function$
 DECLARE
@@ -305,7 +305,9 @@ BEGIN
         PERFORM dovecote.check_members(params, place);
     END IF;
     IF strpos(written, 'null') > 0 THEN
-        params := coalesce((SELECT jsonb_object_agg(m.key, m.value) FROM jsonb_each(params) m WHERE m.value <> 'null'), '{}');
+        params := coalesce(
+            (SELECT jsonb_object_agg(m.key, m.value) FROM jsonb_each(params) m WHERE m.value <> 'null'), '{}'
+        );
     END IF;
     RETURN params;
 END

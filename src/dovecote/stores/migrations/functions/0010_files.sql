@@ -82,7 +82,8 @@ BEGIN
         IF file.field COLLATE "C" !~ '^[A-Za-z_]+(\[[0-9]{1,2}\][.][A-Za-z_]+)?$'
             OR coalesce(jsonb_typeof(outside), '') <> 'object'
         THEN
-            PERFORM dovecote.refuse(place, 'files', dovecote.shown(to_jsonb(file.field)) || ' is no place in the params',
+            PERFORM dovecote.refuse(place, 'files',
+                dovecote.shown(to_jsonb(file.field)) || ' is no place in the params',
                 'Write the name of a parameter, such as photo, or media[0].media for an item that is there.');
         ELSIF outside -> path[cardinality(path)] IS NOT NULL THEN
             PERFORM dovecote.refuse(place, 'files', dovecote.shown(to_jsonb(file.field)) || ' has a value in params',
