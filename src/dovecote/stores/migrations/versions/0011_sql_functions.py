@@ -1,6 +1,6 @@
 """The functions with which whoever speaks SQL enqueues. On SQLite there are none.
 
-Their text stands in `functions/0010_*.sql`, as frozen as this is: a migration that changes one writes it anew, in files
+Their text stands in `functions/0011_*.sql`, as frozen as this is: a migration that changes one writes it anew, in files
 with its own number.
 """
 
@@ -12,11 +12,11 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 
 FUNCTIONS = Path(__file__).parent.parent / "functions"
-FILES = ("0010_checks.sql", "0010_files.sql", "0010_enqueue.sql")
+FILES = ("0011_checks.sql", "0011_files.sql", "0011_enqueue.sql")
 OWN = sa.text("""
 SELECT CAST(CAST(oid AS regprocedure) AS text) FROM pg_proc
 WHERE pronamespace = CAST('dovecote' AS regnamespace) AND proname = ANY (CAST(:names AS text[]))
