@@ -1,4 +1,4 @@
-"""The largest file that a local Bot API server takes, put and sent: `python -m bench.large`, and a part of the storage's.
+"""The largest file that a local Bot API server takes, put and sent: `python -m bench.large`, and a part of storage.
 
 Each store in turn, a folder and an S3 server, with the emulator as the local Bot API server. How fast that is the
 emulator decides; what is measured is the memory of the sending process, and for how long its loop was held up.

@@ -47,7 +47,7 @@ async def run(watch: LoopWatch, *, database: str, storage: dict[str, str], teleg
         with stopwatch() as sent:
             await _send(dovecote, file)
         grown, block = peak() - base, watch.longest
-        if (await dovecote.stats()).delivered != 2:  # noqa: PLR2004 - the small one and the large one
+        if (await dovecote.stats()).delivered != 2:
             raise RuntimeError("the file was not delivered")
     if [file.sha256, size] not in await _arrived(telegram):
         raise RuntimeError("the emulator has not got the file as it was put")

@@ -91,7 +91,7 @@ class Dovecote(Administration):
         self._store: OutboxStore | None = None
         # A file takes several short transactions, and there may be many at a time: these wait for a few connections.
         self._file_database = Database(self.database.url, pool_size=FILE_CONNECTIONS, keeps_statements=False)
-        self._filing = Filing(self._file_database, self.settings, storage, self._token_of)
+        self._filing = Filing(self._file_database, self.settings, storage, self._token_of, self.metrics.files)
         self._sender: Sender | None = None
         self._channel: AttachmentChannel | None = None
         self._file_ids = FileIds(self._file_database)
@@ -235,7 +235,9 @@ class Dovecote(Administration):
             fetcher = UrlFetcher(timeout=telegram.upload_timeout, private=telegram.fetch_urls == "any")
             urls = UrlSender(channel, fetcher, largest=telegram.largest_upload * MEGABYTE, patience=patience)
         turns = Turns(self._file_ids, self._knowledge)
-        return AttachmentChannel(channel, self.files, self._knowledge, turns, urls=urls, patience=patience)
+        return AttachmentChannel(
+            channel, self.files, self._knowledge, turns, urls=urls, patience=patience, observer=self.metrics.files
+        )
 
     def unit_of_work(self) -> UnitOfWork:
         """A unit of work on this outbox."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from pathlib import Path
@@ -85,7 +86,7 @@ async def test_getfile_of_a_local_one_has_no_limit_and_answers_where_the_file_is
             download = await api.client.get(f"{emulator.url}/file/bot{TOKEN}/{path}").build().send()
 
     assert Path(path).is_relative_to(tmp_path)
-    assert Path(path).stat().st_size == 25 * MEGABYTE
+    assert (await asyncio.to_thread(Path(path).stat)).st_size == 25 * MEGABYTE
     assert download.status == 404
 
 

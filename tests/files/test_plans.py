@@ -1,4 +1,4 @@
-"""What the work with files reads: every statement by an index, whatever the statistics say, and however much there is."""
+"""What work with files reads: every statement by an index, whatever the statistics say, and however much there is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,17 @@ if TYPE_CHECKING:
     from file_world import FileWorld
     from outboxes import Outbox
 
-LARGE = ("file", "file_id", "file_name", "file_copy", "attachment", "notification", "history", "loose_object", "direct_upload")
+LARGE = (
+    "file",
+    "file_id",
+    "file_name",
+    "file_copy",
+    "attachment",
+    "notification",
+    "history",
+    "loose_object",
+    "direct_upload",
+)
 ROWS = 10_000
 LIMIT = 100
 FEW = 10
@@ -180,7 +190,8 @@ async def catalogued(world: FileWorld) -> None:
     keys = [f"k{id_}" for id_ in range(1, LIMIT)]
     assert len(await world.catalogue.owned(1, keys)) == LIMIT - 1
     assert not await world.catalogue.forget(made.id, name="again")
-    assert len(await world.outbox.database.run(partial(attached_files, tables=world.outbox.database.tables.files, notification_id=9))) == 1
+    read_attached = partial(attached_files, tables=world.outbox.database.tables.files, notification_id=9)
+    assert len(await world.outbox.database.run(read_attached)) == 1
 
 
 async def moved(world: FileWorld) -> None:

@@ -296,7 +296,9 @@ def _remove_strays(context: typer.Context, *, quick: bool, grace: str | None, ye
 
 
 def _remove_old(context: typer.Context, url: str, *, yes: bool, as_json: bool) -> None:
-    confirm(f"Remove from {url} what the move has left there? Nothing else has a copy of what was deleted since.", yes=yes)
+    confirm(
+        f"Remove from {url} what the move has left there? Nothing else has a copy of what was deleted since.", yes=yes
+    )
 
     async def act(dovecote: "Dovecote") -> "Removal":
         with progress("removing") as bar:
@@ -327,7 +329,9 @@ def move(
     abandon: Annotated[bool, typer.Option("--abandon", help="Give a move up that was begun.")] = False,
     remove_old: Annotated[
         str | None,
-        typer.Option("--remove-old", metavar="URL", help="Remove what a finished move has left in the store of that URL."),
+        typer.Option(
+            "--remove-old", metavar="URL", help="Remove what a finished move has left in the store of that URL."
+        ),
     ] = None,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -360,7 +364,10 @@ def move(
         say_json(done)
         return
     say(f"{number(done.files)} files are in {done.target}, and it answers from now on.")
-    note(f'Set storage.url to it. The old store ("{done.source}") is not used any more: `dovecote file move --remove-old` empties it.')
+    note(
+        f'Set storage.url to it. The old store ("{done.source}") is not used any more:'
+        " `dovecote file move --remove-old` empties it."
+    )
 
 
 def _record(file: "StoredFile") -> dict[str, object]:

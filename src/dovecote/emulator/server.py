@@ -52,7 +52,8 @@ class Emulator:
     `capacity` records and their messages are kept. `seed` makes dice, poll ids and faults by rate repeatable. `limits`
     are off unless they are given (Limits.telegram() has them all); connections live for `connection_age` of the clock's
     seconds (None: for ever). With a folder as `local` it is a local Bot API server: it takes uploads of 2000 MB, and
-    getFile puts a file of any size into that folder and answers its path there. Entering it, or `start`, raises InvalidConfiguration when the address cannot be had.
+    getFile puts a file of any size into that folder and answers its path there. Entering it, or
+    `start`, raises InvalidConfiguration when the address cannot be had.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dovecote.files.incoming import Incoming
     from dovecote.files.storages import Storages
     from dovecote.model import Collection, FileStore, Move, Removal, StoredFile, UploadTicket, Verification
-    from dovecote.ports.files import DirectUploads, FileCatalogue, FileSweeper
+    from dovecote.ports.files import DirectUploads, FileCatalogue, FileObserver, FileSweeper
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ class Files:
         incoming: Incoming | None = None,
         uploads: DirectUploads | None = None,
         grace: timedelta = timedelta(days=7),
+        observer: FileObserver | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._sweeper = sweeper
@@ -61,6 +62,7 @@ class Files:
         self._incoming = incoming
         self._direct = None if uploads is None else Direct(uploads, storages)
         self._grace = grace
+        self._observer = observer
 
     async def put(
         self, source: Source, *, name: str | None = None, keep: bool = False, max_size: int | None = None
@@ -95,11 +97,22 @@ class Files:
 
     async def put_content(self, content: Content, *, name: str | None, keep: bool) -> StoredFile:
         """Store what was taken in already."""
+        try:
+            file, outcome = await self._put_content(content, name=name, keep=keep)
+        except DovecoteError:
+            if self._observer is not None:
+                self._observer.put("failed", content.size)
+            raise
+        if self._observer is not None:
+            self._observer.put(outcome, content.size)
+        return file
+
+    async def _put_content(self, content: Content, *, name: str | None, keep: bool) -> tuple[StoredFile, str]:
         await self._storages.primary()
         for _ in range(TRIES):
             known = await self._catalogue.needed_again(content.sha256, name=name, keep=keep)
             if known is not None:
-                return known
+                return known, "known"
             new = NewFile(
                 key=fresh_key(content.sha256),
                 sha256=content.sha256,
@@ -116,7 +129,7 @@ class Files:
             ours = [ObjectPlace(store.id, new.key) for store in written]
             await self._storages.remove([each for each in ours if each not in copies], self._sweeper)
             if file is not None:
-                return file
+                return file, "stored"
             logger.warning("an upload took longer than %s, or the files were moved meanwhile: it begins again", WINDOW)
         raise StorageUnavailable(
             f"the upload took longer than {WINDOW}, {TRIES} times: is the connection to the store so slow?"
@@ -132,11 +145,16 @@ class Files:
                 size=content.size,
             )
         except DovecoteError as error:
+            self._storage_failed(error)
             if store.role == "primary":
                 raise
             logger.warning("the store %s, which the files move to, did not take one: %s", store.url, error)
             return False
         return True
+
+    def _storage_failed(self, error: DovecoteError) -> None:
+        if self._observer is not None:
+            self._observer.storage_failed(error)
 
     async def info(self, file_id: int) -> StoredFile:
         """What is known of a file. Raises UnknownFile."""
@@ -169,6 +187,7 @@ class Files:
                     begun = True
                     yield chunk
             except DovecoteError as error:
+                self._storage_failed(error)
                 # Another copy is as good, unless a part was given out already.
                 if begun or place == copies[-1]:
                     raise
@@ -256,7 +275,11 @@ class Files:
     ) -> Collection:
         """Remove now what the leader would: files that nobody needs or keeps, and objects that belong to no file."""
         return await collect(
-            self._sweeper, self._storages, grace=self._grace if grace is None else grace, on_progress=on_progress
+            self._sweeper,
+            self._storages,
+            grace=self._grace if grace is None else grace,
+            on_progress=on_progress,
+            observer=self._observer,
         )
 
     async def verify(

@@ -71,7 +71,9 @@ class Strays:
             raise StoresDiffer(f"no files were moved out of {url}: the stores that they have left are {known}.")
         _, lacking = await self._storages.records.count(primary.id)
         if lacking:
-            raise StoresDiffer(f"{primary.url} lacks {lacking} files: see `dovecote file verify` before any is removed.")
+            raise StoresDiffer(
+                f"{primary.url} lacks {lacking} files: see `dovecote file verify` before any is removed."
+            )
         for store in stores:
             if store.role != "retired" and await self._are_one(self._storages.of(old), self._storages.of(store)):
                 raise StoresDiffer(f"{url} and {store.url} are one store under two URLs: nothing was removed.")

@@ -93,7 +93,9 @@ class Database:
         else:
             # The last connection that is closed writes the whole log back into the file, which is not for each call.
             pool: dict[str, Any] = (
-                {"poolclass": QueuePool, "pool_size": pool_size, "max_overflow": 0} if pool_size else {"poolclass": NullPool}
+                {"poolclass": QueuePool, "pool_size": pool_size, "max_overflow": 0}
+                if pool_size
+                else {"poolclass": NullPool}
             )
             self._engine = create_engine(
                 url, hide_parameters=True, connect_args={"check_same_thread": not pool_size}, **pool
