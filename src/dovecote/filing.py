@@ -38,7 +38,7 @@ class Filing:
         settings: Settings,
         given: ManagedStorage | None,
         token_of: Callable[[str], Awaitable[str]],
-        observer: FileObserver,
+        observer: FileObserver | None = None,
     ) -> None:
         self._database = database
         self._settings = settings

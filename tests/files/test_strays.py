@@ -12,7 +12,7 @@ from outboxes import START
 from dovecote.errors import StorageUnavailable, StoresDiffer
 from dovecote.files.keys import fresh_key, incoming_key
 from dovecote.files.strays import Strays
-from dovecote.model import Removal
+from dovecote.model import ObjectPlace, Removal
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -121,3 +121,18 @@ async def test_one_store_under_two_urls_is_found_out_before_anything_is_removed(
 
     assert await world.files.get(file.id) == b"x"
     assert not [key for key in shared.objects if key.startswith("incoming/")]
+
+
+async def test_in_the_middle_of_a_move_the_copies_of_either_store_are_no_strays(world: FileWorld) -> None:
+    """Even where both are one store, which nobody has noticed."""
+    shared = MemoryObjects(PRIMARY)
+    world.stores |= {PRIMARY: shared, TARGET: shared}
+    file = await world.files.put(b"x")
+    mirror = await world.moves.mirror(TARGET)
+    copy = fresh_key(file.sha256)
+    await world.catalogue.announce(copy, window=WEEK, stores=[mirror])
+    shared.objects[copy] = b"x"
+    assert await world.moves.copied(file.id, ObjectPlace(mirror.id, copy))
+
+    assert await strays(world).remove(grace=WEEK) == Removal()
+    assert set(shared.objects) == {file.copies[0].key, copy}

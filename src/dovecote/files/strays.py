@@ -15,7 +15,7 @@ from dovecote.files.keys import CONTENTS, INCOMING, incoming_key
 from dovecote.model import Removal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from dovecote.files.storages import Storages
@@ -50,9 +50,12 @@ class Strays:
         """Remove the strays that were stored longer than `grace` ago. Raises StoreUnavailable, StoresDiffer."""
         await self._storages.primary()
         done = Removal()
-        for store in await self._storages.records.stores():
+        stores = await self._storages.records.stores()
+        # A key is one copy's, so who owns it in any store owns it: two of them may be one under two URLs.
+        owners = [store.id for store in stores]
+        for store in stores:
             if store.role != "retired":
-                done = await self._remove_from(store, grace, done)
+                done = await self._remove_from(store, owners, grace, done)
         return done
 
     async def remove_old(self, url: str) -> Removal:
@@ -77,7 +80,7 @@ class Strays:
         for store in stores:
             if store.role != "retired" and await self._are_one(self._storages.of(old), self._storages.of(store)):
                 raise StoresDiffer(f"{url} and {store.url} are one store under two URLs: nothing was removed.")
-        return await self._remove_from(old, None, Removal())
+        return await self._remove_from(old, [old.id], None, Removal())
 
     async def _are_one(self, one: ManagedStorage, other: ManagedStorage) -> bool:
         """Whether what is put into one store is in the other: their URLs need not tell."""
@@ -88,14 +91,18 @@ class Strays:
         finally:
             await one.delete(key)
 
-    async def _remove_from(self, store: FileStore, grace: timedelta | None, done: Removal) -> Removal:
+    async def _remove_from(
+        self, store: FileStore, owners: Sequence[int], grace: timedelta | None, done: Removal
+    ) -> Removal:
         storage = self._storages.of(store)
         for prefix in (CONTENTS, INCOMING):
             # Listed as a whole first: a listing that is removed from while it goes on may pass some over.
             keys = [key async for key in storage.keys(prefix) if _OURS.fullmatch(key)]
             for start in range(0, len(keys), PAGE):
                 page = keys[start : start + PAGE]
-                owned = await self._catalogue.owned(store.id, page)
+                owned: set[str] = set()
+                for owner in owners:
+                    owned |= await self._catalogue.owned(owner, page)
                 for key in page:
                     if key not in owned:
                         done += await self._judge(storage, key, grace)
