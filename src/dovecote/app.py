@@ -18,6 +18,8 @@ from dovecote.filing import Filing
 from dovecote.leading import Leading
 from dovecote.model import Retention
 from dovecote.observability.metrics import Metrics
+from dovecote.observability.traced import KnownTraces, TracedChannel, TracedOutbox
+from dovecote.observability.tracing import enqueuing
 from dovecote.planning import Planning
 from dovecote.retention import RetentionLoop, prune_all
 from dovecote.retry import RetryPolicy
@@ -32,6 +34,7 @@ from dovecote.stores.pruning import Pruning
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.sql_functions import tell_settings
 from dovecote.stores.sqlite import SQLiteOutbox
+from dovecote.stores.traces import Traces
 from dovecote.tokens import BotTokens
 from dovecote.unit_of_work import ClaimedOutbox, UnitOfWork
 from dovecote.vault import Vault
@@ -86,6 +89,7 @@ class Dovecote(Administration):
             self.database,
             key_window=self.settings.enqueue.key_window,
             largest_upload=self.settings.telegram.largest_upload * MEGABYTE,
+            span=enqueuing,
         )
         self._store: OutboxStore | None = None
         # A file takes several short transactions, and there may be many at a time: these wait for a few connections.
@@ -95,6 +99,7 @@ class Dovecote(Administration):
         self._channel: AttachmentChannel | None = None
         self._file_ids = FileIds(self._file_database)
         self._knowledge = Knowledge(self._file_ids)
+        self._traces = KnownTraces(Traces(self._file_database))
         self._leading = Leading(self.database, self.settings, self.metrics)
         self._planning = Planning(self.database, self.settings, self.metrics, self._bots, self._enqueuer)
         _remember(self)
@@ -194,7 +199,7 @@ class Dovecote(Administration):
                 outbox = PostgreSQLOutbox(self.database.url, listen=self.settings.worker.listen)
             else:
                 outbox = SQLiteOutbox(self.database.url)
-            self._store = PreparedOutbox(outbox, self._knowledge)
+            self._store = TracedOutbox(PreparedOutbox(outbox, self._knowledge), self._traces)
         return self._store
 
     @property
@@ -205,7 +210,10 @@ class Dovecote(Administration):
             self._channel = self._attachment_channel()
             tokens = BotTokens(self._bots, self.unseal)
             self._sender = Sender(
-                self._channel, tokens, timeout=telegram.timeout, unreadable_pause=UNREADABLE_TOKEN_PAUSE
+                TracedChannel(self._channel, self._traces),
+                tokens,
+                timeout=telegram.timeout,
+                unreadable_pause=UNREADABLE_TOKEN_PAUSE,
             )
         return self._sender
 

@@ -46,6 +46,7 @@ TABLES = [
     "recipient",
     "schedule",
     "schedule_file",
+    "trace_context",
 ]
 FIXTURES = {"sqlite": "sqlite_url", "postgresql-18": "postgres_url", "postgresql-17": "postgres17_url"}
 

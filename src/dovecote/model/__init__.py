@@ -104,6 +104,7 @@ from dovecote.model.schedule import (
     Timing,
 )
 from dovecote.model.selection import EVERYTHING, Selection
+from dovecote.model.traces import TraceContext
 
 __all__ = [
     "BY_HAND",
@@ -198,6 +199,7 @@ __all__ = [
     "Stranger",
     "Term",
     "Timing",
+    "TraceContext",
     "Unknown",
     "UploadKey",
     "UploadTicket",

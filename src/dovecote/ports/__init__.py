@@ -4,7 +4,7 @@ No port has more than eight methods. Each port has one conformance suite that ru
 """
 
 from dovecote.ports.administration import BotStore, HealthStore, HistoryStore, PruneStore, RecipientStore
-from dovecote.ports.delivery import Channel, Observer, OutboxStore, TokenSource
+from dovecote.ports.delivery import Channel, EnqueueSpan, Observer, OutboxStore, TokenSource, TraceStore
 from dovecote.ports.jobs import JobRunStore, JobStore
 from dovecote.ports.leadership import Election, Leadership, LeaseStore, Loop, TermStore
 from dovecote.ports.schedules import ScheduleBook, ScheduleObserver, ScheduleStore
@@ -14,6 +14,7 @@ __all__ = [
     "BotStore",
     "Channel",
     "Election",
+    "EnqueueSpan",
     "FileStorage",
     "HealthStore",
     "HistoryStore",
@@ -33,4 +34,5 @@ __all__ = [
     "StorageUpkeep",
     "TermStore",
     "TokenSource",
+    "TraceStore",
 ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import timedelta
 
-    from dovecote.model import ClaimedNotification, Cycle, Outcome, Settlement
+    from dovecote.model import ClaimedNotification, Cycle, Outcome, Settlement, TraceContext
 
 
 class OutboxStore(Protocol):
@@ -64,6 +65,23 @@ class TokenSource(Protocol):
 
     def forget(self, bot_id: int) -> None:
         """Read it afresh next time: Telegram refused it."""
+
+
+class TraceStore(Protocol):
+    """The trace contexts that were written as notifications were enqueued."""
+
+    async def contexts(self, ids: Sequence[int]) -> Mapping[int, TraceContext]:
+        """Those of these notifications, as far as they have one. Raises StoreUnavailable, NotMigrated."""
+
+
+class EnqueueSpan(Protocol):
+    """Whoever traces enqueues."""
+
+    def __call__(self, bots: Sequence[str], notifications: int, /) -> AbstractContextManager[TraceContext | None]:
+        """What stands around the enqueue of so many notifications for these bots.
+
+        It yields what is written beside each new one, None for nothing.
+        """
 
 
 class Observer(Protocol):

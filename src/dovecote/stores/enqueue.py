@@ -11,6 +11,7 @@ itself and compared with the outbox's own identity; for engines and connections 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from weakref import WeakSet
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from dovecote.ports import EnqueueSpan
     from dovecote.stores.connections import Caller
     from dovecote.stores.database import Database, Run
     from dovecote.stores.enqueue_statements import Steps
@@ -42,7 +44,7 @@ class Enqueuer:
     """Writes into the outbox of `database` through connections of the application's.
 
     A key is remembered for `key_window`; a stored file may have `largest_upload` bytes. `clock` answers microseconds
-    since the epoch and is SQLite's; PostgreSQL has its own.
+    since the epoch and is SQLite's; PostgreSQL has its own. `span` is what stands around each call.
     """
 
     def __init__(
@@ -52,11 +54,13 @@ class Enqueuer:
         key_window: timedelta = timedelta(days=30),
         largest_upload: int = LARGEST_UPLOAD,
         clock: Callable[[], int] = real_microseconds,
+        span: EnqueueSpan = lambda _bots, _notifications: nullcontext(),
     ) -> None:
         self._database = database
         self._key_window = key_window
         self._largest_upload = largest_upload
         self._clock = clock
+        self._span = span
         self._bot_ids: dict[str, int] = {}
         self._installation: str | None = None
         self._known: WeakSet[Any] = WeakSet()
@@ -89,11 +93,16 @@ class Enqueuer:
 
         Raises InvalidNotification, UnknownBot, UnknownFile and FileTooLarge before anything is written.
         """
-        return run_within(connection, self._steps(Batch(notifications))) if notifications else []
+        if not notifications:
+            return []
+        batch = Batch(notifications)
+        with self._span(batch.bots, len(batch)) as batch.trace:
+            return run_within(connection, self._steps(batch))
 
     async def _write(self, caller: Caller, batch: Batch) -> list[int]:
         await self._check_database(caller)
-        return await caller.run(self._steps(batch))
+        with self._span(batch.bots, len(batch)) as batch.trace:
+            return await caller.run(self._steps(batch))
 
     def run_within(self, connection: object) -> Run:
         """Runs functions in the transaction that is open on a connection of the application's, and ends nothing.

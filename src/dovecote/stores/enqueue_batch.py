@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from dovecote.model import Notification
+    from dovecote.model import Notification, TraceContext
     from dovecote.validation import PreparedFile, PreparedNotification
 
 CHUNK: Final = 2000
@@ -34,7 +34,7 @@ class Batch:
 
     `bots` are the names that occur, `keys` has for each bot with keys the place of the first notification with each
     key, and `repeats` the place of that one for the place of every later one. `files` are the ids of all stored files
-    that are sent. Raises InvalidNotification.
+    that are sent, `trace` the span that all of it comes from. Raises InvalidNotification.
     """
 
     def __init__(self, notifications: Sequence[Notification], *, alone: bool = False) -> None:
@@ -42,6 +42,7 @@ class Batch:
         self._bots: list[str] = []
         self._rows: list[str | None] = []
         self._alone = alone
+        self.trace: TraceContext | None = None
         # A broadcast sends one file to all, and so it is kept once.
         self._files: dict[int, tuple[PreparedFile, ...]] = {}
         self._uses: dict[PreparedFile, int] = {}

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
     from datetime import timedelta
 
+    from dovecote.model import TraceContext
     from dovecote.stores.enqueue_batch import Batch
 
 T = TypeVar("T")
@@ -176,6 +177,12 @@ FROM json_to_recordset(CAST(CAST(:rows AS text) AS json)) AS r (
 )
 """)
 
+POSTGRESQL_TRACE = Statement("""
+INSERT INTO dovecote.trace_context (notification_id, traceparent, tracestate)
+SELECT CAST(n.value AS bigint), CAST(:traceparent AS text), CAST(:tracestate AS text)
+FROM json_array_elements_text(CAST(CAST(:ids AS text) AS json)) AS n
+""")
+
 SQLITE_FILES = Statement("""
 SELECT f.id, f.size, f.content_type FROM json_each(:ids) i CROSS JOIN dovecote_file f ON f.id = i.value
 """)
@@ -184,6 +191,11 @@ INSERT INTO dovecote_attachment (notification_id, position, file_id, field)
 SELECT json_extract(value, '$.notification_id'), json_extract(value, '$.position'), json_extract(value, '$.file_id'),
     json_extract(value, '$.field')
 FROM json_each(:rows)
+""")
+
+SQLITE_TRACE = Statement("""
+INSERT INTO dovecote_trace_context (notification_id, traceparent, tracestate)
+SELECT value, :traceparent, :tracestate FROM json_each(:ids)
 """)
 
 # The first statement, and the one that begins the transaction where the driver waits for a change: it takes the
@@ -278,7 +290,7 @@ def write_postgresql(
     places = batch.in_input_order()
     if batch.files:
         yield from check_files(batch, largest_upload=largest_upload, postgresql=True)
-    if batch.keys and (len(places) > CHUNK or batch.files):
+    if batch.keys and (len(places) > CHUNK or batch.files or batch.trace):
         # The order of the keys and the order of the ids part here, so the ids are taken beforehand; and one that is
         # answered tells by its own whether it was written.
         rows = yield Query(POSTGRESQL_TAKE_IDS, {"count": str(len(batch))})
@@ -302,6 +314,8 @@ def write_postgresql(
         new = {place: answer[place] for place in chunk if ids is None or answer[place] == ids[place]}
         if batch.files and (attachments := batch.attachments(new)):
             yield Query(POSTGRESQL_ATTACH, {"rows": attachments})
+        if batch.trace and new:
+            yield Query(POSTGRESQL_TRACE, _trace(batch.trace, new))
     return _with_repeats(answer, batch)
 
 
@@ -331,7 +345,14 @@ def write_sqlite(
         new = {place: answer[place] for place in chunk if answer[place] == ids[place]}
         if batch.files and (attachments := batch.attachments(new)):
             yield Query(SQLITE_ATTACH, {"rows": attachments})
+        if batch.trace and new:
+            yield Query(SQLITE_TRACE, _trace(batch.trace, new))
     return _with_repeats(answer, batch)
+
+
+def _trace(trace: TraceContext, new: Mapping[int, int]) -> dict[str, str | None]:
+    """The parameters that write the trace of the notifications that are new, whose ids are the values."""
+    return {"ids": json.dumps([*new.values()]), "traceparent": trace.traceparent, "tracestate": trace.tracestate}
 
 
 def _with_repeats(answer: list[int], batch: Batch) -> list[int]:

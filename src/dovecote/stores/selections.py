@@ -40,5 +40,6 @@ def restrictions(
 
 def forget(connection: Connection, tables: Tables, ids: Sequence[int]) -> None:
     """Remove settled notifications and their attempts; what stands for their keys stays until its window ends."""
-    connection.execute(tables.attempt.delete().where(tables.attempt.c.notification_id.in_(ids)))
+    for table in (tables.attempt, tables.trace_context):
+        connection.execute(table.delete().where(table.c.notification_id.in_(ids)))
     connection.execute(tables.history.delete().where(tables.history.c.id.in_(ids)))

@@ -36,6 +36,7 @@ from dovecote.stores.job_tables import JobTables, job_tables
 from dovecote.stores.leadership_tables import LeadershipTables, leadership_tables
 from dovecote.stores.limits_tables import chat_wait, paid_columns
 from dovecote.stores.schedule_tables import occurrence_table, schedule_file_table, schedule_table
+from dovecote.stores.trace_table import trace_table
 
 # The types are looked for here as well, beside the tables that are made of them.
 __all__ = [
@@ -272,6 +273,7 @@ class Tables:
     notification_key: Table
     recipient: Table
     chat_wait: Table
+    trace_context: Table
     schedule: Table
     schedule_file: Table
     occurrence: Table
@@ -293,6 +295,7 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         notification_key=_notification_key(metadata, prefix),
         recipient=_recipient(metadata, prefix),
         chat_wait=chat_wait(metadata, prefix, Instant(), Chat),
+        trace_context=trace_table(metadata, prefix),
         schedule=schedule_table(metadata, prefix),
         schedule_file=schedule_file_table(metadata, prefix),
         occurrence=occurrence_table(metadata, prefix),
