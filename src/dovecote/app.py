@@ -16,7 +16,7 @@ from dovecote.config import Settings, load_settings
 from dovecote.errors import StorageUnavailable, TokenUnreadable, UnknownBot
 from dovecote.filing import Filing
 from dovecote.leading import Leading
-from dovecote.model import Retention
+from dovecote.model import Retention, Situation
 from dovecote.observability.metrics import Metrics
 from dovecote.observability.traced import KnownTraces, TracedChannel, TracedOutbox
 from dovecote.observability.tracing import enqueuing
@@ -29,9 +29,11 @@ from dovecote.stores.database import Database, outbox_url
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
+from dovecote.stores.overview import Overviews
 from dovecote.stores.own_transaction import own_transaction
 from dovecote.stores.pruning import Pruning
 from dovecote.stores.recipients import Recipients
+from dovecote.stores.restoring import Restoring, doubt_all
 from dovecote.stores.sql_functions import tell_settings
 from dovecote.stores.sqlite import SQLiteOutbox
 from dovecote.stores.traces import Traces
@@ -43,10 +45,11 @@ from dovecote.worker import Worker, WorkerSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
 
     from dovecote.files import Files
     from dovecote.leadership import Elector
-    from dovecote.model import LeadershipReport, Notification, Pruned
+    from dovecote.model import LeadershipReport, Notification, OldSnapshot, Pruned
     from dovecote.ports import JobRunStore, JobStore, Loop, ManagedStorage, OutboxStore
     from dovecote.scheduler import Scheduler
     from dovecote.schedules import Schedules
@@ -308,6 +311,24 @@ class Dovecote(Administration):
         return await self._leading.report()
 
     # The operator's side.
+
+    async def doubt_restored(self, backup: datetime) -> int:
+        """Make unknown what was enqueued by `backup`, waits, and may have been sent since; answers how many.
+
+        For an outbox that was restored from a backup of that time. Raises ValueError for one in the future.
+        """
+        return await doubt_all(Restoring(self.database), backup, now=await self._history.clock())
+
+    async def oldest_snapshot(self) -> OldSnapshot | None:
+        """Whoever keeps dead rows from being cleaned away the longest, None for nobody. Raises StoreUnavailable."""
+        return await Overviews(self.database).oldest_snapshot()
+
+    async def situation(self, *, bot: str | None = None) -> Situation:
+        """How the outbox stands now, of one bot or of all, and who works on it: what `dovecote top` shows.
+
+        Cheap, whatever the backlog. Raises UnknownBot, StoreUnavailable, NotMigrated, MissingExtra.
+        """
+        return Situation(outbox=await Overviews(self.database).overview(bot=bot), leadership=await self.leadership())
 
     async def migrate(self) -> None:
         """Bring the schema to this version's. Safe to call from many instances at once.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from dovecote.app import Dovecote
     from dovecote.leadership import Elector
-    from dovecote.model import Schedule
+    from dovecote.model import Schedule, Stats
     from dovecote.ports import Loop
     from dovecote.scheduler import Scheduler
     from dovecote.worker import Worker
@@ -238,12 +238,17 @@ class Service:
 def _listener(dovecote: Dovecote, elector: Elector) -> Listener:
     http = dovecote.settings.http
 
+    async def stats() -> Stats:
+        oldest = await dovecote.oldest_snapshot()
+        dovecote.metrics.set_oldest_snapshot(0.0 if oldest is None else oldest.seconds)
+        return await dovecote.stats()
+
     async def election() -> str | None:
         return elector.problem
 
     return Listener(
         metrics=dovecote.metrics,
-        stats=dovecote.stats,
+        stats=stats,
         checks={"database": lambda: _database_fault(dovecote)},
         information={"election": election},
         host=http.host,

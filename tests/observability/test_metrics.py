@@ -190,7 +190,11 @@ class TestTheOutbox:
         metrics.set_stats(Stats(due=0, scheduled=0, leased=0, oldest_due=None, delivered=7, dead=8, unknown=9))
         assert value(metrics, "dovecote_oldest_due_seconds") == 0
 
+        metrics.set_oldest_snapshot(12.5)
+        assert value(metrics, "dovecote_oldest_snapshot_seconds") == 12.5
+
         metrics.stats_unknown()
+        assert math.isnan(value(metrics, "dovecote_oldest_snapshot_seconds") or 0)
         assert math.isnan(value(metrics, "dovecote_oldest_due_seconds") or 0)
 
 

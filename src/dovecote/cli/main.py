@@ -24,10 +24,12 @@ from dovecote.cli import (
     leading,
     pruning,
     recipients,
+    restoring,
     schedules,
     sending,
     serving,
     setup,
+    top,
     unknown,
     watching,
 )
@@ -89,6 +91,7 @@ for part in (
     sending,
     serving,
     watching,
+    top,
     leading,
     examining,
     dead,
@@ -98,6 +101,7 @@ for part in (
     jobs,
     schedules,
     pruning,
+    restoring,
     demonstration,
 ):
     part.register(app)

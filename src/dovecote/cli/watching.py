@@ -9,7 +9,8 @@ from dovecote.cli.lives import show_life
 from dovecote.cli.output import plain, say_facts, say_json
 
 if TYPE_CHECKING:
-    from dovecote.model import Stats
+    from dovecote.app import Dovecote
+    from dovecote.model import Situation, Stats
 
 notification_app = typer.Typer(help="Single notifications.", no_args_is_help=True)
 
@@ -28,11 +29,15 @@ def stats(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Count what waits in the outbox and what has become of the rest."""
-    numbers = on_outbox(context, lambda dovecote: dovecote.stats(bot=bot))
-    if as_json:
-        say_json({"bot": bot, **plain(numbers)})
-    else:
-        say_facts(_facts(numbers))
+    if not as_json:
+        say_facts(_facts(on_outbox(context, lambda dovecote: dovecote.stats(bot=bot))))
+        return
+
+    async def both(dovecote: "Dovecote") -> "tuple[Stats, Situation]":
+        return await dovecote.stats(bot=bot), await dovecote.situation(bot=bot)
+
+    numbers, now = on_outbox(context, both)
+    say_json({"bot": bot, **plain(numbers), "now": plain(now)})
 
 
 def show(

@@ -72,6 +72,7 @@ from dovecote.model.notification import (
     Waiting,
     WaitReason,
 )
+from dovecote.model.overview import BotActivity, Depth, Overview, Situation
 from dovecote.model.retention import Pruned, Retention
 from dovecote.model.schedule import (
     BY_HAND,
@@ -115,6 +116,7 @@ __all__ = [
     "Attempt",
     "Bloat",
     "Bot",
+    "BotActivity",
     "BotStopped",
     "CatchUp",
     "ClaimedNotification",
@@ -126,6 +128,7 @@ __all__ = [
     "Dead",
     "Delivered",
     "DeliveryPolicy",
+    "Depth",
     "DirectUpload",
     "Discrepancy",
     "DueSchedules",
@@ -161,6 +164,7 @@ __all__ = [
     "Origin",
     "Outcome",
     "Overlap",
+    "Overview",
     "Peer",
     "Plan",
     "PlannedOccurrence",
@@ -189,6 +193,7 @@ __all__ = [
     "Settlement",
     "Severity",
     "SignedUpload",
+    "Situation",
     "SkippedHour",
     "Snoozed",
     "StartedRun",

@@ -55,6 +55,7 @@ class Metrics:
         self._scheduled = self._gauge("notifications_scheduled", "Notifications that are due later.")
         self._leased = self._gauge("notifications_leased", "Notifications that a worker holds.")
         self._oldest_due = self._gauge("oldest_due_seconds", "Age of the oldest due notification, 0 without one.")
+        self._snapshot = self._gauge("oldest_snapshot_seconds", "Age of the oldest snapshot that is held, 0 without.")
         self._outcomes = self._counter("outcomes", "Settled outcomes.", "bot", "outcome")
         self._attempts = self._counter("attempts", "Attempts spent.", "bot")
         self._rate_limited = self._counter("rate_limited", "Answers 429, by whom they make wait.", "bot", "scope")
@@ -134,9 +135,13 @@ class Metrics:
         self._leased.set(stats.leased)
         self._oldest_due.set(stats.oldest_due or 0.0)
 
+    def set_oldest_snapshot(self, seconds: float) -> None:
+        """Take over for how long somebody has held the oldest snapshot in the database, 0 for nobody."""
+        self._snapshot.set(seconds)
+
     def stats_unknown(self) -> None:
         """Say that nobody can tell just now: an old number would pass for a good one."""
-        for gauge in (self._due, self._scheduled, self._leased, self._oldest_due):
+        for gauge in (self._due, self._scheduled, self._leased, self._oldest_due, self._snapshot):
             gauge.set(math.nan)
 
     def follow(self, election: Election) -> None:

@@ -3,7 +3,15 @@
 No port has more than eight methods. Each port has one conformance suite that runs over all of its adapters.
 """
 
-from dovecote.ports.administration import BotStore, HealthStore, HistoryStore, PruneStore, RecipientStore
+from dovecote.ports.administration import (
+    BotStore,
+    HealthStore,
+    HistoryStore,
+    OverviewStore,
+    PruneStore,
+    RecipientStore,
+    RestoreStore,
+)
 from dovecote.ports.delivery import Channel, EnqueueSpan, Observer, OutboxStore, TokenSource, TraceStore
 from dovecote.ports.jobs import JobRunStore, JobStore
 from dovecote.ports.leadership import Election, Leadership, LeaseStore, Loop, TermStore
@@ -26,8 +34,10 @@ __all__ = [
     "ManagedStorage",
     "Observer",
     "OutboxStore",
+    "OverviewStore",
     "PruneStore",
     "RecipientStore",
+    "RestoreStore",
     "ScheduleBook",
     "ScheduleObserver",
     "ScheduleStore",

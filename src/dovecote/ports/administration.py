@@ -12,6 +12,8 @@ if TYPE_CHECKING:
         Bot,
         DatabaseVitals,
         NotificationRecord,
+        OldSnapshot,
+        Overview,
         Pruned,
         Recipient,
         Retention,
@@ -138,6 +140,26 @@ class PruneStore(Protocol):
 
         What is still in the outbox is never touched. Call it again until it answers that nothing was removed.
         """
+
+
+class OverviewStore(Protocol):
+    """The outbox at work."""
+
+    async def overview(self, *, bot: str | None = None) -> Overview:
+        """How it stands now, with this bot alone or with all, by few statements that no backlog makes dear.
+
+        Raises UnknownBot, StoreUnavailable.
+        """
+
+    async def oldest_snapshot(self) -> OldSnapshot | None:
+        """Whoever has held a snapshot the longest, None where nobody does. Raises StoreUnavailable."""
+
+
+class RestoreStore(Protocol):
+    """An outbox that was restored from a backup."""
+
+    async def doubt(self, backup: datetime, *, limit: int = 1000) -> int:
+        """Make unknown up to `limit` that were enqueued by `backup` and whose turn has come; answers how many."""
 
 
 class HealthStore(Protocol):

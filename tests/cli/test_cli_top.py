@@ -1,0 +1,91 @@
+"""`top`: how the outbox stands, once, for programs, and again and again."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from dovecote.app import Dovecote
+from dovecote.cli.top import follow, view
+from dovecote.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from command_line import CommandLine
+
+    from dovecote.model import Situation
+
+
+@pytest.fixture(autouse=True)
+def _outbox(dovecote: CommandLine) -> None:
+    dovecote.bot()
+    dovecote.ok("bot", "limits", "shop", "--pace", "30")
+    dovecote.ok("send", "--bot", "shop", "--chat", "42", "--priority", "urgent", "x")
+
+
+def test_once_for_people(dovecote: CommandLine) -> None:
+    shown = dovecote.ok("top", "--once").out
+
+    for words in ("urgent", "shop", "30/s", "works", "Nobody leads.", "oldest snapshot: none", "0.0 delivered"):
+        assert words in shown
+
+
+def test_once_for_programs(dovecote: CommandLine) -> None:
+    found = dovecote.ok("top", "--json").json
+
+    assert found["outbox"]["due"]["urgent"] == {"due": 1, "oldest": pytest.approx(0, abs=60)}
+    (bot,) = found["outbox"]["bots"]
+    assert (bot["name"], bot["pace"], bot["pace_now"], bot["halted_for"]) == ("shop", 30.0, 30.0, 0.0)
+    assert found["leadership"] == dovecote.ok("leader", "--json").json
+    again = dovecote.ok("stats", "--json").json["now"]
+    assert again["outbox"]["bots"][0]["due"]["urgent"]["due"] == 1
+
+
+def test_without_a_terminal_it_says_what_to_do(dovecote: CommandLine) -> None:
+    answer = dovecote("top")
+
+    assert answer.code == 1
+    assert answer.err == "Error: top needs a terminal to draw on: add --once, or --json for programs.\n"
+
+
+def test_an_unknown_bot_is_refused(dovecote: CommandLine) -> None:
+    assert 'no bot is named "x"' in dovecote("top", "--once", "--bot", "x").err
+
+
+class Stop(Exception):
+    """Ends what has no end."""
+
+
+async def test_it_is_read_each_second_and_an_outage_leaves_the_last_numbers(dovecote: CommandLine) -> None:
+    async with Dovecote(f"sqlite:///{dovecote.folder}/dovecote.db") as outbox:
+        found = await outbox.situation()
+    answers: list[Situation | StoreUnavailable] = [
+        StoreUnavailable("no road"),
+        found,
+        StoreUnavailable("no way"),
+        found,
+    ]
+    shown: list[tuple[Situation | None, str | None]] = []
+    pauses: list[float] = []
+
+    async def read() -> Situation:
+        answer = answers.pop(0)
+        if isinstance(answer, StoreUnavailable):
+            raise answer
+        return answer
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if not answers:
+            raise Stop
+
+    with pytest.raises(Stop):
+        await follow(read, lambda situation, problem: shown.append((situation, problem)), pause=pause)
+
+    assert shown == [(None, "no road"), (found, None), (found, "no way"), (found, None)]
+    assert pauses == [1.0] * 5
+    page = io.StringIO()
+    Console(file=page, width=160).print(view(found, "no way"))
+    assert page.getvalue().startswith("The database does not answer, and this is how it was: no way")
