@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from dovecote.administration import Administration
 from dovecote.attachments import AttachmentChannel, Knowledge, Patience, PreparedOutbox, Turns, UrlSender
 from dovecote.batch import BatchSummary, process_batch
+from dovecote.broadcasting import Broadcasting
 from dovecote.channels.fetching import UrlFetcher
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
@@ -42,6 +43,7 @@ from dovecote.worker import Worker, WorkerSettings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from dovecote.broadcasts import Broadcaster, Broadcasts
     from dovecote.files import Files
     from dovecote.leadership import Elector
     from dovecote.model import LeadershipReport, Notification, Pruned
@@ -94,6 +96,7 @@ class Dovecote(Administration):
         self._knowledge = Knowledge(self._file_ids)
         self._leading = Leading(self.database, self.settings, self.metrics)
         self._planning = Planning(self.database, self.settings, self.metrics, self._bots)
+        self._broadcasting = Broadcasting(self.database, self.settings, self._bots, self._enqueue_alone)
         _remember(self)
 
     async def __aenter__(self) -> Self:
@@ -106,6 +109,11 @@ class Dovecote(Administration):
     def schedules(self) -> Schedules:
         """The schedules of notifications: add, edit, pause, trigger and so on."""
         return self._planning.schedules
+
+    @property
+    def broadcasts(self) -> Broadcasts:
+        """One content for many recipients: create, preview, start, pause, recall and so on."""
+        return self._broadcasting.broadcasts
 
     @property
     def jobs(self) -> JobRecords:
@@ -145,6 +153,10 @@ class Dovecote(Administration):
         UnsupportedConnection, WrongDatabase, NotMigrated.
         """
         return await self._enqueuer.enqueue(connection, notifications)
+
+    async def _enqueue_alone(self, notifications: Sequence[Notification]) -> list[int]:
+        async with self.transaction() as connection:
+            return await self.enqueue(connection, notifications)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
@@ -206,7 +218,7 @@ class Dovecote(Administration):
                 outbox = PostgreSQLOutbox(self.database.url, listen=self.settings.worker.listen)
             else:
                 outbox = SQLiteOutbox(self.database.url)
-            self._store = PreparedOutbox(outbox, self._knowledge)
+            self._store = PreparedOutbox(self._broadcasting.outbox(outbox), self._knowledge)
         return self._store
 
     @property
@@ -216,9 +228,8 @@ class Dovecote(Administration):
             telegram = self.settings.telegram
             self._channel = self._attachment_channel()
             tokens = BotTokens(self._bots, self.unseal)
-            self._sender = Sender(
-                self._channel, tokens, timeout=telegram.timeout, unreadable_pause=UNREADABLE_TOKEN_PAUSE
-            )
+            channel = self._broadcasting.channel(self._channel)
+            self._sender = Sender(channel, tokens, timeout=telegram.timeout, unreadable_pause=UNREADABLE_TOKEN_PAUSE)
         return self._sender
 
     def _attachment_channel(self) -> AttachmentChannel:
@@ -299,7 +310,12 @@ class Dovecote(Administration):
             RetentionLoop(Pruning(self.database), self.elector(), self._retention(), interval=interval),
             self._filing.collector(self.elector()),
             self.scheduler(),
+            self.broadcaster(),
         ]
+
+    def broadcaster(self) -> Broadcaster:
+        """The loop that moves broadcasts on, ready to `run`, or to `turn` once."""
+        return self._broadcasting.broadcaster(self.elector())
 
     def scheduler(self) -> Scheduler:
         """The loop that fires schedules, ready to `run`, or to `fire_due` once."""

@@ -23,6 +23,8 @@ TABLES = [
     "attachment",
     "attempt",
     "bot",
+    "broadcast",
+    "broadcast_recipient",
     "chat_wait",
     "direct_upload",
     "file",

@@ -4,6 +4,7 @@ No port has more than eight methods. Each port has one conformance suite that ru
 """
 
 from dovecote.ports.administration import BotStore, HistoryStore, PruneStore, RecipientStore
+from dovecote.ports.broadcasts import BroadcastBook, BroadcastRecipients, BroadcastStore, ContentStore
 from dovecote.ports.delivery import Channel, Observer, OutboxStore, TokenSource
 from dovecote.ports.jobs import JobRunStore, JobStore
 from dovecote.ports.leadership import Election, Leadership, LeaseStore, Loop, TermStore
@@ -12,7 +13,11 @@ from dovecote.ports.storage import FileStorage, ManagedStorage, StorageUpkeep
 
 __all__ = [
     "BotStore",
+    "BroadcastBook",
+    "BroadcastRecipients",
+    "BroadcastStore",
     "Channel",
+    "ContentStore",
     "Election",
     "FileStorage",
     "HistoryStore",

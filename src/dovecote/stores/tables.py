@@ -30,6 +30,7 @@ from sqlalchemy import (
     text,
 )
 
+from dovecote.stores.broadcast_tables import broadcast_recipient_table, broadcast_table
 from dovecote.stores.column_types import EPOCH, MICROSECOND, BigId, Chat, Instant, Labels, MessageIds
 from dovecote.stores.file_tables import FileTables, file_tables
 from dovecote.stores.job_tables import JobTables, job_tables
@@ -274,6 +275,8 @@ class Tables:
     chat_wait: Table
     schedule: Table
     occurrence: Table
+    broadcast: Table
+    broadcast_recipient: Table
     idle_worker: Table
     installation: Table
     files: FileTables
@@ -294,6 +297,8 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         chat_wait=chat_wait(metadata, prefix, Instant(), Chat),
         schedule=schedule_table(metadata, prefix),
         occurrence=occurrence_table(metadata, prefix),
+        broadcast=broadcast_table(metadata, prefix),
+        broadcast_recipient=broadcast_recipient_table(metadata, prefix),
         # Workers that have said that they are idle and want to be woken.
         idle_worker=Table(
             f"{prefix}idle_worker",
