@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from dovecote.broadcast_form import params_in
 from dovecote.broadcasts.content import Content, checked_form
 from dovecote.broadcasts.estimate import estimated
-from dovecote.broadcasts.loop import move_on
 from dovecote.broadcasts.sources import batches
 from dovecote.content import Fault, weigh
 from dovecote.errors import InvalidBroadcast, InvalidNotification
@@ -106,7 +105,8 @@ class Broadcasts:
 
         A list may be any iterable, asynchronous as well, and its items mappings with a `chat_id`. All is read in
         batches of 1,000, each of which is a transaction. Bad lines are reported, and the good ones kept; whoever is
-        there already is not added again. `told` hears how many were read so far. Raises UnknownBroadcast, InvalidBroadcast.
+        there already is not added again. `told` hears how many were read so far.
+        Raises UnknownBroadcast, InvalidBroadcast.
         """
         if isinstance(source, Segment):
             return await self._in_pages(
@@ -246,7 +246,7 @@ class Broadcasts:
         record = await self._book.change(
             name, BroadcastState.PAUSED, allowed=[BroadcastState.RUNNING], reason=reason or "by hand"
         )
-        await move_on(self._store, record.id, BATCH)
+        await self._store.advance(record.id, limit=BATCH)
         return await self._book.get(name)
 
     async def resume(self, name: str) -> BroadcastRecord:
@@ -257,7 +257,8 @@ class Broadcasts:
         """End it: what is not sent by now is never sent. Raises UnknownBroadcast, InvalidBroadcast for an ended one."""
         allowed = [BroadcastState.DRAFT, BroadcastState.RUNNING, BroadcastState.PAUSED]
         record = await self._book.change(name, BroadcastState.CANCELLED, allowed=allowed)
-        await move_on(self._store, record.id, BATCH)
+        while (await self._store.advance(record.id, limit=BATCH)).more:
+            continue
         return await self._book.get(name)
 
     # Undoing.

@@ -199,8 +199,8 @@ def _checked(node: nodes.Node) -> nodes.Node:
         raise Fault("template", f"line {node.lineno}: {kind} is not for templates of broadcasts.")
     if isinstance(node, nodes.Name) and (node.name == "self" or node.name.startswith("dovecote_")):
         raise Fault("template", f"line {node.lineno}: {node.name} is no variable: choose another name.")
-    is_list = isinstance(node, nodes.List | nodes.Tuple) and getattr(node, "ctx", "load") == "load"
-    if is_list and not all(isinstance(each, nodes.Const) for each in node.items):
+    listed = node.items if isinstance(node, nodes.List | nodes.Tuple) else []
+    if getattr(node, "ctx", "load") == "load" and any(not isinstance(each, nodes.Const) for each in listed):
         raise Fault("template", f"line {node.lineno}: a list holds constants only: give the list as a variable.")
     for name, value in node.iter_fields():
         if isinstance(value, nodes.Node):

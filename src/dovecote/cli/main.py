@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from dovecote.cli import (
     bots,
+    broadcasts,
     dead,
     demonstration,
     files,
@@ -95,6 +96,7 @@ for part in (
     files,
     jobs,
     schedules,
+    broadcasts,
     pruning,
     demonstration,
 ):

@@ -66,7 +66,7 @@ def send(
     from dovecote.model import DeliveryPolicy, Notification, Priority
 
     params = dict(given_param(given) for given in param or [])
-    params.update(_file(given) for given in file or [])
+    params.update(given_file(given) for given in file or [])
     if parse_mode is not None:
         params["parse_mode"] = _parse_mode(parse_mode)
     notification = Notification(
@@ -119,7 +119,8 @@ def _parse_mode(given: str) -> str:
     return given
 
 
-def _file(given: str) -> tuple[str, "Attachment"]:
+def given_file(given: str) -> tuple[str, "Attachment"]:
+    """A stored file that was written as NAME=ID. Raises BadParameter."""
     from dovecote.model import Attachment
 
     name, _, id_ = given.partition("=")

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import bindparam, select
 
 from dovecote.brake import LONGEST_ERROR, lately_of
+from dovecote.broadcast_form import referred
 from dovecote.model import Brake, BroadcastState, RecipientState
+from dovecote.stores.among import among, among_texts
 from dovecote.stores.broadcast_rows import ENQUEUED
 
 if TYPE_CHECKING:
@@ -59,20 +61,28 @@ class Outcomes:
         """What became of those that have left the outbox."""
         notification, history = self._tables.notification.c, self._tables.history.c
         # The outbox first: what leaves it between the two looks is found in the history, or at the next look.
-        waiting = set(connection.execute(_those(notification.id), {"ids": ids}).scalars())
+        waiting = set(
+            connection.execute(select(notification.id).where(among(connection, notification.id, ids))).scalars()
+        )
         gone = [id_ for id_ in ids if id_ not in waiting]
         if not gone:
             return []
-        columns = (history.chat, history.outcome, history.settled_at, history.error_code, history.error)
-        known = {
-            each.id: each
-            for each in connection.execute(_those(history.id, *columns, history.message_ids), {"ids": gone})
-        }
+        columns = (
+            history.chat,
+            history.outcome,
+            history.settled_at,
+            history.error_code,
+            history.error,
+            history.message_ids,
+        )
+        settled = select(history.id, *columns).where(among(connection, history.id, gone))
+        known = {each.id: each for each in connection.execute(settled)}
         dead = {each.chat for each in known.values() if each.outcome == "dead"}
         refusing = self._disabled(connection, row.bot_id, dead)
         # A replay puts what was in the history back into the outbox.
         vanished = [id_ for id_ in gone if id_ not in known]
-        back = set(connection.execute(_those(notification.id), {"ids": vanished}).scalars()) if vanished else set()
+        there = select(notification.id).where(among(connection, notification.id, vanished))
+        back = set(connection.execute(there).scalars()) if vanished else set()
         return [_read(each, blocked=each.chat in refusing) for each in known.values()] + [
             _unknown(id_) for id_ in vanished if id_ not in back
         ]
@@ -84,10 +94,10 @@ class Outcomes:
             return set()
         statement = select(recipient.chat).where(
             recipient.bot_id == bot_id,
-            recipient.chat.in_(bindparam("chats", expanding=True)),
+            among_texts(connection, recipient.chat, wanted),
             recipient.disabled_at.is_not(None),
         )
-        return set(connection.execute(statement, {"chats": wanted}).scalars())
+        return set(connection.execute(statement).scalars())
 
     def _write(self, connection: Connection, row: Row[Any], found: Sequence[tuple[str, dict[str, Any]]]) -> None:
         table = self._tables.broadcast_recipient
@@ -120,8 +130,31 @@ class Outcomes:
         connection.execute(table.update().where(table.c.id == row.id).values(**values))
 
 
-def _those(column: Any, *columns: Any) -> Any:
-    return select(column, *columns).where(column.in_(bindparam("ids", expanding=True)))
+def sent_again(connection: Connection, tables: Tables, rows: Iterable[Any], now: datetime) -> None:
+    """Let the record say that these, with id, chat and params, are on their way once more: an operator wants it so."""
+    replayed: dict[int, dict[int, str]] = {}
+    for row in rows:
+        broadcast_id = referred(row.params)
+        if broadcast_id is not None:
+            replayed.setdefault(broadcast_id, {})[row.id] = row.chat
+    table, recipient = tables.broadcast, tables.broadcast_recipient
+    for broadcast_id, chats in sorted(replayed.items()):
+        row = connection.execute(select(table).where(table.c.id == broadcast_id).with_for_update()).first()
+        theirs = (
+            recipient.c.broadcast_id == broadcast_id,
+            recipient.c.chat.in_(sorted(set(chats.values()))),
+            recipient.c.notification_id.in_(sorted(chats)),
+        )
+        found = select(recipient.c.chat, recipient.c.state).where(*theirs, recipient.c.settled_at.is_not(None))
+        states = Counter(each.state for each in connection.execute(found))
+        if row is None or not states:
+            continue
+        empty = dict.fromkeys(("settled_at", "error_code", "error", "message_ids"))
+        again = recipient.update().where(*theirs).values(state=RecipientState.ENQUEUED.value, **empty)
+        connection.execute(again)
+        counts = {state: getattr(row, state) - count for state, count in states.items()}
+        counts["enqueued"] = row.enqueued + sum(states.values())
+        connection.execute(table.update().where(table.c.id == broadcast_id).values(**counts, turn_at=now))
 
 
 def _read(row: Row[Any], *, blocked: bool) -> dict[str, Any]:

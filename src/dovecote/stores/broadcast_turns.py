@@ -16,6 +16,7 @@ from sqlalchemy import bindparam, func, literal, or_, select
 from dovecote.broadcast_form import notification_of
 from dovecote.errors import FileTooLarge, InvalidNotification, UnknownBot, UnknownFile
 from dovecote.model import Advanced, BroadcastKind, BroadcastState, RecipientState
+from dovecote.stores.among import among, among_texts
 from dovecote.stores.broadcast_outcomes import Outcomes
 from dovecote.stores.broadcast_rows import ENQUEUED
 from dovecote.stores.clock import StoreClock, real_microseconds
@@ -38,7 +39,7 @@ PUT_OFF: Final = datetime(9999, 1, 1, tzinfo=UTC)
 WINDOW: Final = timedelta(seconds=10)
 """The outbox holds so much of a broadcast as its bot sends in this time, within the next two bounds."""
 SMALLEST_WINDOW: Final = 500
-LARGEST_WINDOW: Final = 20_000
+LARGEST_WINDOW: Final = 10_000
 LOOK_AGAIN: Final = timedelta(milliseconds=200)
 PATIENCE: Final = timedelta(seconds=5)
 LONGEST_TRANSACTION: Final = timedelta(seconds=30)
@@ -114,7 +115,7 @@ class BroadcastTurns:
                 case BroadcastState.RUNNING:
                     return self._fan_out(connection, row, limit)
                 case BroadcastState.PAUSED:
-                    return self._put_off(connection, row, limit)
+                    return self._put_off(connection, row)
                 case BroadcastState.CANCELLED:
                     return self._take_out(connection, row, limit)
                 case BroadcastState.DRAFT | BroadcastState.FINISHED:
@@ -203,10 +204,10 @@ class BroadcastTurns:
         recipient, table = self._tables.recipient.c, self._tables.broadcast_recipient
         off = select(recipient.chat, recipient.disabled_reason).where(
             recipient.bot_id == row.bot_id,
-            recipient.chat.in_(bindparam("chats", expanding=True)),
+            among_texts(connection, recipient.chat, [each.chat for each in found]),
             recipient.disabled_at.is_not(None),
         )
-        disabled = dict(connection.execute(off, {"chats": [each.chat for each in found]}).tuples().all())
+        disabled = {each.chat: each.disabled_reason for each in connection.execute(off)}
         form, kind = json.loads(row.form), BroadcastKind(row.kind)
         wanted = [each for each in found if each.chat not in disabled]
         ids = self._enqueuer.write(
@@ -230,39 +231,34 @@ class BroadcastTurns:
 
     # Paused and cancelled.
 
-    def _put_off(self, connection: Connection, row: Row[Any], limit: int) -> Advanced:
-        """Let what waits in the outbox be due in another age. What a worker has in hand is looked at again."""
+    def _put_off(self, connection: Connection, row: Row[Any]) -> Advanced:
+        """Let what waits in the outbox, a window at most, be due in another age, all of it at once.
+
+        A claim that meets it meanwhile waits for the commit and leaves it. What a worker has in hand is looked at again.
+        """
         notification = self._tables.notification
         now = self._clock.now(connection)
-        moved = left = 0
-        for ids in outstanding(connection, self._tables, row.id):
-            if moved < limit:
-                free = self._free(connection, ids, notification.c.planned_at < PUT_OFF)
-                put_off = notification.update().where(notification.c.id.in_(free))
-                connection.execute(put_off.values(due_at=PUT_OFF, planned_at=PUT_OFF))
-                moved += len(free)
-            left += connection.execute(
-                select(func.count())
-                .select_from(notification)
-                .where(notification.c.id.in_(ids), notification.c.planned_at < PUT_OFF)
-            ).scalar_one()
-            left += self._unread(connection, ids)
-        self._update(connection, row, {"turn_at": now + LOOK_AGAIN if left else None})
-        return Advanced(moved, more=moved >= limit)
-
-    def _unread(self, connection: Connection, ids: Sequence[int]) -> int:
-        """How many of these are settled by now, which is still to be collected."""
-        history = self._tables.history
-        counted = select(func.count()).select_from(history).where(history.c.id.in_(ids))
-        found: int = connection.execute(counted).scalar_one()
-        return found
+        pages = outstanding(connection, self._tables, row.id)
+        moved = 0
+        for ids in pages:
+            free = self._free(connection, ids, notification.c.planned_at < PUT_OFF)
+            put_off = notification.update().where(among(connection, notification.c.id, free))
+            connection.execute(put_off.values(due_at=PUT_OFF, planned_at=PUT_OFF))
+            moved += len(free)
+        held = moved
+        if not moved:
+            off = (among(connection, notification.c.id, [id_ for ids in pages for id_ in ids]),)
+            counted = select(func.count()).where(*off, notification.c.planned_at >= PUT_OFF)
+            held = connection.execute(counted).scalar_one()
+        self._update(connection, row, {"turn_at": now + LOOK_AGAIN if moved or held < row.enqueued else None})
+        return Advanced(moved, more=False)
 
     def _free(self, connection: Connection, ids: Sequence[int], *conditions: Any) -> list[int]:
         """Those of the notifications that are in nobody's hands, locked."""
         table = self._tables.notification.c
         statement = (
             select(table.id)
-            .where(table.id.in_(ids), table.lease_token.is_(None), *conditions)
+            .where(among(connection, table.id, ids), table.lease_token.is_(None), *conditions)
             .order_by(table.id)
             .with_for_update(skip_locked=True)
         )
@@ -277,17 +273,17 @@ class BroadcastTurns:
         for ids in outstanding(connection, tables, row.id):
             free = self._free(connection, ids)
             unknown = attempt.c.outcome.in_(["unknown", "lost"])
-            tried = select(attempt.c.notification_id).where(attempt.c.notification_id.in_(free), unknown)
+            tried = select(attempt.c.notification_id).where(among(connection, attempt.c.notification_id, free), unknown)
             doubtful = set(connection.execute(tried).scalars())
-            connection.execute(attempt.delete().where(attempt.c.notification_id.in_(free)))
-            connection.execute(notification.delete().where(notification.c.id.in_(free)))
+            connection.execute(attempt.delete().where(among(connection, attempt.c.notification_id, free)))
+            connection.execute(notification.delete().where(among(connection, notification.c.id, free)))
             for state, these, error in (
                 (RecipientState.CANCELLED, [id_ for id_ in free if id_ not in doubtful], None),
                 (RecipientState.UNKNOWN, sorted(doubtful), "an attempt may have arrived; then it was cancelled"),
             ):
                 # Through the index of those that are enqueued.
                 ours = recipient.update().where(recipient.c.broadcast_id == row.id, ENQUEUED)
-                these_ones = ours.where(recipient.c.notification_id.in_(these))
+                these_ones = ours.where(among(connection, recipient.c.notification_id, these))
                 connection.execute(these_ones.values(state=state.value, settled_at=now, error=error))
                 counts[state] += len(these)
             if sum(counts.values()) >= limit:
@@ -316,5 +312,5 @@ def let_go(connection: Connection, tables: Tables, row: Row[Any], now: datetime)
     notification = tables.notification
     for ids in outstanding(connection, tables, row.id):
         held = or_(notification.c.planned_at >= PUT_OFF, notification.c.due_at >= PUT_OFF)
-        these = notification.update().where(notification.c.id.in_(ids), held)
+        these = notification.update().where(among(connection, notification.c.id, ids), held)
         connection.execute(these.values(due_at=now, planned_at=now))

@@ -6,12 +6,13 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from dovecote.errors import InvalidBroadcast, UnknownFile
 from dovecote.model import BroadcastKind, BroadcastState, StoredContent
 from dovecote.references import slots
+from dovecote.stores.among import among
 from dovecote.stores.bots import bot_id_of
 from dovecote.stores.broadcast_rows import ENQUEUED, names_of, record_of, row_of
 from dovecote.stores.broadcast_turns import let_go
@@ -191,14 +192,15 @@ class BroadcastContents:
     ) -> Mapping[int, tuple[str | None, dict[str, Any]]]:
         """See `ports.ContentStore.personal`."""
         table = self._tables.broadcast_recipient.c
-        statement = select(table.notification_id, table.locale, table.variables).where(
-            table.broadcast_id == broadcast_id,
-            ENQUEUED,
-            table.notification_id.in_(bindparam("ids", expanding=True)),
-        )
 
         def read(connection: Connection) -> dict[int, tuple[str | None, dict[str, Any]]]:
-            rows = connection.execute(statement, {"ids": list(notification_ids)})
+            rows = connection.execute(
+                select(table.notification_id, table.locale, table.variables).where(
+                    table.broadcast_id == broadcast_id,
+                    ENQUEUED,
+                    among(connection, table.notification_id, notification_ids),
+                )
+            )
             return {
                 row.notification_id: (row.locale, json.loads(row.variables) if row.variables else {}) for row in rows
             }

@@ -65,6 +65,10 @@ def upgrade() -> None:
         postgresql_where=turn,
         sqlite_where=turn,
     )
+    _add_recipients(prefix, schema)
+
+
+def _add_recipients(prefix: str, schema: str | None) -> None:
     op.create_table(
         f"{prefix}broadcast_recipient",
         sa.Column("broadcast_id", BIG_ID, nullable=False),
