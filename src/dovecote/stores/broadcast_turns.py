@@ -36,10 +36,10 @@ logger = logging.getLogger(__name__)
 
 PUT_OFF: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """When what waits of a paused broadcast is due: later than anything that may be enqueued."""
-WINDOW: Final = timedelta(seconds=10)
+WINDOW: Final = timedelta(seconds=5)
 """The outbox holds so much of a broadcast as its bot sends in this time, within the next two bounds."""
 SMALLEST_WINDOW: Final = 500
-LARGEST_WINDOW: Final = 10_000
+LARGEST_WINDOW: Final = 5_000
 LOOK_AGAIN: Final = timedelta(milliseconds=200)
 PATIENCE: Final = timedelta(seconds=5)
 LONGEST_TRANSACTION: Final = timedelta(seconds=30)
@@ -234,7 +234,7 @@ class BroadcastTurns:
     def _put_off(self, connection: Connection, row: Row[Any]) -> Advanced:
         """Let what waits in the outbox, a window at most, be due in another age, all of it at once.
 
-        A claim that meets it meanwhile waits for the commit and leaves it. What a worker has in hand is looked at again.
+        A claim that meets it meanwhile waits for the commit and leaves it. What a worker has in hand is looked at later.
         """
         notification = self._tables.notification
         now = self._clock.now(connection)
@@ -245,12 +245,9 @@ class BroadcastTurns:
             put_off = notification.update().where(among(connection, notification.c.id, free))
             connection.execute(put_off.values(due_at=PUT_OFF, planned_at=PUT_OFF))
             moved += len(free)
-        held = moved
-        if not moved:
-            off = (among(connection, notification.c.id, [id_ for ids in pages for id_ in ids]),)
-            counted = select(func.count()).where(*off, notification.c.planned_at >= PUT_OFF)
-            held = connection.execute(counted).scalar_one()
-        self._update(connection, row, {"turn_at": now + LOOK_AGAIN if moved or held < row.enqueued else None})
+        every = among(connection, notification.c.id, [id_ for ids in pages for id_ in ids])
+        held = connection.execute(select(func.count()).where(every, notification.c.planned_at >= PUT_OFF)).scalar_one()
+        self._update(connection, row, {"turn_at": now + LOOK_AGAIN if held < row.enqueued else None})
         return Advanced(moved, more=False)
 
     def _free(self, connection: Connection, ids: Sequence[int], *conditions: Any) -> list[int]:
