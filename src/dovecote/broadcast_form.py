@@ -105,6 +105,7 @@ def notification_of(
     if kind is BroadcastKind.RECALL:
         method = "deleteMessage" if len(targets) == 1 else "deleteMessages"
         params = {"message_id": targets[0]} if len(targets) == 1 else {"message_ids": list(targets)}
+        params[MEMBER] = f"broadcast://{broadcast_id}"
     else:
         kept = {name: value for name, value in form["params"].items() if name not in _OF_THE_CONTENT}
         params = with_attachments(kept)

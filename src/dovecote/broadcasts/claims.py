@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,7 @@ from dovecote.errors import MissingExtra, NotMigrated, StoreUnavailable
 from dovecote.model import BroadcastKind, Dead, Released
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from dovecote.model import ClaimedNotification, Cycle, Outcome, Settlement
     from dovecote.ports import Channel, OutboxStore
@@ -30,6 +31,11 @@ MOST: Final = 100
 AT_ONCE: Final = 50
 """So many are rendered before other work of the event loop has its turn."""
 AWAY: Final = Released(timedelta(seconds=1))
+HALTED: Final = Released(timedelta(seconds=1))
+"""What is claimed of a paused or cancelled broadcast goes back; the broadcaster puts it off, or takes it out."""
+LOOK_EVERY: Final = 0.25
+"""Seconds between looks whether what is in hand goes on."""
+MOST_IN_HAND: Final = 20_000
 
 
 class Unmade(Exception):
@@ -37,11 +43,39 @@ class Unmade(Exception):
 
 
 class Renderer:
-    """Contents by broadcast; what is not here is asked of the database."""
+    """Contents by broadcast, and whether they go on; what is not here is asked of the database."""
 
-    def __init__(self, store: ContentStore) -> None:
+    def __init__(self, store: ContentStore, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._store = store
+        self._monotonic = monotonic
         self._contents: dict[int, Content] = {}
+        # The broadcast of what was claimed and is not sent yet, by the notification's id.
+        self._in_hand: dict[int, int] = {}
+        self._halted: set[int] = set()
+        self._look_at = 0.0
+        self._looking = asyncio.Lock()
+
+    async def goes_on(self, notification_id: int) -> bool:
+        """Whether what was claimed may be sent: false once its broadcast is paused or cancelled.
+
+        The database is asked for all broadcasts in hand together, four times a second at most; while it is away, what
+        it said last holds.
+        """
+        broadcast_id = self._in_hand.pop(notification_id, None)
+        if broadcast_id is None:
+            return True
+        if self._monotonic() >= self._look_at:
+            async with self._looking:
+                if self._monotonic() >= self._look_at:
+                    await self._look({broadcast_id, *self._in_hand.values()})
+        return broadcast_id not in self._halted
+
+    async def _look(self, ids: set[int]) -> None:
+        try:
+            self._halted = set(await self._store.halted(sorted(ids)))
+        except (StoreUnavailable, NotMigrated):
+            logger.debug("whether broadcasts go on cannot be asked just now")
+        self._look_at = self._monotonic() + LOOK_EVERY
 
     async def rendered(self, claims: Sequence[ClaimedNotification]) -> list[ClaimedNotification | Unmade]:
         """Each with its content in the place of its broadcast's name, in the same order.
@@ -50,6 +84,12 @@ class Renderer:
         """
         named = [(claimed, orjson.loads(claimed.params)) for claimed in claims]
         broadcasts = [referred(params) for _, params in named]
+        for (claimed, _), broadcast_id in zip(named, broadcasts, strict=True):
+            if broadcast_id is not None:
+                self._in_hand[claimed.id] = broadcast_id
+        # What was given back unsent stays here; it is of no use after a while.
+        for notification_id in list(self._in_hand)[: max(0, len(self._in_hand) - MOST_IN_HAND)]:
+            del self._in_hand[notification_id]
         await self._read({each for each in broadcasts if each is not None})
         personal: dict[int, list[int]] = {}
         for (claimed, _), broadcast_id in zip(named, broadcasts, strict=True):
@@ -79,6 +119,8 @@ class Renderer:
             return Unmade(f"there is no broadcast {broadcast_id}: it was deleted")
         if content.is_personal and claimed.id not in known:
             return Unmade(f"it is none of the recipients of broadcast {broadcast_id}")
+        if content.kind is BroadcastKind.RECALL:
+            return replace(claimed, params=orjson.dumps(completed(params, {})).decode())
         locale, variables = known.get(claimed.id, (None, {}))
         try:
             made = content.params(locale, variables)
@@ -162,6 +204,8 @@ class RenderedChannel:
             if isinstance(made, Unmade):
                 return Dead(str(made))
             claimed = made
+        if not await self._renderer.goes_on(claimed.id):
+            return HALTED
         return await self._channel.send(claimed, token, timeout=timeout)
 
     async def close(self) -> None:

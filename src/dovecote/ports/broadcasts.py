@@ -109,6 +109,9 @@ class ContentStore(Protocol):
     async def contents(self, ids: Sequence[int]) -> Sequence[StoredContent]:
         """Those of the broadcasts that there are. Raises StoreUnavailable."""
 
+    async def halted(self, ids: Sequence[int]) -> Sequence[int]:
+        """Those of the broadcasts that are paused or cancelled. Raises StoreUnavailable."""
+
     async def personal(
         self, broadcast_id: int, notification_ids: Sequence[int]
     ) -> Mapping[int, tuple[str | None, dict[str, Any]]]:

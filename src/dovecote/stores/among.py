@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ARRAY, BigInteger, Text, any_, bindparam, func, select
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, Select
 
 
 def among(connection: Connection, column: ColumnElement[int], ids: Sequence[int]) -> ColumnElement[bool]:
@@ -27,5 +27,5 @@ def among_texts(connection: Connection, column: ColumnElement[str], texts: Seque
     return column.in_(_json_values(texts))
 
 
-def _json_values(values: Sequence[object]) -> object:
+def _json_values(values: Sequence[object]) -> Select[Any]:
     return select(func.json_each(json.dumps(list(values))).table_valued("value").c.value)

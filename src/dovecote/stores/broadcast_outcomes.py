@@ -157,7 +157,7 @@ def sent_again(connection: Connection, tables: Tables, rows: Iterable[Any], now:
         connection.execute(table.update().where(table.c.id == broadcast_id).values(**counts, turn_at=now))
 
 
-def _read(row: Row[Any], *, blocked: bool) -> dict[str, Any]:
+def _read(row: Any, *, blocked: bool) -> dict[str, Any]:
     state = RecipientState(row.outcome)
     suppressed = row.outcome == "dead" and (row.error or "").startswith(SUPPRESSED)
     if suppressed:

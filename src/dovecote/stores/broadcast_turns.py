@@ -234,7 +234,7 @@ class BroadcastTurns:
     def _put_off(self, connection: Connection, row: Row[Any]) -> Advanced:
         """Let what waits in the outbox, a window at most, be due in another age, all of it at once.
 
-        A claim that meets it meanwhile waits for the commit and leaves it. What a worker has in hand is looked at later.
+        A claim that meets it meanwhile waits for the commit and leaves it. What a worker has in hand comes later.
         """
         notification = self._tables.notification
         now = self._clock.now(connection)

@@ -187,6 +187,13 @@ class BroadcastContents:
 
         return await self._database.run(read)
 
+    async def halted(self, ids: Sequence[int]) -> Sequence[int]:
+        """See `ports.ContentStore.halted`."""
+        table = self._tables.broadcast.c
+        states = (BroadcastState.PAUSED.value, BroadcastState.CANCELLED.value)
+        statement = select(table.id).where(table.id.in_(ids), table.state.in_(states))
+        return await self._database.run(lambda connection: list(connection.execute(statement).scalars()))
+
     async def personal(
         self, broadcast_id: int, notification_ids: Sequence[int]
     ) -> Mapping[int, tuple[str | None, dict[str, Any]]]:
