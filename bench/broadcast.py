@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from databases import connect
 
-from bench.database import fresh_database, postgresql
+from bench.database import connect, fresh_database, postgresql
 from bench.dovecote_run import dovecote_at
 from bench.peer import peer
 from bench.processes import started

@@ -9,9 +9,8 @@ import sys
 import time
 from typing import Any
 
-from databases import connect
-
 from bench.broadcast import LONGEST_TRANSACTION
+from bench.database import connect
 from bench.dovecote_run import dovecote_at
 
 EVERY = 0.05
