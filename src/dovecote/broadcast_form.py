@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dovecote.content import plain_params
 from dovecote.model import Brake, Broadcast, BroadcastKind, DeliveryPolicy, Notification, Priority
-from dovecote.references import with_attachments
+from dovecote.references import restored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ def written_form(broadcast: Broadcast) -> str:
 
 def broadcast_of(name: str, form: Mapping[str, Any]) -> Broadcast:
     """The broadcast that `written_form` has written."""
-    params = with_attachments(form["params"])
+    params = restored(form["params"])
     text = params.pop("text", None)
     return Broadcast(
         name=name,
@@ -61,7 +61,7 @@ def broadcast_of(name: str, form: Mapping[str, Any]) -> Broadcast:
         text=text,
         method=form["method"],
         params=params,
-        locales=with_attachments(form["locales"]),
+        locales=restored(form["locales"]),
         template=form["template"],
         priority=Priority(form["priority"]),
         delivery=DeliveryPolicy(form["delivery"]),
@@ -108,7 +108,7 @@ def notification_of(
         params[MEMBER] = f"broadcast://{broadcast_id}"
     else:
         kept = {name: value for name, value in form["params"].items() if name not in _OF_THE_CONTENT}
-        params = with_attachments(kept)
+        params = restored(kept)
         if kind is BroadcastKind.EDIT:
             params["message_id"] = targets[0]
         if method.lower() == "sendmessage":

@@ -84,16 +84,16 @@ def is_reference(text: str) -> bool:
     return text.startswith(SCHEME) and _REFERENCE.fullmatch(text) is not None
 
 
-def with_attachments(value: Any) -> Any:
-    """Plain parameters as whoever enqueues gives them: an `Attachment` in the place of each reference."""
+def restored(value: Any) -> Any:
+    """Plain parameters with an Attachment again in the place of each reference."""
     if isinstance(value, str):
-        match = _REFERENCE.fullmatch(value) if value.startswith(SCHEME) else None
-        if match is None:
+        found = _REFERENCE.fullmatch(value) if value.startswith(SCHEME) else None
+        if found is None:
             return value
-        return Attachment(int(match[1]), name=None if match[3] is None else unquote(match[3]), cache=not match[2])
+        return Attachment(int(found[1]), name=None if found[3] is None else unquote(found[3]), cache=not found[2])
     if isinstance(value, dict):
-        return {name: with_attachments(inner) for name, inner in value.items()}
-    return [with_attachments(inner) for inner in value] if isinstance(value, list) else value
+        return {name: restored(inner) for name, inner in value.items()}
+    return [restored(inner) for inner in value] if isinstance(value, list) else value
 
 
 def slots(method: str, params: dict[str, Any]) -> list[Slot]:

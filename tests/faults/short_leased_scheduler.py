@@ -1,20 +1,26 @@
 """A scheduler for the faults' tests, in a process of its own: a short lease, and a point at which it stops itself.
 
-Its one argument is JSON: `url`, `redis` (or null), `lease` in seconds, `clock_off` in seconds, and, for the process
-that is to stop, `point`, `after` (how often the point is reached before) and `signal`. It ends in order on SIGTERM.
+Its one argument is JSON: `url`, `redis` (or null), `lease` in seconds, `clock_off` in seconds, `twin` (whether it takes
+itself for process 1 of a host "twin", as in a container), and, for the process that is to stop, `point`, `after` (how
+often the point is reached before) and `signal`. It ends in order on SIGTERM.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
+import socket
 import sys
+import threading
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from dovecote import leadership as dovecote_leadership
 from dovecote.app import Dovecote
 from dovecote.config import Settings
 from dovecote.observability.logs import configure_logging
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from dovecote.leadership import Elector
     from dovecote.model import DueSchedules, Fired, Firing
     from dovecote.ports import LeaseStore
+    from dovecote.stores.database import Database
 
 
 class Trap:
@@ -39,6 +46,8 @@ class Trap:
         self._left = given.get("after", 0)
         self._signal = signal.Signals[given.get("signal", "SIGSTOP")]
         self.elector: Elector | None = None
+        self.writing = threading.RLock()
+        """Held while a thread of this process writes to SQLite's file."""
 
     def at(self, point: str) -> None:
         if point != self._point or self.elector is None or self.elector.term is None:
@@ -46,7 +55,9 @@ class Trap:
         self._left -= 1
         if self._left < 0:
             self._point = None
-            os.kill(os.getpid(), self._signal)
+            # Not in the middle of what another thread writes: that would be another point, and hold SQLite's file.
+            with self.writing:
+                os.kill(os.getpid(), self._signal)
 
 
 class TrappedStore(FiringStore):
@@ -89,6 +100,17 @@ class TrappedLeases:
         return await self._leases.renew(*arguments)
 
 
+def write_in_turn(database: Database, writing: threading.RLock) -> None:
+    """Let a trap know when a thread writes to SQLite's file."""
+    run = database._run_in_thread
+
+    def run_in_turn(function: Any, *, write: bool) -> Any:
+        with writing if write else contextlib.nullcontext():
+            return run(function, write=write)
+
+    database._run_in_thread = run_in_turn  # type: ignore[method-assign]
+
+
 def be_off(seconds: float) -> None:
     """Let this process's clock be wrong, as far as Python asks it."""
     real, real_ns = time.time, time.time_ns
@@ -96,13 +118,22 @@ def be_off(seconds: float) -> None:
     time.time_ns = lambda: real_ns() + int(seconds * 1e9)
 
 
+def be_a_twin() -> None:
+    """Have the host name and the process id that another process has too."""
+    socket.gethostname = lambda: "twin"
+    vars(dovecote_leadership)["os"] = SimpleNamespace(getpid=lambda: 1)
+
+
 async def work(given: dict[str, Any]) -> None:
     be_off(given.get("clock_off", 0))
+    if given.get("twin"):
+        be_a_twin()
     lease = given["lease"]
     leadership = {"lease": lease, "renew_interval": lease / 4, "poll_interval": lease / 10}
     redis = {"url": given["redis"]} if given.get("redis") else {}
     dovecote = Dovecote(given["url"], settings=Settings.model_validate({"leadership": leadership, "redis": redis}))
     trap = Trap(given)
+    write_in_turn(dovecote.database, trap.writing)
     dovecote._leading._leases = TrappedLeases(dovecote._leading.leases, trap)
     elector = dovecote.elector("scheduler")
     trap.elector = elector

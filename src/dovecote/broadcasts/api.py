@@ -25,7 +25,7 @@ from dovecote.model import (
     Segment,
     StoredContent,
 )
-from dovecote.references import with_attachments
+from dovecote.references import restored
 from dovecote.validation import prepared, prepared_chat
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ class Broadcasts:
                     bot=content.form["bot"],
                     chat_id=chat,
                     method=content.form["method"],
-                    params=with_attachments(made),
+                    params=restored(made),
                     priority=Priority.URGENT,
                 )
             )
@@ -356,9 +356,7 @@ class Broadcasts:
         try:
             params = content.params(locale, variables)
             prepared(
-                Notification(
-                    bot=content.form["bot"], chat_id=1, method=content.form["method"], params=with_attachments(params)
-                )
+                Notification(bot=content.form["bot"], chat_id=1, method=content.form["method"], params=restored(params))
             )
         except Fault as fault:
             return f"{fault.field}: {fault.problem}"

@@ -10,7 +10,7 @@ from dovecote.broadcast_form import params_in, written_form
 from dovecote.content import Fault, plain_params, shown, weigh
 from dovecote.errors import InvalidBroadcast, InvalidNotification
 from dovecote.model import BroadcastKind, Notification
-from dovecote.references import with_attachments
+from dovecote.references import restored
 from dovecote.validation import prepared
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _check_variant(broadcast: Broadcast, params: dict[str, Any]) -> None:
             bot=broadcast.bot,
             chat_id=ANYBODY,
             method=broadcast.method,
-            params=with_attachments(plain),
+            params=restored(plain),
             priority=broadcast.priority,
             delivery=broadcast.delivery,
             labels=broadcast.labels,

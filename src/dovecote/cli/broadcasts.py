@@ -128,7 +128,7 @@ def create(
         bot=bot,
         text=text,
         method=method,
-        params=dict([*map(given_param, param or ()), *map(given_file, file or ())]),
+        params=_params(param or (), file or ()),
         locales=_locales(locale or ()),
         template=template,
         priority=Priority[priority.name],
@@ -215,6 +215,13 @@ def _sources(
 ) -> list[Any]:
     query = None if sql is None else {"query": sql, "key": key, "url": url}
     return [source for source in (path, chats, query, zones) if source]
+
+
+def _params(params: "Sequence[str]", files: "Sequence[str]") -> dict[str, Any]:
+    from dovecote.model import Attachment
+
+    given = dict(map(given_param, params))
+    return given | {name: Attachment(id_) for name, id_ in map(given_file, files)}
 
 
 def _locales(given: "Sequence[str]") -> dict[str, Any]:

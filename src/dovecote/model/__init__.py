@@ -43,11 +43,13 @@ from dovecote.model.files import (
     ObjectInfo,
     ObjectPlace,
     RemoteFile,
+    Removal,
     SignedUpload,
     StoredFile,
     UploadTicket,
     Verification,
 )
+from dovecote.model.health import Bloat, DatabaseVitals, Finding, OldSnapshot, Severity
 from dovecote.model.jobs import (
     JobRun,
     Plan,
@@ -120,9 +122,11 @@ from dovecote.model.schedule import (
     SkippedHour,
     Timing,
 )
+from dovecote.model.selection import EVERYTHING, Selection
 
 __all__ = [
     "BY_HAND",
+    "EVERYTHING",
     "Added",
     "Addressee",
     "Advanced",
@@ -131,6 +135,7 @@ __all__ = [
     "Attachment",
     "Attempt",
     "BadLine",
+    "Bloat",
     "Bot",
     "BotStopped",
     "Brake",
@@ -144,6 +149,7 @@ __all__ = [
     "Collection",
     "Cron",
     "Cycle",
+    "DatabaseVitals",
     "Dates",
     "Dead",
     "Delivered",
@@ -159,6 +165,7 @@ __all__ = [
     "FileFault",
     "FilePart",
     "FileStore",
+    "Finding",
     "FireTime",
     "Fired",
     "Firing",
@@ -179,6 +186,7 @@ __all__ = [
     "ObjectInfo",
     "ObjectPlace",
     "Occurrence",
+    "OldSnapshot",
     "Once",
     "Origin",
     "Outcome",
@@ -199,6 +207,7 @@ __all__ = [
     "Refusal",
     "Released",
     "RemoteFile",
+    "Removal",
     "Rendering",
     "RepeatedHour",
     "Retention",
@@ -210,7 +219,9 @@ __all__ = [
     "ScheduleRecord",
     "Scope",
     "Segment",
+    "Selection",
     "Settlement",
+    "Severity",
     "SignedUpload",
     "SkippedHour",
     "Snoozed",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import exists, false, literal, or_, select, union_all
+from sqlalchemy import false, literal, or_, select, union_all
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dovecote.errors import FileInUse, UnknownFile
@@ -19,6 +19,7 @@ from dovecote.stores.file_rows import (
     remove_files,
     stored_files,
 )
+from dovecote.stores.schedule_files import schedule_sending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +50,8 @@ class Files:
         file, named = self._tables.file, self._tables.file_name
         statement = select(file).order_by(file.c.id.desc()).limit(limit)
         if name is not None:
-            statement = statement.where(exists().where(named.c.name == name, named.c.file_id == file.c.id))
+            # EXISTS would let SQLite read all files until a page of this name is found.
+            statement = statement.where(file.c.id.in_(select(named.c.file_id).where(named.c.name == name)))
         if before_id is not None:
             statement = statement.where(file.c.id < max(IDS[0], min(before_id, IDS[-1])))
 
@@ -125,6 +127,9 @@ class Files:
             notification_id = self._needed_by(connection, file_id)
             if notification_id is not None:
                 raise FileInUse(file_id, notification_id)
+            schedule = connection.execute(schedule_sending(self._database.tables, file_id)).scalar()
+            if schedule is not None:
+                raise FileInUse(file_id, schedule=schedule)
             return remove_files(connection, self._tables, [row], self._clock.now(connection))
 
         return await self._database.run(write, write=True)
