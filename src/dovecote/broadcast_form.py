@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from dovecote.content import plain_params
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MEMBER: Final = "broadcast"
 MARK: Final = '"broadcast://'
 """What is in the JSON text of the parameters of every notification of a broadcast, and in that of few others."""
+
+PUT_OFF: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""When what waits of a paused broadcast is due: later than anything that may be enqueued."""
 
 # What the notification of one recipient leaves to the content.
 _OF_THE_CONTENT: Final = frozenset(

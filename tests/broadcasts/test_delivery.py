@@ -290,6 +290,18 @@ async def test_a_pause_in_the_middle_stops_it_and_nobody_gets_it_twice(shop: Del
     assert sorted(record.parameters["chat_id"] for record in emulator.accepted) == list(range(1, 401))
 
 
+async def test_who_only_empties_the_outbox_does_not_wait_for_what_is_paused(shop: Delivery, emulator: Emulator) -> None:
+    await shop.dovecote.broadcasts.create(HELLO, [Addressee(1, None, {"name": "Ana"})])
+    await shop.dovecote.broadcasts.start("hello")
+    await fill(shop)
+    await shop.dovecote.broadcasts.pause("hello")
+
+    await deliver(shop)
+
+    record = await shop.dovecote.broadcasts.get("hello")
+    assert (record.state, record.counts.enqueued, emulator.accepted) == (BroadcastState.PAUSED, 1, [])
+
+
 async def test_progress_reads_one_row_whatever_the_number_of_recipients(shop: Delivery) -> None:
     await shop.dovecote.broadcasts.create(HELLO, [Addressee(n, None, {"name": n}) for n in range(1, 5)])
     table = shop.dovecote.database.tables.broadcast_recipient

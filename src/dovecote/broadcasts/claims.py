@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from dovecote.broadcast_form import MARK, completed, referred
+from dovecote.broadcast_form import MARK, PUT_OFF, completed, referred
 from dovecote.broadcasts.content import Content
 from dovecote.content import Fault
 from dovecote.errors import MissingExtra, NotMigrated, StoreUnavailable
@@ -36,6 +36,8 @@ HALTED: Final = Released(timedelta(seconds=1))
 LOOK_EVERY: Final = 0.25
 """Seconds between looks whether what is in hand goes on."""
 MOST_IN_HAND: Final = 20_000
+# A machine's clock may be off.
+A_DAY: Final = 86_400.0
 
 
 class Unmade(Exception):
@@ -163,6 +165,9 @@ class RenderedOutbox:
         """See `dovecote.ports.OutboxStore.cycle`."""
         cycle = await self._store.cycle(settlements, claim=claim, lease=lease, renew=renew, alone=alone)
         self.statements = self._store.statements
+        if cycle.next_due_in is not None and cycle.next_due_in > PUT_OFF.timestamp() - time.time() - A_DAY:
+            # Nothing but what is put off: no claim will ever find it, and who only empties the outbox is done.
+            cycle = replace(cycle, next_due_in=None)
         marked = [claimed for claimed in cycle.claimed if MARK in claimed.params]
         if not marked:
             return cycle

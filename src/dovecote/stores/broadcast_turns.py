@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import bindparam, func, literal, or_, select
 
-from dovecote.broadcast_form import notification_of
+from dovecote.broadcast_form import PUT_OFF, notification_of
 from dovecote.errors import FileTooLarge, InvalidNotification, UnknownBot, UnknownFile
 from dovecote.model import Advanced, BroadcastKind, BroadcastState, RecipientState
 from dovecote.stores.among import among, among_texts
@@ -25,6 +25,7 @@ from dovecote.stores.held import HeldConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection, Row
 
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-PUT_OFF: Final = datetime(9999, 1, 1, tzinfo=UTC)
-"""When what waits of a paused broadcast is due: later than anything that may be enqueued."""
 WINDOW: Final = timedelta(seconds=5)
 """The outbox holds so much of a broadcast as its bot sends in this time, within the next two bounds."""
 SMALLEST_WINDOW: Final = 500
