@@ -286,6 +286,24 @@ class TestPause:
         assert await broadcasts.turns.due(overdue_by=timedelta(0)) == []
         assert (await broadcasts.book.get("news")).counts.enqueued == 3
 
+    async def test_a_call_waits_for_the_loop_where_the_loop_would_leave_it(self, broadcasts: Broadcasting) -> None:
+        record = await broadcasts.running([1, 2, 3])
+        await broadcasts.move_on()
+        await broadcasts.change("paused")
+        database = broadcasts.outbox.database
+        if not database.is_postgresql:
+            # Here whoever writes waits in any case.
+            assert (await broadcasts.turns.advance(record.id, limit=10, wait=True)).moved == 3
+            return
+        by_hand = broadcast_turns.BroadcastTurns(database, hold=False)
+        async with database.transaction() as connection:
+            await connection.execute(database.tables.broadcast.select().with_for_update())  # type: ignore[misc] # awaited here
+            assert (await broadcasts.turns.advance(record.id, limit=10)).moved == 0
+            waiting = asyncio.create_task(by_hand.advance(record.id, limit=10, wait=True))
+            await asyncio.sleep(0)
+
+        assert (await waiting).moved == 3
+
     async def test_resumed_all_of_it_is_sent_once(self, broadcasts: Broadcasting) -> None:
         await broadcasts.running([1, 2, 3])
         await broadcasts.move_on()

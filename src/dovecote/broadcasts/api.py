@@ -246,7 +246,7 @@ class Broadcasts:
         record = await self._book.change(
             name, BroadcastState.PAUSED, allowed=[BroadcastState.RUNNING], reason=reason or "by hand"
         )
-        await self._store.advance(record.id, limit=BATCH)
+        await self._store.advance(record.id, limit=BATCH, wait=True)
         return await self._book.get(name)
 
     async def resume(self, name: str) -> BroadcastRecord:
@@ -257,7 +257,7 @@ class Broadcasts:
         """End it: what is not sent by now is never sent. Raises UnknownBroadcast, InvalidBroadcast for an ended one."""
         allowed = [BroadcastState.DRAFT, BroadcastState.RUNNING, BroadcastState.PAUSED]
         record = await self._book.change(name, BroadcastState.CANCELLED, allowed=allowed)
-        while (await self._store.advance(record.id, limit=BATCH)).more:
+        while (await self._store.advance(record.id, limit=BATCH, wait=True)).more:
             continue
         return await self._book.get(name)
 

@@ -92,8 +92,8 @@ class BroadcastStore(Protocol):
         Answers the last id looked at, None when there was none left. It may pause the broadcast (the brake).
         """
 
-    async def advance(self, broadcast_id: int, *, limit: int) -> Advanced:
-        """Do the next bounded piece that its state asks for.
+    async def advance(self, broadcast_id: int, *, limit: int, wait: bool = False) -> Advanced:
+        """Do the next bounded piece that its state asks for; with `wait`, after whoever has it locked.
 
         A running one enqueues for recipients while the window has room, and finishes; of a paused one what waits in the
         outbox is put off; of a cancelled one it is taken out.

@@ -103,11 +103,11 @@ class BroadcastTurns:
 
         return await self._write(write)
 
-    async def advance(self, broadcast_id: int, *, limit: int) -> Advanced:
+    async def advance(self, broadcast_id: int, *, limit: int, wait: bool = False) -> Advanced:
         """See `ports.BroadcastStore.advance`."""
 
         def write(connection: Connection) -> Advanced:
-            row = self._lock(connection, broadcast_id)
+            row = self._lock(connection, broadcast_id, wait=wait)
             if row is None:
                 return Advanced(0, more=False)
             match BroadcastState(row.state):
@@ -134,10 +134,10 @@ class BroadcastTurns:
 
         return await self._run(write, write=True)
 
-    def _lock(self, connection: Connection, broadcast_id: int) -> Row[Any] | None:
+    def _lock(self, connection: Connection, broadcast_id: int, *, wait: bool = False) -> Row[Any] | None:
         table = self._tables.broadcast
         return connection.execute(
-            select(table).where(table.c.id == broadcast_id).with_for_update(skip_locked=True)
+            select(table).where(table.c.id == broadcast_id).with_for_update(skip_locked=not wait)
         ).first()
 
     def _update(self, connection: Connection, row: Row[Any], values: dict[str, Any]) -> None:
