@@ -21,6 +21,7 @@ from dovecote.cli import (
     files,
     jobs,
     leading,
+    moving,
     pruning,
     recipients,
     schedules,
@@ -96,6 +97,7 @@ for part in (
     jobs,
     schedules,
     pruning,
+    moving,
     demonstration,
 ):
     part.register(app)
