@@ -125,7 +125,7 @@ def test_as_pipx_installs_it_the_program_makes_a_project_that_runs_by_its_own_en
 
     assert done.returncode == 0, done.stderr
     (started,) = re.findall(
-        r'^ExecStart="(.*)" -m dovecote run$', (tmp_path / "shop" / "dovecote.service").read_text(), re.M
+        r'^ExecStart="(.*)" -m dovecote run$', (tmp_path / "shop" / "dovecote.service").read_text(), re.MULTILINE
     )
     assert Path(started).parent == python.parent
     shown = run(started, "-I", "-m", "dovecote", "config", "check", cwd=tmp_path / "shop")

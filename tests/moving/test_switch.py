@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dovecote import StoreUnavailable, UnknownBot
+from dovecote import StoreUnavailable, UnknownBot, moving
 from dovecote.moving import Switch, place_of
 
 if TYPE_CHECKING:
@@ -95,3 +95,17 @@ async def test_what_cannot_be_is_refused(dovecote: Dovecote, outbox: Outbox) -> 
     for share in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="cannot be"):
             await Switch(dovecote).set_share("shop", share)
+
+
+def test_the_public_names_are_these() -> None:
+    assert moving.__all__ == [
+        "Adopted",
+        "Comparison",
+        "Delivery",
+        "OldTable",
+        "Switch",
+        "adopt",
+        "compare",
+        "place_of",
+        "read_old_table",
+    ]

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, Integer, MetaData, Table, func, inspect, null, select, text
+from sqlalchemy import Column, Integer, MetaData, Table, func, inspect, null, select
 
 from dovecote.errors import DovecoteError
 from dovecote.stores.database import Database, outbox_url
@@ -55,11 +55,11 @@ async def stop_clock(database: Database, now: datetime) -> None:
 
 
 async def _set_clock(database: Database, expression: str) -> None:
-    statement = text(
+    statement = (
         "CREATE OR REPLACE FUNCTION dovecote.clock() RETURNS timestamptz LANGUAGE sql VOLATILE"
-        f" AS $$ SELECT {expression.replace(':', chr(92) + ':')} $$"
+        f" AS $$ SELECT {expression} $$"
     )
-    await database.run(lambda connection: connection.execute(statement), write=True)
+    await database.run(lambda connection: connection.exec_driver_sql(statement), write=True)
 
 
 def _mark(database: Database) -> tuple[str, str | None]:
