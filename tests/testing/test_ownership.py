@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dovecote import Dovecote, Notification
+from dovecote.config import Settings, Telegram
 from dovecote.stores.clock import real_microseconds
 from dovecote.testing import BlockingOutbox, DatabaseInUse, Harness
 
@@ -80,6 +81,16 @@ def test_afterwards_the_time_is_the_worlds_again(url: str) -> None:
     assert during == PAST
     assert datetime.now(UTC) - after < timedelta(minutes=10)
     assert abs(real_microseconds() / 1_000_000 - datetime.now(UTC).timestamp()) < 600
+
+
+def test_given_settings_are_kept_but_for_the_database_and_the_server(url: str) -> None:
+    given = Settings(telegram=Telegram(largest_upload=7, base_url="https://api.telegram.org"))
+
+    with Harness(url, settings=given) as harness:
+        assert harness.dovecote.settings.telegram.largest_upload == 7
+        assert harness.dovecote.settings.telegram.base_url == harness.emulator.url
+        assert BlockingOutbox(harness).bot().name == "shop"
+    assert given.telegram.base_url == "https://api.telegram.org"
 
 
 async def enqueued_at(url: str) -> datetime:

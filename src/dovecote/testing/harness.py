@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from dovecote.app import Dovecote
 from dovecote.config import Database as DatabaseSettings
-from dovecote.config import Encryption, Http, Settings, Telegram
+from dovecote.config import Encryption, Settings
 from dovecote.emulator import Emulator
 from dovecote.errors import BotExists, TokenUnreadable
 from dovecote.storage.memory import MemoryStorage
@@ -50,7 +50,7 @@ class Harness:
         self, url: str | None = None, *, start: datetime | None = None, settings: Settings | None = None
     ) -> None:
         self._url = url
-        self.settings = settings or Settings(encryption=Encryption(keys=(SecretStr(generate_key()),)))
+        self.settings = settings or Settings()
         self.background = Background()
         self.clock = ManualClock(start)
         self.emulator = Emulator(clock=EmulatorClock(self.clock), seed=1)
@@ -73,11 +73,12 @@ class Harness:
         stack.enter_context(time_from(self.clock.microseconds))
         wait_for(self.emulator.start())
         stack.callback(lambda: wait_for(self.emulator.stop()))
-        self.settings = self.settings.model_copy(
+        given = self.settings
+        self.settings = given.model_copy(
             update={
                 "database": DatabaseSettings(url=self._url or _own_file(stack)),
-                "telegram": Telegram(base_url=self.emulator.url),
-                "http": Http(port=0),
+                "telegram": given.telegram.model_copy(update={"base_url": self.emulator.url}),
+                "encryption": given.encryption if given.encryption.ring() else _own_key(),
             }
         )
         storage = MemoryStorage(clock=lambda: self.clock.now)
@@ -155,6 +156,10 @@ class Harness:
     def sent(self, after: int = 0) -> list[Sent]:
         """What Telegram would have acted on, in order, without the first `after`."""
         return [sent_of(record, self._names) for record in self.emulator.accepted[after:]]
+
+
+def _own_key() -> Encryption:
+    return Encryption(keys=(SecretStr(generate_key()),))
 
 
 def _own_file(stack: ExitStack) -> str:
