@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 revision = "0013"
-down_revision = "0009"
+down_revision = "0011"
 
 INSTANT = TIMESTAMP(timezone=True).with_variant(sa.BigInteger(), "sqlite")
 
