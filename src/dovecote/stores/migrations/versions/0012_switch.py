@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-revision = "0013"
+revision = "0012"
 down_revision = "0011"
 
 INSTANT = TIMESTAMP(timezone=True).with_variant(sa.BigInteger(), "sqlite")
