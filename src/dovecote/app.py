@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
-from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self, overload
-
-from sqlalchemy.exc import DBAPIError
+from typing import TYPE_CHECKING, Self
 
 from dovecote.administration import Administration
 from dovecote.attachments import AttachmentChannel, Knowledge, Patience, PreparedOutbox, Turns, UrlSender
@@ -17,7 +13,8 @@ from dovecote.batch import BatchSummary, process_batch
 from dovecote.channels.fetching import UrlFetcher
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
-from dovecote.errors import StorageUnavailable, StoreUnavailable, TokenUnreadable, UnknownBot
+from dovecote.enqueuing import Enqueuing
+from dovecote.errors import StorageUnavailable, TokenUnreadable, UnknownBot
 from dovecote.filing import Filing
 from dovecote.leading import Leading
 from dovecote.model import Retention
@@ -27,7 +24,7 @@ from dovecote.retention import RetentionLoop, prune_all
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
 from dovecote.stores.bots import Bots
-from dovecote.stores.database import Database, outbox_url, translated
+from dovecote.stores.database import Database, outbox_url
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
@@ -40,11 +37,11 @@ from dovecote.vault import Vault
 from dovecote.worker import Worker, WorkerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable
 
     from dovecote.files import Files
     from dovecote.leadership import Elector
-    from dovecote.model import LeadershipReport, Notification, Pruned
+    from dovecote.model import LeadershipReport, Pruned
     from dovecote.ports import JobRunStore, JobStore, Loop, ManagedStorage, OutboxStore
     from dovecote.scheduler import Scheduler
     from dovecote.schedules import Schedules
@@ -57,7 +54,7 @@ STORAGE_PATIENCE = 10.0
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
 
 
-class Dovecote(Administration):
+class Dovecote(Administration, Enqueuing):
     """An outbox and everything that works on it.
 
     `Dovecote("sqlite:///dovecote.db")` or `Dovecote("postgresql://...")`; without a URL it is the configured one. All
@@ -127,47 +124,6 @@ class Dovecote(Administration):
         await self.database.close()
         self._channel = self._store = self._sender = None
         _forget(self)
-
-    # The application's side.
-
-    @overload
-    async def enqueue(self, connection: Any, notifications: Notification) -> int: ...
-
-    @overload
-    async def enqueue(self, connection: Any, notifications: Sequence[Notification]) -> list[int]: ...
-
-    async def enqueue(self, connection: Any, notifications: Notification | Sequence[Notification]) -> int | list[int]:
-        """Write notifications in the transaction of `connection`, and answer their ids. Never commits.
-
-        Takes SQLAlchemy's AsyncSession, AsyncConnection, Session and Connection, an asyncpg connection, and a
-        sqlite3 connection, on the outbox's database and in a transaction. A key that is known already changes nothing
-        and answers the id of the first. Raises InvalidNotification and UnknownBot before anything is written,
-        UnsupportedConnection, WrongDatabase, NotMigrated.
-        """
-        return await self._enqueuer.enqueue(connection, notifications)
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Any]:
-        """A transaction of its own on the outbox's database, for whoever has none: what it yields goes to `enqueue`.
-
-        Raises StoreUnavailable when the database cannot be reached.
-        """
-        engine = self.database.async_engine
-        if engine is not None:
-            async with AsyncExitStack() as stack:
-                try:
-                    connection = await stack.enter_async_context(engine.begin())
-                except (DBAPIError, OSError, TimeoutError) as error:
-                    raise translated(error, self.database.url) from error
-                yield connection
-            return
-        # Another writer may hold the file for a while, which must not hold the loop.
-        lite = await asyncio.to_thread(_begun, str(self.database.url.database))
-        try:
-            yield lite
-            lite.execute("COMMIT")
-        finally:
-            lite.close()
 
     @property
     def files(self) -> Files:
@@ -343,20 +299,6 @@ class Dovecote(Administration):
             logger.warning("files cannot be kept or read just now: the storage does not answer")
         except StorageUnavailable as error:
             logger.warning("files cannot be kept or read just now: %s", error)
-
-
-def _begun(path: str) -> sqlite3.Connection:
-    """A connection in a transaction that writes. Raises StoreUnavailable."""
-    try:
-        connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
-    except sqlite3.Error as error:
-        raise StoreUnavailable(f"the database {path} cannot be used just now: {error}") from error
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.Error as error:
-        connection.close()
-        raise StoreUnavailable(f"the database {path} cannot be used just now: {error}") from error
-    return connection
 
 
 _open: list[Dovecote] = []

@@ -42,7 +42,10 @@ def init(
     """Write a settings file and an encryption key, and make the outbox."""
     from dovecote.config.reading import CONFIG_VARIABLE, DEFAULT_FILE
 
-    file = globals_of(context).config or Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
+    chosen = globals_of(context).config
+    if not isinstance(chosen, Path | None):
+        raise Refused(f"the settings are in {chosen.name}: change them there; `migrate` makes the outbox.")
+    file = chosen or Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
     if exists(file) and not force:
         raise Refused(f'there is a file "{file}" already: keep it and run `dovecote migrate`, or add --force.')
     check_url(database)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from dovecote.config.reading import Tables
+
 WHEN: Final = ("cron", "every", "at", "dates")
 TO: Final = ("chat", "chats", "everybody")
 DURATIONS: Final = ("every", "jitter", "catch_up_window", "grace", "window")
@@ -50,7 +52,9 @@ KEYS: Final = frozenset(
 )
 
 
-def load_schedules(path: Path | None = None, environ: Mapping[str, str] | None = None) -> tuple[Schedule, ...] | None:
+def load_schedules(
+    path: Path | Tables | None = None, environ: Mapping[str, str] | None = None
+) -> tuple[Schedule, ...] | None:
     """The schedules of the settings file, found as by `load_settings`; None where there is no file.
 
     A file without any means that there are to be none, and no file says nothing. What they hold is checked when they
@@ -83,7 +87,7 @@ def _read(tables: Mapping[str, Any], *, meaning: bool = False) -> tuple[dict[str
     return found, faults
 
 
-def schedule_faults(path: Path | None = None, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+def schedule_faults(path: Path | Tables | None = None, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Everything that keeps the schedules of the settings file from being applied and shows without a database.
 
     A file that cannot be read is not told of: it is a fault of the settings.

@@ -51,6 +51,11 @@ class Statement:
         """With `$1`, `$2` and so on, in the order of `names`."""
         return re.sub(r":(\w+)", lambda name: f"${self.names.index(name[1]) + 1}", self.named)
 
+    @cached_property
+    def formatted(self) -> str:
+        """With `%(name)s`, as psycopg and Django write it."""
+        return re.sub(r":(\w+)", r"%(\1)s", self.named.replace("%", "%%"))
+
 
 class Query(NamedTuple):
     """A statement with its parameters: text or None, and integers too on SQLite."""

@@ -1,0 +1,167 @@
+"""Callers over the drivers themselves: asyncpg, psycopg 3 (blocking and awaited), aiosqlite.
+
+No driver is imported before the application has imported it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dovecote.errors import UnsupportedConnection
+from dovecote.stores.callers import aiosqlite_commits_by_itself, drive
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from dovecote.stores.enqueue_statements import Query, Rows, Steps
+
+T = TypeVar("T")
+
+
+async def drive_awaited(steps: Steps[T], execute: Callable[[Query], Awaitable[Rows]]) -> T:
+    """Run steps over a driver that is awaited."""
+    try:
+        query = next(steps)
+        while True:
+            query = steps.send(await execute(query))
+    except StopIteration as end:
+        answer: T = end.value
+        return answer
+
+
+class AsyncpgCaller:
+    """A connection of asyncpg, also one that a pool lends."""
+
+    dialect = "postgresql"
+
+    def __init__(self, connection: Any) -> None:
+        """Take the connection. Raises UnsupportedConnection outside of a transaction."""
+        if not connection.is_in_transaction():
+            raise UnsupportedConnection(
+                "the asyncpg connection is not in a transaction, so each statement would commit by itself: write"
+                " `async with connection.transaction():` around."
+            )
+        self._connection = connection
+        # What a pool lends is a stand-in that takes no weak references; the connection behind it does.
+        self.origin: object | None = getattr(connection, "_con", connection)
+
+    async def run(self, steps: Steps[T]) -> T:
+        """See `Caller.run`."""
+        return await drive_awaited(steps, self._execute)
+
+    async def _execute(self, query: Query) -> Rows:
+        arguments = [query.parameters[name] for name in query.statement.names]
+        rows: Rows = await self._connection.fetch(query.statement.numbered, *arguments)
+        return rows
+
+
+class PsycopgCaller:
+    """A blocking connection of psycopg 3."""
+
+    dialect = "postgresql"
+
+    def __init__(self, connection: Any) -> None:
+        """Take the connection."""
+        self._connection = connection
+        self.origin: object | None = connection
+
+    def run_blocking(self, steps: Steps[T]) -> T:
+        """See `BlockingCaller.run_blocking`. Raises UnsupportedConnection outside of a transaction."""
+        from psycopg import Cursor  # noqa: PLC0415 (the application has imported it)
+        from psycopg.rows import tuple_row  # noqa: PLC0415 (as above)
+
+        # Neither the connection's own class of cursors nor its row factory: they may be of any kind.
+        with _plain(Cursor(self._connection, row_factory=tuple_row)) as cursor:
+            if _is_unsure(self._connection):
+                cursor.execute("SELECT 1").fetchall()
+            _refuse_outside(self._connection, "with connection.transaction():")
+
+            def execute(query: Query) -> Rows:
+                cursor.execute(query.statement.formatted, query.parameters)
+                return cursor.fetchall() if cursor.description else ()
+
+            return drive(steps, execute)
+
+
+class AwaitedPsycopgCaller:
+    """An AsyncConnection of psycopg 3."""
+
+    dialect = "postgresql"
+
+    def __init__(self, connection: Any) -> None:
+        """Take the connection."""
+        self._connection = connection
+        self.origin: object | None = connection
+
+    async def run(self, steps: Steps[T]) -> T:
+        """See `Caller.run`. Raises UnsupportedConnection outside of a transaction."""
+        from psycopg import AsyncCursor  # noqa: PLC0415 (the application has imported it)
+        from psycopg.rows import tuple_row  # noqa: PLC0415 (as above)
+
+        async with _plain(AsyncCursor(self._connection, row_factory=tuple_row)) as cursor:
+            if _is_unsure(self._connection):
+                await (await cursor.execute("SELECT 1")).fetchall()
+            _refuse_outside(self._connection, "async with connection.transaction():")
+
+            async def execute(query: Query) -> Rows:
+                await cursor.execute(query.statement.formatted, query.parameters)
+                return await cursor.fetchall() if cursor.description else ()
+
+            return await drive_awaited(steps, execute)
+
+
+def _plain(cursor: Any) -> Any:
+    """The cursor with psycopg's own idea of text and integers, whatever the application has registered."""
+    from psycopg.types.numeric import IntLoader  # noqa: PLC0415 (the application has imported it)
+    from psycopg.types.string import StrDumper, TextLoader  # noqa: PLC0415 (as above)
+
+    cursor.adapters.register_dumper(str, StrDumper)
+    cursor.adapters.register_loader("text", TextLoader)
+    for name in ("int4", "int8"):
+        cursor.adapters.register_loader(name, IntLoader)
+    return cursor
+
+
+def _is_unsure(connection: Any) -> bool:
+    """Whether something under way keeps it from being known if there is a transaction, as in a pipeline."""
+    from psycopg.pq import TransactionStatus  # noqa: PLC0415 (the application has imported it)
+
+    return bool(connection.autocommit and connection.info.transaction_status == TransactionStatus.ACTIVE)
+
+
+def _refuse_outside(connection: Any, around: str) -> None:
+    """Raise UnsupportedConnection for autocommit without a transaction; without autocommit it begins by itself."""
+    from psycopg.pq import TransactionStatus  # noqa: PLC0415 (the application has imported it)
+
+    if connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE:
+        raise UnsupportedConnection(
+            "the psycopg connection is in autocommit and not in a transaction, so each statement would commit by"
+            f" itself: write `{around}` around, or connect without autocommit=True."
+        )
+
+
+class AiosqliteCaller:
+    """A connection of aiosqlite."""
+
+    dialect = "sqlite"
+
+    def __init__(self, connection: Any) -> None:
+        """Take the connection."""
+        self._connection = connection
+        self.origin: object | None = connection
+
+    async def run(self, steps: Steps[T]) -> T:
+        """See `Caller.run`. Raises UnsupportedConnection for one that commits by itself."""
+        if await aiosqlite_commits_by_itself(self._connection):
+            raise UnsupportedConnection(
+                "the aiosqlite connection is not in a transaction and commits each statement by itself: execute BEGIN"
+                " first, or connect without isolation_level=None and autocommit=True."
+            )
+        async with self._connection.cursor() as cursor:
+            cursor.row_factory = None  # The application's own may answer anything.
+
+            async def execute(query: Query) -> Rows:
+                await cursor.execute(query.statement.named, query.parameters)
+                return list(await cursor.fetchall())
+
+            return await drive_awaited(steps, execute)
