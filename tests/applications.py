@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import aiosqlite
 import asyncpg
@@ -135,7 +135,14 @@ async def awaited_psycopg_connection(url: str) -> AsyncIterator[Application]:
 @asynccontextmanager
 async def aiosqlite_connection(url: str) -> AsyncIterator[Application]:
     async with aiosqlite.connect(str(make_url(url).database)) as connection:
-        yield await of_asyncpg(connection, "SELECT 1")
+        yield Application(
+            connection,
+            lambda: None,
+            connection.commit,
+            connection.rollback,
+            partial(connection.execute, "SAVEPOINT here"),
+            partial(connection.execute, "ROLLBACK TO here"),
+        )
 
 
 @asynccontextmanager
@@ -252,3 +259,8 @@ class SyncEnqueuer:
             if is_djangos(connection)
             else write(connection, notifications)
         )
+
+
+def through(kind: str, enqueuer: Enqueuer) -> Enqueuer:
+    """The enqueuer as tests of that kind use it."""
+    return cast("Enqueuer", SyncEnqueuer(enqueuer)) if kind.endswith(SYNC) else enqueuer

@@ -14,18 +14,38 @@ from sqlalchemy import make_url
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+AUTH_AND_MESSAGES = (
+    "django.contrib.auth.context_processors.auth",
+    "django.contrib.messages.context_processors.messages",
+)
 _numbers = itertools.count(1)
 
 
 @cache
 def set_up() -> None:
     """Configure Django, with Dovecote's app and the admin."""
+    context = "django.template.context_processors.request", *AUTH_AND_MESSAGES
     settings.configure(
         SECRET_KEY="of the tests",
-        ALLOWED_HOSTS=["*"],
+        ALLOWED_HOSTS=["testserver"],
         USE_TZ=True,
+        TIME_ZONE="Europe/Berlin",
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+        ROOT_URLCONF="django_addresses",
+        STATIC_URL="static/",
+        MIDDLEWARE=[
+            "django.contrib.sessions.middleware.SessionMiddleware",
+            "django.contrib.auth.middleware.AuthenticationMiddleware",
+            "django.contrib.messages.middleware.MessageMiddleware",
+        ],
+        TEMPLATES=[
+            {
+                "BACKEND": "django.template.backends.django.DjangoTemplates",
+                "APP_DIRS": True,
+                "OPTIONS": {"context_processors": context},
+            }
+        ],
         INSTALLED_APPS=[
             "django.contrib.contenttypes",
             "django.contrib.auth",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
-from applications import KINDS, SYNC, SYNC_KINDS, SyncEnqueuer
+from applications import KINDS, SYNC, SYNC_KINDS, through
 from migrated import migrate
 from outboxes import Outbox
 
@@ -70,8 +70,7 @@ async def outbox(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Out
 @pytest.fixture
 def enqueuer(outbox: Outbox, kind: str) -> Enqueuer:
     """Writes into the outbox, by its clock."""
-    enqueuer = Enqueuer(outbox.database, clock=outbox._microseconds)
-    return cast("Enqueuer", SyncEnqueuer(enqueuer)) if kind.endswith(SYNC) else enqueuer
+    return through(kind, Enqueuer(outbox.database, clock=outbox._microseconds))
 
 
 @pytest_asyncio.fixture

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 
     from dovecote.stores.enqueue import Enqueuer
 
+# The statements are the same over every kind of connection: once for each driver.
+pytestmark = pytest.mark.parametrize(
+    "kind",
+    [
+        *("postgresql-asyncpg", "postgresql-AsyncSession-asyncpg", "postgresql-psycopg", "postgresql-Session-psycopg"),
+        *("postgresql-Django", "sqlite-sqlite3", "sqlite-AsyncSession-aiosqlite", "sqlite-aiosqlite", "sqlite-Django"),
+    ],
+    indirect=True,
+)
+
 MEGABYTE = 1024 * 1024
 
 

@@ -30,7 +30,7 @@ SHOWN_OF_A_TEXT = 60
 
 
 class NewestOnly(Paginator):
-    """Counts and shows no more than the newest ones: a history may have millions."""
+    """Counts no further, so that there are no pages beyond: a history may have millions."""
 
     @cached_property
     def count(self) -> int:

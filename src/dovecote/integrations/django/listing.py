@@ -33,7 +33,8 @@ SQL: Final = {
         notification="dovecote.notification",
         history="dovecote.history",
         labels="CAST(array_to_json(n.labels) AS text)",
-        now="dovecote.clock()",
+        # Not dovecote.clock(): what is volatile would keep the indexes of the two tables from being used.
+        now="statement_timestamp()",
         instant="timestamp with time zone",
     ),
     "sqlite": _BOTH.format(
@@ -59,8 +60,15 @@ class ListingCompiler(SQLCompiler):
 
     def as_sql(self, *args: Any, **named: Any) -> tuple[str, Any]:
         """See Django's."""
-        statement, parameters = super().as_sql(*args, **named)
-        return f"WITH {TABLE} AS ({SQL[self.connection.vendor]}) {statement}", parameters
+        explained, self.query.explain_info = self.query.explain_info, None
+        try:
+            statement, parameters = super().as_sql(*args, **named)
+        finally:
+            self.query.explain_info = explained
+        explain = ""
+        if explained is not None:
+            explain = self.connection.ops.explain_query_prefix(explained.format, **explained.options) + " "
+        return f"{explain}WITH {TABLE} AS ({SQL[self.connection.vendor]}) {statement}", parameters
 
 
 class ListingQuery(sql.Query):
