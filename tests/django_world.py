@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from sqlalchemy import make_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from outboxes import Outbox
 
 AUTH_AND_MESSAGES = (
     "django.contrib.auth.context_processors.auth",
@@ -86,3 +89,11 @@ def database_of(url: str) -> Iterator[tuple[str, Any]]:
         yield alias, ConnectionProxy(connections, alias)
     finally:
         del connections.settings[alias]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project whose outbox is in the database `alias`; the tests write its rows through `outbox`."""
+
+    alias: str
+    outbox: Outbox

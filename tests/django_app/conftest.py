@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from django_world import database_of, set_up
+from django_world import Project, database_of, set_up
 from migrated import migrate
 from outboxes import Outbox
 
@@ -23,19 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from databases import PostgresDatabases
-
-
-@dataclass(frozen=True)
-class Project:
-    """`alias` is that of the outbox's database, whose rows the tests write through `outbox`."""
-
-    alias: str
-    url: str
-    outbox: Outbox
-
-    @property
-    def connection(self) -> Any:
-        return connections[self.alias]
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +50,7 @@ def project(database: str) -> Iterator[Project]:
     outbox = Outbox(database)
     asyncio.run(outbox.bot())
     with database_of(database) as (alias, _), override_settings(DOVECOTE={"using": alias}):
-        yield Project(alias, database, outbox)
+        yield Project(alias, outbox)
         connections[alias].close()
     asyncio.run(outbox.close())
 

@@ -14,12 +14,13 @@ from django.test import Client
 from django.urls import reverse
 
 from dovecote.integrations.django import admin as notification_admin
+from dovecote.integrations.django.listing import bots
 from dovecote.integrations.django.models import Notification
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Project
+    from django_world import Project
 
 FAR = datetime(2090, 1, 1, tzinfo=UTC)
 
@@ -109,7 +110,7 @@ class TestList:
         assert "Jan. 5, 2026, 1 p.m." in answer
 
     def test_filters(self, project: Project, client: Client) -> None:
-        support = max(bot_id for bot_id, _ in notification_admin.bots(project.alias))
+        support = max(bot_id for bot_id, _ in bots(project.alias))
 
         assert listed(client, bot=str(support)) == [7]
         assert listed(client, outcome="dead") == [5]

@@ -170,7 +170,8 @@ def _settings_in(tables: Mapping[str, Any], file: Path | str, faults: list[str])
             else:
                 faults.append(f'"{file}" has outside of a table the unknown "{section}"{_meant(section)}')
         elif not isinstance(table, dict):
-            faults.append(f'"{file}" has {section} as a value: it is a table, begin it with [{section}].')
+            begin = f"begin it with [{section}]" if isinstance(file, Path) else f'write "{section}": {{...}}'
+            faults.append(f'"{file}" has {section} as a value: it is a table, {begin}.')
         else:
             for key, value in table.items():
                 name = f"{section}.{key}"

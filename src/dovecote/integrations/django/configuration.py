@@ -58,9 +58,7 @@ def is_in_memory() -> bool:
 def _given() -> dict[str, Any]:
     given = getattr(settings, "DOVECOTE", {})
     if not isinstance(given, dict):
-        raise InvalidConfiguration(
-            [f'{NAME} is no dictionary: write {{"worker": {{"concurrency": 50}}}}, or leave it.']
-        )
+        raise InvalidConfiguration([f'{NAME} is no dictionary: write {{"worker": {{"concurrency": 50}}}}.'])
     return given
 
 
