@@ -239,7 +239,7 @@ SYNC = "-sync"
 SYNC_KINDS = tuple(
     f"{kind}{SYNC}"
     for kind in (
-        *("postgresql-Session-psycopg", "postgresql-psycopg", "postgresql-Django"),
+        *("postgresql-psycopg", "postgresql-Django"),
         *("sqlite-Session-pysqlite", "sqlite-Connection-pysqlite", "sqlite-sqlite3", "sqlite-Django"),
     )
 )

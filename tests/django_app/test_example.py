@@ -86,3 +86,13 @@ def test_the_commands_of_the_readme(tmp_path: Path) -> None:
     assert record["parameters"] == {"chat_id": 42, "text": "Order 1 is on its way."}
     assert re.search(r"state +delivered", told), told
     assert re.search(r"^Ran 1 test in .*\n\nOK$", told, re.MULTILINE), told
+
+
+def test_the_pieces_in_the_documentation_are_the_examples() -> None:
+    page = (EXAMPLE.parent.parent / "docs" / "django.md").read_text(encoding="utf-8")
+    pieces = re.findall(r"```python\n# (\S+)\n(.*?)```", page, re.DOTALL)
+
+    assert {name for name, _ in pieces} == {"shop/settings.py", "orders/views.py", "orders/tests.py"}
+    for name, piece in pieces:
+        there = {line.strip() for line in (EXAMPLE / name).read_text(encoding="utf-8").splitlines()}
+        assert [line for line in piece.splitlines() if line.strip() and line.strip() not in there] == []

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connections, transaction
@@ -76,6 +76,16 @@ class TestEnqueue:
             enqueue(HELLO, using="default")
 
         assert places(project) == {}
+
+    def test_the_awaited_enqueue_under_async_to_sync(self, project: Project) -> None:
+        with transaction.atomic(using=project.alias):
+            connection = connections[project.alias]
+            kept = async_to_sync(get_dovecote().enqueue)(connection, HELLO)
+        with suppress(ZeroDivisionError), transaction.atomic(using=project.alias):
+            async_to_sync(get_dovecote().enqueue)(connection, HELLO)
+            raise ZeroDivisionError
+
+        assert places(project) == {kept: "waiting"}
 
     async def test_async_code_calls_it_where_its_transaction_is(self, database: str) -> None:
         with database_of(database) as (alias, connection), override_settings(DOVECOTE={"using": alias}):

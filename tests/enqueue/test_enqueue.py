@@ -267,6 +267,8 @@ class TestSequences:
 
         assert caught.value.index is None
 
+    # It is refused before the connection is used: once for each way in.
+    @pytest.mark.parametrize("kind", ["postgresql-asyncpg", "sqlite-sqlite3", "sqlite-sqlite3-sync"], indirect=True)
     @pytest.mark.parametrize("wrong", ["hello", {"bot": "shop"}, {1}, None, 7, iter([])])
     async def test_what_is_no_sequence_is_refused(
         self, application: Application, enqueuer: Enqueuer, wrong: Any
