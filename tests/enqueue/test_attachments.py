@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 
     from dovecote.stores.enqueue import Enqueuer
 
-# The statements are the same over every kind of connection: once for each driver.
-pytestmark = pytest.mark.parametrize(
-    "kind",
-    [
-        *("postgresql-asyncpg", "postgresql-AsyncSession-asyncpg", "postgresql-psycopg", "postgresql-Session-psycopg"),
-        *("postgresql-Django", "sqlite-sqlite3", "sqlite-AsyncSession-aiosqlite", "sqlite-aiosqlite", "sqlite-Django"),
-    ],
-    indirect=True,
+MEGABYTE = 1024 * 1024
+KINDS = (
+    *("postgresql-asyncpg", "postgresql-AsyncSession-asyncpg", "postgresql-psycopg", "postgresql-Session-psycopg"),
+    *("postgresql-Django", "sqlite-sqlite3", "sqlite-AsyncSession-aiosqlite", "sqlite-aiosqlite", "sqlite-Django"),
 )
 
-MEGABYTE = 1024 * 1024
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """A kind of connection: one for each driver, since the statements are the same over all kinds."""
+    name: str = request.param
+    return name
 
 
 async def put(outbox: Outbox, *ids: int, size: int = 1000, content_type: str = "image/png") -> None:

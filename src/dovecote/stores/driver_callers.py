@@ -78,7 +78,7 @@ class PsycopgCaller:
 
             def execute(query: Query) -> Rows:
                 cursor.execute(query.statement.formatted, query.parameters)
-                return cursor.fetchall() if cursor.description else ()
+                return cursor.fetchall() if query.statement.answers else ()
 
             return drive(steps, execute)
 
@@ -105,7 +105,7 @@ class AwaitedPsycopgCaller:
 
             async def execute(query: Query) -> Rows:
                 await cursor.execute(query.statement.formatted, query.parameters)
-                return await cursor.fetchall() if cursor.description else ()
+                return await cursor.fetchall() if query.statement.answers else ()
 
             return await drive_awaited(steps, execute)
 

@@ -45,6 +45,8 @@ class Statement:
         self.named = sql
         self.names = tuple(dict.fromkeys(re.findall(r":(\w+)", sql)))
         self.text = text(sql)
+        self.answers = not sql.lstrip().startswith("INSERT")
+        """Whether it answers rows, which a driver in a pipeline does not know beforehand."""
 
     @cached_property
     def numbered(self) -> str:
