@@ -117,6 +117,24 @@ class TestWrongDatabase:
         assert enqueues == [1]
         assert not [statement for statement in statements if "installation" in statement or "dovecote.bot" in statement]
 
+    @pytest.mark.parametrize(
+        "kind", ["postgresql-psycopg", "postgresql-AsyncConnection-of-psycopg", "postgresql-Django-sync"], indirect=True
+    )
+    async def test_a_known_connection_is_not_asked_again(
+        self, enqueuer: Enqueuer, application: Application, outbox: Outbox, postgres: PostgresDatabases
+    ) -> None:
+        url = outbox.database.url.render_as_string(hide_password=False)
+        await enqueuer.enqueue(application.connection, HELLO)
+        await application.commit()
+        postgres.forget_statements(url)
+
+        await enqueuer.enqueue(await application.again(), HELLO)
+        await application.commit()
+        statements = postgres.statements(url)
+
+        assert sum(count for statement, count in statements.items() if "notification_key" in statement) == 1
+        assert not [statement for statement in statements if "installation" in statement or "dovecote.bot" in statement]
+
 
 class TestUnsupported:
     @pytest.mark.parametrize("kind", SQLITE, indirect=True)
