@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
+from django.core.cache import cache
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connections, transaction
@@ -68,6 +69,15 @@ class TestEnqueue:
     def test_outside_of_atomic_nothing_is_written(self, project: Project) -> None:
         with pytest.raises(UnsupportedConnection, match=r"`with transaction\.atomic\(\):` around"):
             enqueue(HELLO)
+
+        assert places(project) == {}
+
+    def test_what_stands_for_a_cache_is_no_connection(self, project: Project) -> None:
+        with (
+            transaction.atomic(using=project.alias),
+            pytest.raises(UnsupportedConnection, match="ConnectionProxy is no"),
+        ):
+            get_dovecote().enqueue_sync(cache, HELLO)
 
         assert places(project) == {}
 

@@ -22,12 +22,15 @@ T = TypeVar("T")
 def is_djangos(connection: object) -> bool:
     """Whether it is a connection of Django's, or `django.db.connection`, which stands for one."""
     base = sys.modules.get("django.db.backends.base.base")
-    proxies = sys.modules.get("django.utils.connection")
-    # By its type: asking the stand-in for anything would open the connection of this thread.
-    return base is not None and (
-        issubclass(type(connection), base.BaseDatabaseWrapper)
-        or (proxies is not None and type(connection) is proxies.ConnectionProxy)
-    )
+    utils = sys.modules.get("django.db.utils")
+    if base is None or utils is None:
+        return False
+    # Not by its attributes: asking the stand-in for one would make the connection of this thread. Caches have such
+    # stand-ins as well, of another kind of handler.
+    kind = type(connection)
+    if (kind.__module__, kind.__name__) == ("django.utils.connection", "ConnectionProxy"):
+        return isinstance(vars(connection)["_connections"], utils.ConnectionHandler)
+    return issubclass(kind, base.BaseDatabaseWrapper)
 
 
 class DjangoCaller:
