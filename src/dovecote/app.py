@@ -30,6 +30,7 @@ from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
 from dovecote.stores.pruning import Pruning
 from dovecote.stores.recipients import Recipients
+from dovecote.stores.sql_functions import tell_settings
 from dovecote.stores.sqlite import SQLiteOutbox
 from dovecote.tokens import BotTokens
 from dovecote.unit_of_work import ClaimedOutbox, UnitOfWork
@@ -90,7 +91,7 @@ class Dovecote(Administration, Enqueuing):
         self._file_ids = FileIds(self.database)
         self._knowledge = Knowledge(self._file_ids)
         self._leading = Leading(self.database, self.settings, self.metrics)
-        self._planning = Planning(self.database, self.settings, self.metrics, self._bots)
+        self._planning = Planning(self.database, self.settings, self.metrics, self._bots, self._enqueuer)
         _remember(self)
 
     async def __aenter__(self) -> Self:
@@ -268,8 +269,16 @@ class Dovecote(Administration, Enqueuing):
     # The operator's side.
 
     async def migrate(self) -> None:
-        """Bring the schema to this version's. Safe to call from many instances at once."""
+        """Bring the schema to this version's. Safe to call from many instances at once.
+
+        On PostgreSQL the functions for SQL are told what the settings say of keys and files.
+        """
         await self.database.migrate()
+        await tell_settings(
+            self.database,
+            key_window=self.settings.enqueue.key_window,
+            largest_upload=self.settings.telegram.largest_upload * MEGABYTE,
+        )
 
     async def check(self) -> None:
         """Raise what would keep a worker from working.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, overload
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from sqlalchemy.exc import DBAPIError
 
 from dovecote.errors import StoreUnavailable
-from dovecote.stores.database import translated
+from dovecote.stores.database import to_the_end, translated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -71,8 +70,10 @@ class Enqueuing:
                     raise translated(error, self.database.url) from error
                 yield connection
             return
-        # Another writer may hold the file for a while, which must not hold the loop.
-        lite = await asyncio.to_thread(_begun, str(self.database.url.database))
+        # Another writer may hold the file for a while, which must not hold the loop. Who is cut off meanwhile leaves no
+        # transaction behind that keeps all other writers out.
+        path = str(self.database.url.database)
+        lite = await to_the_end(lambda: _begun(path), undo=lambda begun: begun.close())
         try:
             yield lite
             lite.execute("COMMIT")

@@ -9,9 +9,10 @@ Django's in `django_callers`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from dovecote.errors import UnsupportedConnection
+from dovecote.stores.borrowed import OverDriver, OverSQLAlchemy, as_connection
 
 if TYPE_CHECKING:
     import sqlite3
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from dovecote.stores.borrowed import Borrowed
     from dovecote.stores.enqueue_statements import Query, Rows, Steps
 
 T = TypeVar("T")
@@ -39,12 +41,18 @@ class Caller(Target, Protocol):
     async def run(self, steps: Steps[T]) -> T:
         """Run the steps in the transaction; errors of the driver come out as they are."""
 
+    async def call(self, function: Callable[[Connection], T]) -> T:
+        """Call the function with what executes Core statements in the transaction, and does nothing else."""
+
 
 class BlockingCaller(Target, Protocol):
     """The application's transaction, over a driver that blocks."""
 
     def run_blocking(self, steps: Steps[T]) -> T:
         """Run the steps in the transaction; errors of the driver come out as they are."""
+
+    def call_blocking(self, function: Callable[[Connection], T]) -> T:
+        """Call the function with what executes Core statements in the transaction, and does nothing else."""
 
 
 class Directly:
@@ -59,6 +67,10 @@ class Directly:
     async def run(self, steps: Steps[T]) -> T:
         """See `Caller.run`."""
         return self._caller.run_blocking(steps)
+
+    async def call(self, function: Callable[[Connection], T]) -> T:
+        """See `Caller.call`."""
+        return self._caller.call_blocking(function)
 
 
 def drive(steps: Steps[T], execute: Callable[[Query], Rows]) -> T:
@@ -85,6 +97,10 @@ class SQLAlchemyCaller:
         """See `BlockingCaller.run_blocking`."""
         return run_on_sqlalchemy(self._connection, steps)
 
+    def call_blocking(self, function: Callable[[Connection], T]) -> T:
+        """See `BlockingCaller.call_blocking`."""
+        return _call_on_sqlalchemy(self._connection, function)
+
 
 class AwaitedSQLAlchemyCaller:
     """An AsyncConnection of SQLAlchemy, or an AsyncSession's."""
@@ -99,16 +115,14 @@ class AwaitedSQLAlchemyCaller:
         """See `Caller.run`."""
         return await self._connection.run_sync(run_on_sqlalchemy, steps)
 
+    async def call(self, function: Callable[[Connection], T]) -> T:
+        """See `Caller.call`."""
+        return await self._connection.run_sync(_call_on_sqlalchemy, function)
+
 
 def run_on_sqlalchemy(connection: Connection, steps: Steps[T]) -> T:
     """Run steps over a connection of SQLAlchemy. Raises UnsupportedConnection for one that commits by itself."""
-    if not connection.in_transaction():
-        connection.begin()  # As its own first statement would; the application commits it as it commits that.
-    if _sqlalchemy_commits_by_itself(connection):
-        raise UnsupportedConnection(
-            "the connection's isolation level is AUTOCOMMIT, so it would commit by itself whatever becomes of the"
-            " rest: pass one with another isolation level."
-        )
+    _begin_on_sqlalchemy(connection)
 
     def execute(query: Query) -> Rows:
         # A cursor on the server, which the application may have chosen for its own reading, cannot write.
@@ -116,6 +130,29 @@ def run_on_sqlalchemy(connection: Connection, steps: Steps[T]) -> T:
         return result.all() if result.returns_rows else ()
 
     return drive(steps, execute)
+
+
+def run_within(connection: Connection | Borrowed, steps: Steps[T]) -> T:
+    """Run steps over what a function of ours was called with: a connection of our own, or a borrowed one."""
+    if isinstance(connection, OverSQLAlchemy | OverDriver):
+        return connection.run(steps)
+    return run_on_sqlalchemy(cast("Connection", connection), steps)
+
+
+def _call_on_sqlalchemy(connection: Connection, function: Callable[[Connection], T]) -> T:
+    _begin_on_sqlalchemy(connection)
+    return function(as_connection(OverSQLAlchemy(connection, run_on_sqlalchemy)))
+
+
+def _begin_on_sqlalchemy(connection: Connection) -> None:
+    """Begin as its own first statement would. Raises UnsupportedConnection for one that commits by itself."""
+    if not connection.in_transaction():
+        connection.begin()  # As its own first statement would; the application commits it as it commits that.
+    if _sqlalchemy_commits_by_itself(connection):
+        raise UnsupportedConnection(
+            "the connection's isolation level is AUTOCOMMIT, so it would commit by itself whatever becomes of the"
+            " rest: pass one with another isolation level."
+        )
 
 
 def _sqlalchemy_commits_by_itself(connection: Connection) -> bool:
@@ -146,13 +183,17 @@ class SQLiteCaller:
 
     def run_blocking(self, steps: Steps[T]) -> T:
         """See `BlockingCaller.run_blocking`."""
-        return drive(steps, self._execute)
+        return drive(steps, lambda query: self._fetch(query.statement.named, query.parameters))
 
-    def _execute(self, query: Query) -> Rows:
+    def call_blocking(self, function: Callable[[Connection], T]) -> T:
+        """See `BlockingCaller.call_blocking`."""
+        return function(as_connection(OverDriver(self.dialect, self._fetch, self.run_blocking)))
+
+    def _fetch(self, sql: str, parameters: Any) -> Rows:
         cursor = self._connection.cursor()
         cursor.row_factory = None  # The application's own may answer anything.
         try:
-            return cursor.execute(query.statement.named, query.parameters).fetchall()
+            return cursor.execute(sql, parameters).fetchall()
         finally:
             cursor.close()
 

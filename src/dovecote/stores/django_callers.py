@@ -7,13 +7,19 @@ application has opened its `transaction.atomic`.
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dovecote.errors import UnsupportedConnection
+from dovecote.stores.borrowed import OverDriver, as_connection
 from dovecote.stores.callers import drive
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection
+
     from dovecote.stores.enqueue_statements import Query, Rows, Steps
 
 T = TypeVar("T")
@@ -59,6 +65,23 @@ class DjangoCaller:
 
             return drive(steps, execute)
 
+    def call_blocking(self, function: Callable[[Connection], T]) -> T:
+        """See `BlockingCaller.call_blocking`."""
+        return function(as_connection(OverDriver(self.dialect, self._fetch, self.run_blocking)))
+
+    def _fetch(self, sql: str, arguments: Sequence[Any]) -> Rows:
+        formatted = sql.replace("%", "%%")
+        parameters: Any = list(arguments)
+        if self.dialect == "sqlite":
+            formatted = formatted.replace("?", "%s")
+        else:
+            # One parameter may stand in several places.
+            formatted = re.sub(r"\$(\d+)", r"%(p\1)s", formatted)
+            parameters = {f"p{number}": argument for number, argument in enumerate(arguments, start=1)}
+        with self._connection.cursor() as cursor:
+            cursor.execute(formatted, parameters)
+            return cursor.fetchall() if cursor.description else ()
+
 
 class AwaitedDjangoCaller:
     """The same under `await`."""
@@ -81,4 +104,11 @@ class AwaitedDjangoCaller:
         from asgiref.sync import sync_to_async  # noqa: PLC0415 (Django brings it along)
 
         answer: T = await sync_to_async(self._caller.run_blocking)(steps)
+        return answer
+
+    async def call(self, function: Callable[[Connection], T]) -> T:
+        """See `Caller.call`."""
+        from asgiref.sync import sync_to_async  # noqa: PLC0415 (Django brings it along)
+
+        answer: T = await sync_to_async(self._caller.call_blocking)(function)
         return answer

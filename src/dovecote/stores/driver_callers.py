@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sqlalchemy.util import await_only, greenlet_spawn
+
 from dovecote.errors import UnsupportedConnection
+from dovecote.stores.borrowed import OverDriver, as_connection, is_answered
 from dovecote.stores.callers import aiosqlite_commits_by_itself, drive
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+
+    from sqlalchemy import Connection
 
     from dovecote.stores.enqueue_statements import Query, Rows, Steps
 
@@ -27,6 +32,23 @@ async def drive_awaited(steps: Steps[T], execute: Callable[[Query], Awaitable[Ro
     except StopIteration as end:
         answer: T = end.value
         return answer
+
+
+async def call_awaited(
+    function: Callable[[Connection], T],
+    dialect: str,
+    fetch: Callable[[str, Sequence[Any]], Awaitable[Rows]],
+    run: Callable[[Steps[Any]], Coroutine[Any, Any, Any]],
+) -> T:
+    """Call a function that awaits nothing over a driver that is awaited: SQLAlchemy's greenlets wait for it."""
+
+    def fetched(sql: str, arguments: Sequence[Any]) -> Rows:
+        rows: Rows = await_only(fetch(sql, arguments))
+        return rows
+
+    borrowed = as_connection(OverDriver(dialect, fetched, lambda steps: await_only(run(steps))))
+    answer: T = await greenlet_spawn(function, borrowed)
+    return answer
 
 
 class AsyncpgCaller:
@@ -48,6 +70,14 @@ class AsyncpgCaller:
     async def run(self, steps: Steps[T]) -> T:
         """See `Caller.run`."""
         return await drive_awaited(steps, self._execute)
+
+    async def call(self, function: Callable[[Connection], T]) -> T:
+        """See `Caller.call`."""
+        return await call_awaited(function, self.dialect, self._fetch, self.run)
+
+    async def _fetch(self, sql: str, arguments: Sequence[Any]) -> Rows:
+        rows: Rows = await self._connection.fetch(sql, *arguments)
+        return rows
 
     async def _execute(self, query: Query) -> Rows:
         arguments = [query.parameters[name] for name in query.statement.names]
@@ -82,6 +112,20 @@ class PsycopgCaller:
 
             return drive(steps, execute)
 
+    def call_blocking(self, function: Callable[[Connection], T]) -> T:
+        """See `BlockingCaller.call_blocking`. Raises UnsupportedConnection outside of a transaction."""
+        from psycopg import RawCursor  # noqa: PLC0415 (the application has imported it)
+        from psycopg.rows import tuple_row  # noqa: PLC0415 (as above)
+
+        def fetch(sql: str, arguments: Sequence[Any]) -> Rows:
+            with _plain(RawCursor(self._connection, row_factory=tuple_row)) as cursor:
+                cursor.execute(sql, list(arguments))
+                return cursor.fetchall() if is_answered(sql) else ()
+
+        # Whether there is a transaction, is looked at on the way.
+        self.run_blocking(_nothing())
+        return function(as_connection(OverDriver(self.dialect, fetch, self.run_blocking)))
+
 
 class AwaitedPsycopgCaller:
     """An AsyncConnection of psycopg 3."""
@@ -108,6 +152,26 @@ class AwaitedPsycopgCaller:
                 return await cursor.fetchall() if query.statement.answers else ()
 
             return await drive_awaited(steps, execute)
+
+    async def call(self, function: Callable[[Connection], T]) -> T:
+        """See `Caller.call`. Raises UnsupportedConnection outside of a transaction."""
+        from psycopg import AsyncRawCursor  # noqa: PLC0415 (the application has imported it)
+        from psycopg.rows import tuple_row  # noqa: PLC0415 (as above)
+
+        async def fetch(sql: str, arguments: Sequence[Any]) -> Rows:
+            async with _plain(AsyncRawCursor(self._connection, row_factory=tuple_row)) as cursor:
+                await cursor.execute(sql, list(arguments))
+                rows: Rows = await cursor.fetchall() if is_answered(sql) else ()
+                return rows
+
+        # Whether there is a transaction, is looked at on the way.
+        await self.run(_nothing())
+        return await call_awaited(function, self.dialect, fetch, self.run)
+
+
+def _nothing() -> Steps[None]:
+    """Steps without a statement."""
+    yield from ()
 
 
 def _plain(cursor: Any) -> Any:
@@ -152,16 +216,23 @@ class AiosqliteCaller:
 
     async def run(self, steps: Steps[T]) -> T:
         """See `Caller.run`. Raises UnsupportedConnection for one that commits by itself."""
+        await self._refuse()
+        return await drive_awaited(steps, lambda query: self._fetch(query.statement.named, query.parameters))
+
+    async def call(self, function: Callable[[Connection], T]) -> T:
+        """See `Caller.call`. Raises UnsupportedConnection for one that commits by itself."""
+        await self._refuse()
+        return await call_awaited(function, self.dialect, self._fetch, self.run)
+
+    async def _refuse(self) -> None:
         if await aiosqlite_commits_by_itself(self._connection):
             raise UnsupportedConnection(
                 "the aiosqlite connection is not in a transaction and commits each statement by itself: execute BEGIN"
                 " first, or connect without isolation_level=None and autocommit=True."
             )
+
+    async def _fetch(self, sql: str, parameters: Any) -> Rows:
         async with self._connection.cursor() as cursor:
             cursor.row_factory = None  # The application's own may answer anything.
-
-            async def execute(query: Query) -> Rows:
-                await cursor.execute(query.statement.named, query.parameters)
-                return list(await cursor.fetchall())
-
-            return await drive_awaited(steps, execute)
+            await cursor.execute(sql, parameters)
+            return list(await cursor.fetchall())
