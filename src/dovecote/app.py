@@ -52,6 +52,8 @@ MEGABYTE = 1024 * 1024
 logger = logging.getLogger(__name__)
 
 STORAGE_PATIENCE = 10.0
+# Of an event loop.
+FILE_CONNECTIONS = 6
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
 
 
@@ -85,10 +87,12 @@ class Dovecote(Administration, Enqueuing):
             largest_upload=self.settings.telegram.largest_upload * MEGABYTE,
         )
         self._store: OutboxStore | None = None
-        self._filing = Filing(self.database, self.settings, storage, self._token_of)
+        # A file takes several short transactions, and there may be many at a time: these wait for a few connections.
+        self._file_database = Database(self.database.url, pool_size=FILE_CONNECTIONS, keeps_statements=False)
+        self._filing = Filing(self._file_database, self.settings, storage, self._token_of, self.metrics.files)
         self._sender: Sender | None = None
         self._channel: AttachmentChannel | None = None
-        self._file_ids = FileIds(self.database)
+        self._file_ids = FileIds(self._file_database)
         self._knowledge = Knowledge(self._file_ids)
         self._leading = Leading(self.database, self.settings, self.metrics)
         self._planning = Planning(self.database, self.settings, self.metrics, self._bots, self._enqueuer)
@@ -122,6 +126,7 @@ class Dovecote(Administration, Enqueuing):
         await self._planning.close()
         await self._leading.close()
         await self._filing.close()
+        await self._file_database.close()
         await self.database.close()
         self._channel = self._store = self._sender = None
         _forget(self)
@@ -187,7 +192,9 @@ class Dovecote(Administration, Enqueuing):
             fetcher = UrlFetcher(timeout=telegram.upload_timeout, private=telegram.fetch_urls == "any")
             urls = UrlSender(channel, fetcher, largest=telegram.largest_upload * MEGABYTE, patience=patience)
         turns = Turns(self._file_ids, self._knowledge)
-        return AttachmentChannel(channel, self.files, self._knowledge, turns, urls=urls, patience=patience)
+        return AttachmentChannel(
+            channel, self.files, self._knowledge, turns, urls=urls, patience=patience, observer=self.metrics.files
+        )
 
     def unit_of_work(self) -> UnitOfWork:
         """A unit of work on this outbox."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, overload
 
-from sqlalchemy.exc import DBAPIError
-
-from dovecote.errors import StoreUnavailable
-from dovecote.stores.database import to_the_end, translated
+from dovecote.stores.own_transaction import own_transaction
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from dovecote.model import Notification
     from dovecote.stores.database import Database
@@ -55,41 +51,9 @@ class Enqueuing:
         """
         return self._enqueuer.enqueue_sync(connection, notifications)
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Any]:
+    def transaction(self) -> AbstractAsyncContextManager[Any]:
         """A transaction of its own on the outbox's database, for whoever has none: what it yields goes to `enqueue`.
 
         Raises StoreUnavailable when the database cannot be reached.
         """
-        engine = self.database.async_engine
-        if engine is not None:
-            async with AsyncExitStack() as stack:
-                try:
-                    connection = await stack.enter_async_context(engine.begin())
-                except (DBAPIError, OSError, TimeoutError) as error:
-                    raise translated(error, self.database.url) from error
-                yield connection
-            return
-        # Another writer may hold the file for a while, which must not hold the loop. Who is cut off meanwhile leaves no
-        # transaction behind that keeps all other writers out.
-        path = str(self.database.url.database)
-        lite = await to_the_end(lambda: _begun(path), undo=lambda begun: begun.close())
-        try:
-            yield lite
-            lite.execute("COMMIT")
-        finally:
-            lite.close()
-
-
-def _begun(path: str) -> sqlite3.Connection:
-    """A connection in a transaction that writes. Raises StoreUnavailable."""
-    try:
-        connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
-    except sqlite3.Error as error:
-        raise StoreUnavailable(f"the database {path} cannot be used just now: {error}") from error
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.Error as error:
-        connection.close()
-        raise StoreUnavailable(f"the database {path} cannot be used just now: {error}") from error
-    return connection
+        return own_transaction(self.database)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from dovecote.emulator.bodies import LARGEST_BODY, LARGEST_LOCAL_BODY, MULTIPART, read_body
 from dovecote.emulator.connection import Ages, Connection, Connections
 from dovecote.emulator.control import Control
 from dovecote.emulator.limits import Limiter, Limits
@@ -35,6 +36,7 @@ from dovecote.emulator.tokens import Tokens, bot_in
 from dovecote.emulator.uploads import Uploads
 
 if TYPE_CHECKING:
+    from dovecote.emulator.multipart import Multipart
     from dovecote.emulator.recipients import Recipient
     from dovecote.emulator.world import Clock, World
 
@@ -44,7 +46,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 Reply = tuple[int, bytes, Headers]
 
-LARGEST_BODY = 51 * 1024 * 1024
 DOWNLOADS = "/file/bot"
 
 _NUMBER = re.compile(r"-?\d+")
@@ -52,11 +53,13 @@ _WORD = re.compile(r"[A-Za-z]{1,64}")
 _LOG = logging.getLogger("dovecote.emulator")
 _JSON_TYPE = (b"content-type", b"application/json")
 _GET, _POST = "GET", "POST"
-_MULTIPART = b"multipart/"
 
 
 class Application:
-    """One emulated Telegram. `tokens` limits which bots there are; None: every well-formed token is one."""
+    """One emulated Telegram. `tokens` limits which bots there are; None: every well-formed token is one.
+
+    `is_local` is whether it takes what a local Bot API server does; `world` makes what gives files out.
+    """
 
     def __init__(
         self,
@@ -68,12 +71,14 @@ class Application:
         seed: int | None,
         limits: Limits,
         connections: Connections,
+        is_local: bool = False,
     ) -> None:
         self._clock = clock
         self._new_world = world
         self._world = world()
         self._given_limits = limits
         self._given_connections = connections
+        self._largest_body = LARGEST_LOCAL_BODY if is_local else LARGEST_BODY
         self.limits = limits
         self.tokens = Tokens(tokens)
         self.script = Script(seed)
@@ -129,18 +134,18 @@ class Application:
         elif path.startswith(DOWNLOADS):
             await self._download(scope["method"], path.removeprefix(DOWNLOADS), receive, send)
         elif path.startswith("/emulator/"):
-            body = await _body(receive)
-            status, answer = self._control.answer(scope["method"], path, scope["query_string"], body or b"")
+            body = await self._body(receive)
+            status, answer = self._control.answer(scope["method"], path, scope["query_string"], body)
             await _respond(send, status, answer, _headers(answer))
         else:
             # Not echoed: in `/file/bot{token}/...` there is a token.
-            await _body(receive)
+            await self._body(receive)
             answer = orjson.dumps(not_found().as_json())
             await _respond(send, 404, answer, _headers(answer))
 
     async def _download(self, method: str, rest: str, receive: Receive, send: Send) -> None:
         """Give out a file that getFile has named. It is no call: no record is made of it."""
-        await _body(receive)
+        await self._body(receive)
         token, _, path = rest.partition("/")
         try:
             bot_id = self.tokens.bot(token)
@@ -200,13 +205,20 @@ class Application:
         real = self._execute(record, found, given) if answer.executes else None
         await self._scripted(answer, record, real, connection=connection, receive=receive, send=send)
 
-    async def _read_body(self, token: str, content_type: bytes, receive: Receive) -> tuple[bytes | None, bool]:
+    async def _read_body(
+        self, token: str, content_type: bytes, receive: Receive
+    ) -> tuple[bytes | Multipart | None, bool]:
         """The body, and whether it is an upload more than Telegram takes at a time."""
-        if not content_type.startswith(_MULTIPART):
-            return await _body(receive), False
+        if not content_type.startswith(MULTIPART):
+            return await read_body(receive, content_type, largest=self._largest_body), False
         with self.uploads.arriving(token):
             crowded = self.uploads.are_too_many(self._limits.upload, token)
-            return await _body(receive), crowded
+            return await read_body(receive, content_type, largest=self._largest_body), crowded
+
+    async def _body(self, receive: Receive) -> bytes:
+        """The body of what is no call."""
+        body = await read_body(receive, largest=self._largest_body)
+        return body if isinstance(body, bytes) else b""
 
     def _take_uploads(self, bot_id: int, given: Read, *, crowded: bool) -> None:
         """Count what was uploaded. Raises Refusal (429) when it was one too many at a time."""
@@ -344,26 +356,6 @@ def _chat_of(parameters: Any) -> int | str | None:
         return chat
     text = text_of(chat).strip()
     return int(text) if _NUMBER.fullmatch(text) else text
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """The whole body; none when it is larger than Telegram takes."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return body
-    chunks = [body]
-    size = len(body)
-    while message.get("more_body"):
-        message = await receive()
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size <= LARGEST_BODY:
-            chunks.append(chunk)
-        else:
-            # Read on without keeping it, so that the client gets to read the answer.
-            chunks.clear()
-    return b"".join(chunks) if size <= LARGEST_BODY else None
 
 
 def _headers(content: bytes) -> Headers:

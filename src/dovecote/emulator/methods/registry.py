@@ -10,7 +10,7 @@ from dovecote.emulator.reading import integer_parameter
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from dovecote.emulator.reading import Upload
+    from dovecote.emulator.multipart import Upload
     from dovecote.emulator.world import World
 
 
