@@ -56,7 +56,10 @@ def init(
     from dovecote.cli.project import check_bot_name
     from dovecote.config.reading import CONFIG_VARIABLE, DEFAULT_FILE
 
-    named = globals_of(context).config or os.environ.get(CONFIG_VARIABLE)
+    chosen = globals_of(context).config
+    if not isinstance(chosen, Path | None):
+        raise Refused(f"the settings are in {chosen.name}: change them there; `migrate` makes the outbox.")
+    named = chosen or os.environ.get(CONFIG_VARIABLE)
     if named and directory is not None:
         raise Refused(f'the settings file is "{named}": leave --directory, or do not name a settings file.')
     if bot is not None:
