@@ -29,6 +29,7 @@ from dovecote.emulator.exchange import (
 from dovecote.emulator.life import Life
 from dovecote.emulator.limits import Limiter, Limits
 from dovecote.emulator.methods import METHODS, Call, Method
+from dovecote.emulator.methods.lacking import REASONS
 from dovecote.emulator.methods.updates import prepare
 from dovecote.emulator.reading import MISSING, Read, read, text_parameter
 from dovecote.emulator.recipients import Recipients
@@ -202,7 +203,7 @@ class Application:
                 raise not_found()
             found = METHODS.get(method) or METHODS.get(method.lower())
             if found is None:
-                raise method_not_found()
+                raise method_not_found(REASONS.get(method.lower()))
             if body is None:
                 raise too_large()
             given = read(scope["query_string"], content_type, body)

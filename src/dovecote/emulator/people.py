@@ -19,8 +19,9 @@ RIGHTS: Final = (
     "can_post_stories",
     "can_edit_stories",
     "can_delete_stories",
+    "can_send_welcome_messages",
 )
-SUPERGROUP_RIGHTS: Final = ("can_pin_messages", "can_manage_topics")
+SUPERGROUP_RIGHTS: Final = ("can_pin_messages", "can_manage_topics", "can_manage_tags")
 CHANNEL_RIGHTS: Final = ("can_post_messages", "can_edit_messages", "can_manage_direct_messages")
 PRESENT: Final = frozenset({"creator", "administrator", "member", "restricted"})
 

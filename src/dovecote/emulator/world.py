@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from dovecote.emulator.bots import Bots
 from dovecote.emulator.downloads import Downloads
 from dovecote.emulator.inbox import Inboxes
 from dovecote.emulator.people import People
@@ -138,12 +139,16 @@ class World:
         self.recipients = Recipients()
         self.downloads = Downloads()
         self.people = People()
+        self.bots = Bots()
         self.inboxes = Inboxes()
         self.queries = Queries()
+        self.invite_links: dict[tuple[int, str], dict[str, Any]] = {}
+        self.pins: dict[tuple[int, int], list[int]] = {}
         self.reactions: dict[tuple[int, int, int, int], tuple[str, ...]] = {}
         self.votes: dict[tuple[str, int], tuple[int, ...]] = {}
         self._users: dict[int, orjson.Fragment] = {}
         self._names: dict[int, str] = {}
+        self._full: dict[int, dict[str, Any]] = {}
         self._albums = 0
 
     def bot(self, bot_id: int) -> dict[str, Any]:
@@ -180,6 +185,10 @@ class World:
         chat = {**self.chat(number), **names}
         self.people.chats[chat["id"]] = chat
         return chat
+
+    def full(self, number: int) -> dict[str, Any]:
+        """What getChat tells of a chat beyond its name, as far as a bot has set it."""
+        return self._full.setdefault(number, {})
 
     def supergroup(self, number: int, to: int | None) -> dict[str, Any]:
         """What a basic group becomes, under its title. Raises ValueError when `to` is no supergroup's number."""

@@ -30,7 +30,7 @@ POSTING = frozenset(
         "forward_origin",
     }
 )
-CAPTIONED = ("photo", "video", "audio", "voice", "animation", "document")
+CAPTIONED = ("photo", "video", "audio", "voice", "animation", "document", "live_photo", "paid_media")
 
 
 def _source(call: Call, what: str) -> tuple[dict[str, Any], dict[str, Any]]:
