@@ -310,11 +310,16 @@ class TestGetUpdates:
         assert unwanted.updates == ()
         assert [update["message"]["text"] for update in await updates(telegram)] == ["hello again"]
 
-    async def test_a_reset_forgets_them(self, telegram: Api, ada: User) -> None:
+    async def test_a_reset_forgets_them_and_ends_the_wait(self, telegram: Api, ada: User) -> None:
         ada.writes("hello")
         telegram.emulator.reset()
+        poll = asyncio.create_task(updates(telegram, timeout=50))
+        await until(lambda: waiting(telegram))
+        telegram.emulator.reset()
 
-        assert await updates(telegram) == []
+        assert await poll == []
+        ada.writes("hello again")
+        assert [update["update_id"] for update in await updates(telegram)] == [100000001]
 
 
 def test_every_kind_that_the_clients_know_is_known() -> None:

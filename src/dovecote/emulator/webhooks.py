@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 from pyreqwest.client import ClientBuilder
-from pyreqwest.exceptions import ConnectError, PyreqwestError, RequestTimeoutError
+from pyreqwest.exceptions import DetailedPyreqwestError, PyreqwestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ANSWER_SECONDS: Final = 60.0
 LONGEST_DELAY: Final = 60
 LONGEST_RETRY_AFTER: Final = 3600
+NEVER_CONNECTED: Final = "client error (Connect)"
 SECRET_HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the name of a header
 
 _LOG = logging.getLogger("dovecote.emulator")
@@ -94,12 +95,11 @@ class _Post:
         try:
             response = await request.body_bytes(orjson.dumps(update.document)).build().send()
             body = bytes(await response.bytes())
-        except ConnectError:
-            return "Connection refused", 0
-        except RequestTimeoutError:
-            return "Read timeout expired", 0
-        except PyreqwestError:
-            return "Webhook connection closed", 0
+        except PyreqwestError as error:
+            # The client's exception classes do not tell one from the other; its chain of causes does.
+            causes = error.details["causes"] if isinstance(error, DetailedPyreqwestError) else None
+            refused = any(NEVER_CONNECTED in cause["message"] for cause in causes or ())
+            return "Connection refused" if refused else "Webhook connection closed", 0
         if not 200 <= response.status <= 299:  # noqa: PLR2004 - HTTP's successes
             after = response.get_header("retry-after") or ""
             return _wrong(response.status), min(int(after), LONGEST_RETRY_AFTER) if after.isdecimal() else 0

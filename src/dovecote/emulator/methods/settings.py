@@ -60,7 +60,7 @@ def _scope(call: Call) -> tuple[int, str, str]:
     return call.bot_id, orjson.dumps(scope).decode(), _language(call)
 
 
-@method("setMyCommands", acts=False)
+@method("setMyCommands")
 def set_my_commands(call: Call) -> Any:
     """The commands of a scope in a language."""
     value = call.parameters.get("commands", "")
@@ -103,7 +103,7 @@ def get_my_commands(call: Call) -> Any:
     return call.world.bots.commands.get(_scope(call), [])
 
 
-@method("deleteMyCommands", acts=False)
+@method("deleteMyCommands")
 def delete_my_commands(call: Call) -> Any:
     """None for that scope and language."""
     call.world.bots.commands.pop(_scope(call), None)
@@ -131,7 +131,7 @@ def _text(name: str, what: str, longest: int) -> None:
 
     spelling = "".join(word.capitalize() for word in name.split("_"))
     method(f"getMy{spelling}", acts=False)(get)
-    method(f"setMy{spelling}", acts=False)(put)
+    method(f"setMy{spelling}")(put)
 
 
 _text("name", "name", 64)
@@ -139,7 +139,7 @@ _text("description", "description", 512)
 _text("short_description", "short description", 120)
 
 
-@method("setChatMenuButton", acts=False)
+@method("setChatMenuButton")
 def set_chat_menu_button(call: Call) -> Any:
     """What stands beside the text field, in a private chat or in all of them."""
     given = json_of(call.parameters.get("menu_button") or {"type": "default"}, "menu button")
@@ -180,7 +180,7 @@ def rights_of(given: Mapping[str, Any], *, channel: bool) -> dict[str, bool]:
     }
 
 
-@method("setMyDefaultAdministratorRights", acts=False)
+@method("setMyDefaultAdministratorRights")
 def set_my_default_administrator_rights(call: Call) -> Any:
     """What the bot suggests to whoever adds it as an administrator."""
     given = json_of(call.parameters.get("rights") or {}, "administrator rights")
@@ -198,7 +198,7 @@ def get_my_default_administrator_rights(call: Call) -> Any:
     return call.world.bots.rights.get((call.bot_id, channel)) or rights_of({}, channel=channel)
 
 
-@method("setMyProfilePhoto", acts=False)
+@method("setMyProfilePhoto")
 def set_my_profile_photo(call: Call) -> Any:
     """The bot's picture; getUserProfilePhotos has it."""
     given = json_of(call.parameters.get("photo", ""), "profile photo")
@@ -211,7 +211,7 @@ def set_my_profile_photo(call: Call) -> Any:
     return True
 
 
-@method("removeMyProfilePhoto", acts=False)
+@method("removeMyProfilePhoto")
 def remove_my_profile_photo(call: Call) -> Any:
     """The one before it, or none."""
     del call.world.bots.photos[call.bot_id][:1]
