@@ -29,6 +29,7 @@ from dovecote.model.files import (
     UploadTicket,
     Verification,
 )
+from dovecote.model.health import Bloat, DatabaseVitals, Finding, OldSnapshot, Severity
 from dovecote.model.jobs import (
     JobRun,
     Plan,
@@ -108,6 +109,7 @@ __all__ = [
     "AttachedFile",
     "Attachment",
     "Attempt",
+    "Bloat",
     "Bot",
     "BotStopped",
     "CatchUp",
@@ -115,6 +117,7 @@ __all__ = [
     "Collection",
     "Cron",
     "Cycle",
+    "DatabaseVitals",
     "Dates",
     "Dead",
     "Delivered",
@@ -128,6 +131,7 @@ __all__ = [
     "FileFault",
     "FilePart",
     "FileStore",
+    "Finding",
     "FireTime",
     "Fired",
     "Firing",
@@ -148,6 +152,7 @@ __all__ = [
     "ObjectInfo",
     "ObjectPlace",
     "Occurrence",
+    "OldSnapshot",
     "Once",
     "Origin",
     "Outcome",
@@ -176,6 +181,7 @@ __all__ = [
     "ScheduleRecord",
     "Scope",
     "Settlement",
+    "Severity",
     "SignedUpload",
     "SkippedHour",
     "Snoozed",

@@ -3,7 +3,7 @@
 No port has more than eight methods. Each port has one conformance suite that runs over all of its adapters.
 """
 
-from dovecote.ports.administration import BotStore, HistoryStore, PruneStore, RecipientStore
+from dovecote.ports.administration import BotStore, HealthStore, HistoryStore, PruneStore, RecipientStore
 from dovecote.ports.delivery import Channel, Observer, OutboxStore, TokenSource
 from dovecote.ports.jobs import JobRunStore, JobStore
 from dovecote.ports.leadership import Election, Leadership, LeaseStore, Loop, TermStore
@@ -15,6 +15,7 @@ __all__ = [
     "Channel",
     "Election",
     "FileStorage",
+    "HealthStore",
     "HistoryStore",
     "JobRunStore",
     "JobStore",
