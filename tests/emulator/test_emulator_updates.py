@@ -235,8 +235,30 @@ class TestGroups:
         assert back["my_chat_member"]["old_chat_member"]["status"] == "kicked"
         assert arrival["message"]["new_chat_members"][0]["id"] == BOT
 
+    async def test_what_telegram_writes_by_itself_goes_nowhere_else(self, telegram: Api, ada: User) -> None:
+        arrival = ada.joins(GROUP)
+        here: dict[str, Any] = {"chat_id": 42, "from_chat_id": GROUP}
+
+        for method, words in (("copy", "message can't be copied"), ("forward", "message can't be forwarded")):
+            refusal = await telegram.refusal(f"{method}Message", **here, message_id=arrival.message_id)
+            assert refusal == words
+            refusal = await telegram.refusal(f"{method}Messages", **here, message_ids=[arrival.message_id])
+            assert refusal == f"there are no messages to {method}"
+
+    async def test_a_channel_takes_bots_as_administrators_and_says_nothing_of_it(
+        self, telegram: Api, ada: User
+    ) -> None:
+        ada.adds_bot("@news")
+        ada.joins("@news")
+
+        (added,) = await updates(telegram)
+        assert added["my_chat_member"]["new_chat_member"]["status"] == "administrator"
+        assert added["my_chat_member"]["new_chat_member"]["can_post_messages"]
+        assert telegram.emulator.messages("@news") == []
+
     async def test_a_group_migrates(self, telegram: Api, ada: User) -> None:
         telegram.emulator.group(GROUP, "Team")
+        await telegram.result("banChatMember", chat_id=GROUP, user_id=43)
         ada.migrates(GROUP)
 
         old, new = await updates(telegram)
@@ -245,6 +267,8 @@ class TestGroups:
         assert new["message"]["chat"] == {"id": -1000000000005, "title": "Team", "type": "supergroup"}
         status, body = await telegram.post("sendMessage", chat_id=GROUP, text="hello")
         assert (status, body["parameters"]) == (400, {"migrate_to_chat_id": -1000000000005})
+        member = await telegram.result("getChatMember", chat_id=-1000000000005, user_id=43)
+        assert member["status"] == "kicked"
         with pytest.raises(ValueError, match="chat -5: it was upgraded to a supergroup"):
             ada.writes("hello", chat=GROUP)
 

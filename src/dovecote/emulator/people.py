@@ -65,6 +65,10 @@ class People:
         """Make somebody something in a chat."""
         self._members.setdefault(chat["id"], {})[number] = status
 
+    def move(self, chat: dict[str, Any], to: dict[str, Any]) -> None:
+        """A group has become another: its members are there."""
+        self._members[to["id"]] = dict(self.members(chat))
+
     def members(self, chat: dict[str, Any]) -> dict[int, dict[str, Any]]:
         """Those of whom it was ever said what they are there, by id."""
         return self._members.get(chat["id"], {})
