@@ -11,6 +11,7 @@ import pytest_asyncio
 from emulator_client import OTHER_TOKEN, PNG, TOKEN, Api, StoppedClock, running, until
 
 from dovecote.emulator import Recipient
+from dovecote.emulator.events import Changed, Written
 from dovecote.emulator.inbox import KINDS
 
 if TYPE_CHECKING:
@@ -149,6 +150,20 @@ class TestWhatPeopleDo:
         telegram.emulator.update({"shipping_query": shipping})
 
         assert await updates(telegram) == [{"update_id": 100000001, "shipping_query": shipping}]
+
+    async def test_events_as_documents(self, telegram: Api) -> None:
+        written, blocked = telegram.emulator.happen(Written(user=42, text="hello"), Changed(event="block", user=42))
+
+        assert (written.bot, written.message_id, blocked.message_id) == (BOT, 1, 0)
+        assert await updates(telegram) == [*written.updates, *blocked.updates]
+
+    async def test_an_inline_query_is_answered_by_the_bot_that_was_asked(self, telegram: Api, ada: User) -> None:
+        asked = ada.asks("tea")
+
+        (update,) = await updates(telegram)
+        assert (update["inline_query"]["query"], update["inline_query"]["chat_type"]) == ("tea", "sender")
+        result = {"type": "article", "id": "1", "title": "Tea", "input_message_content": {"message_text": "Tea"}}
+        assert await telegram.result("answerInlineQuery", inline_query_id=asked.query_id, results=[result])
 
     async def test_what_cannot_be_names_the_value(self, telegram: Api, ada: User) -> None:
         sent = await telegram.result("sendMessage", chat_id=42, text="?", reply_markup=BUTTONS)
