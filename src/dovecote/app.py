@@ -27,7 +27,7 @@ from dovecote.retention import RetentionLoop, prune_all
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
 from dovecote.stores.bots import Bots
-from dovecote.stores.database import Database, outbox_url, translated
+from dovecote.stores.database import Database, outbox_url, to_the_end, translated
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
@@ -93,7 +93,7 @@ class Dovecote(Administration):
         self._file_ids = FileIds(self.database)
         self._knowledge = Knowledge(self._file_ids)
         self._leading = Leading(self.database, self.settings, self.metrics)
-        self._planning = Planning(self.database, self.settings, self.metrics, self._bots)
+        self._planning = Planning(self.database, self.settings, self.metrics, self._bots, self._enqueuer)
         _remember(self)
 
     async def __aenter__(self) -> Self:
@@ -161,8 +161,10 @@ class Dovecote(Administration):
                     raise translated(error, self.database.url) from error
                 yield connection
             return
-        # Another writer may hold the file for a while, which must not hold the loop.
-        lite = await asyncio.to_thread(_begun, str(self.database.url.database))
+        # Another writer may hold the file for a while, which must not hold the loop. Who is cut off meanwhile leaves no
+        # transaction behind that keeps all other writers out.
+        path = str(self.database.url.database)
+        lite = await to_the_end(lambda: _begun(path), undo=lambda begun: begun.close())
         try:
             yield lite
             lite.execute("COMMIT")

@@ -154,7 +154,7 @@ def _plain_text(value: str, place: _Place) -> str:
         raise Fault(
             _field(place),
             f"{shown(plain)} is how the outbox names a stored file: pass an Attachment of that file, or give its id to"
-            " `dovecote send --file`.",
+            " `dovecote send --file` or `dovecote schedule add --file`.",
         )
     return plain if plain.isascii() and "\0" not in plain else sound(plain, _field(place))
 

@@ -102,9 +102,11 @@ from dovecote.model.schedule import (
     SkippedHour,
     Timing,
 )
+from dovecote.model.selection import EVERYTHING, Selection
 
 __all__ = [
     "BY_HAND",
+    "EVERYTHING",
     "Applied",
     "AttachedFile",
     "Attachment",
@@ -180,6 +182,7 @@ __all__ = [
     "Schedule",
     "ScheduleRecord",
     "Scope",
+    "Selection",
     "Settlement",
     "Severity",
     "SignedUpload",
