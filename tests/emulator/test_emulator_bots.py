@@ -260,6 +260,7 @@ class TestWebhooks:
             ({"url": "ftp://a.example"}, "invalid webhook URL specified"),
             ({"url": "https://"}, "invalid webhook URL specified"),
             ({"url": "https://a.example:99999"}, "invalid webhook URL specified"),
+            ({"url": "https://a.example/a hook"}, "invalid webhook URL specified"),
             ({"url": "https://a.example", "secret_token": "x" * 257}, "secret token is too long"),
             ({"url": "https://a.example", "secret_token": "a b"}, "secret token contains unallowed characters"),
         ],
