@@ -14,11 +14,13 @@ import struct
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dovecote.emulator.reading import Upload, text_of
+from dovecote.emulator.reading import text_of
 from dovecote.emulator.refusal import Refusal, bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from dovecote.emulator.multipart import Upload
 
 PHOTO_BYTES = 10 * 1024 * 1024
 SHORTEST_FILE_ID = 20

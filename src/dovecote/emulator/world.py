@@ -25,6 +25,7 @@ from dovecote.emulator.refusal import bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
     from random import Random
 
 SUPERGROUPS_BELOW = -(10**12)
@@ -130,14 +131,14 @@ class Messages:
 
 
 class World:
-    """Everything that calls read and change."""
+    """Everything that calls read and change. `local` is the folder of a local Bot API server's files."""
 
-    def __init__(self, clock: Clock, random: Random) -> None:
+    def __init__(self, clock: Clock, random: Random, *, local: Path | None = None) -> None:
         self.clock = clock
         self.random = random
         self.messages = Messages()
         self.recipients = Recipients()
-        self.downloads = Downloads()
+        self.downloads = Downloads(local)
         self.people = People()
         self.bots = Bots()
         self.inboxes = Inboxes()

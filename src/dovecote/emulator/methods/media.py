@@ -21,7 +21,7 @@ from dovecote.emulator.text import caption, caption_fields, check_caption
 
 if TYPE_CHECKING:
     from dovecote.emulator.methods.registry import Call
-    from dovecote.emulator.reading import Upload
+    from dovecote.emulator.multipart import Upload
 
 ALBUM = range(2, 11)
 ALBUM_KINDS = frozenset({"photo", "live_photo", "video", "audio", "document"})

@@ -11,7 +11,7 @@ from dovecote.emulator.refusal import bad_request
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from dovecote.emulator.reading import Upload
+    from dovecote.emulator.multipart import Upload
     from dovecote.emulator.world import World
 
 
