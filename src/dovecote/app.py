@@ -17,6 +17,7 @@ from dovecote.batch import BatchSummary, process_batch
 from dovecote.channels.fetching import UrlFetcher
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
+from dovecote.direct import DirectMessages
 from dovecote.errors import StorageUnavailable, StoreUnavailable, TokenUnreadable, UnknownBot
 from dovecote.filing import Filing
 from dovecote.leading import Leading
@@ -28,6 +29,7 @@ from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
 from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url, translated
+from dovecote.stores.direct import direct_slots
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
@@ -94,6 +96,7 @@ class Dovecote(Administration):
         self._knowledge = Knowledge(self._file_ids)
         self._leading = Leading(self.database, self.settings, self.metrics)
         self._planning = Planning(self.database, self.settings, self.metrics, self._bots)
+        self.direct = DirectMessages(direct_slots(self.database), lambda: self.store, self._bots)
         _remember(self)
 
     async def __aenter__(self) -> Self:
@@ -121,6 +124,7 @@ class Dovecote(Administration):
             await self._channel.close()
         if self._store is not None:
             await self._store.close()
+        await self.direct.close()
         await self._planning.close()
         await self._leading.close()
         await self._filing.close()
