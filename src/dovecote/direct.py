@@ -1,8 +1,8 @@
 """Direct messages: what a bot's own code sends past the outbox shares the bot's pace with it.
 
-Each takes a slot of the bot's timeline and is sent at once, whatever bulk is waiting; the bulk goes on later by as much.
-It waits where Telegram has told the bot to wait, or where direct messages alone exceed the pace. What Telegram says to
-one of them is heard by every worker: a 429 is settled as that of a claimed notification is.
+Each takes a slot of the bot's timeline and is sent at once, whatever bulk is waiting; the bulk goes on later by as
+much. It waits where Telegram has told the bot to wait, or where direct messages alone exceed the pace. What Telegram
+says to one of them is heard by every worker: a 429 is settled as that of a claimed notification is.
 
 The database only helps here. Where it does not answer in time the message goes, and for a while it is not asked.
 """

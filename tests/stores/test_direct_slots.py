@@ -39,7 +39,8 @@ async def taken(slots: DirectSlots, count: int = 1, *, longest_wait: float = 30.
 async def next_slot(outbox: Outbox) -> float:
     """The first free slot of "desk", in seconds from now."""
     (row,) = [row for row in await outbox.rows("bot") if row.name == "desk"]
-    return round((row.next_slot_at - outbox.now).total_seconds(), 3)
+    seconds: float = (row.next_slot_at - outbox.now).total_seconds()
+    return round(seconds, 3)
 
 
 async def test_a_slot_is_had_at_once_and_moves_the_timeline(outbox: Outbox, slots: DirectSlots) -> None:

@@ -131,9 +131,9 @@ async def test_a_group_that_moves_takes_along_what_is_known_and_what_waits(
     monkeypatch.setattr(recipients, "UNBLOCKED_AT_ONCE", 2)
     await outbox.recipients.set_zone("shop", "-7", "Asia/Tokyo")
     await outbox.recipients.disable("shop", "-7", "opted_out")
-    await outbox.put(1, 2, 3, 4, 5, chat="-7", lease_token=None)
+    await outbox.put(1, chat="-7", lease_token=9)
+    await outbox.put(2, 3, 4, 5, chat="-7")
     await outbox.put(6, chat="-8")
-    await outbox.sql(f"UPDATE {outbox.database.tables.notification.fullname} SET lease_token = 9 WHERE id = 1")
 
     assert await outbox.recipients.move("shop", "-7", "-1007") == 4
 

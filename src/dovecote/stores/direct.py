@@ -1,8 +1,8 @@
 """Slots for what a bot's own code sends past the outbox: one short statement on the bot's timeline for each.
 
-A claim reserves at most `HORIZON_SECONDS` of the timeline ahead. A direct message is sent at once all the same: it takes
-its slot behind what is reserved, so the next claims begin later by as much. Only when the timeline is ahead by more than
-claims alone can make it, which is when direct messages by themselves exceed the pace, does one wait.
+A claim reserves at most `HORIZON_SECONDS` of the timeline ahead. A direct message is sent at once all the same: it
+takes its slot behind what is reserved, so the next claims begin later by as much. Only when the timeline is ahead by
+more than claims alone can make it, which is when direct messages by themselves exceed the pace, does one wait.
 
 The version of the bot's row, by which claims know each other, is left alone: a claim that meets the row after this
 statement reads the timeline as it is then.
@@ -91,7 +91,11 @@ class PostgreSQLDirectSlots:
                 if self._connection is None or self._connection.is_closed():
                     self._connection = await self._connected()
                 row = await self._connection.fetchrow(TAKE_DIRECT_SLOTS, *arguments)
-            except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedFunctionError) as error:
+            except (
+                asyncpg.UndefinedTableError,
+                asyncpg.InvalidSchemaNameError,
+                asyncpg.UndefinedFunctionError,
+            ) as error:
                 raise NotMigrated(f"the database has no Dovecote schema ({error}): run `dovecote migrate`.") from error
             except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
                 self._drop()
