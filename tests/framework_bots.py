@@ -17,6 +17,8 @@ from dovecote.integrations import aiogram as with_aiogram
 from dovecote.integrations import telegram as with_telegram
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dovecote import Dovecote, StoredFile
     from dovecote.emulator import Emulator
 
@@ -69,7 +71,7 @@ class FrameworkBot(Protocol):
 class AiogramBot:
     """A dispatcher with the middleware, and a bot with the session."""
 
-    too_many = TelegramRetryAfter
+    too_many: type[Exception] = TelegramRetryAfter
 
     def __init__(self, dovecote: Dovecote, emulator: Emulator) -> None:
         self._dovecote = dovecote
@@ -108,7 +110,7 @@ class AiogramBot:
 class TelegramBot:
     """An application with the handler and the rate limiter."""
 
-    too_many = RetryAfter
+    too_many: type[Exception] = RetryAfter
 
     def __init__(self, dovecote: Dovecote, emulator: Emulator) -> None:
         self._dovecote = dovecote
@@ -144,4 +146,4 @@ class TelegramBot:
         await self.application.shutdown()
 
 
-FRAMEWORKS: dict[str, type[AiogramBot | TelegramBot]] = {"aiogram": AiogramBot, "telegram": TelegramBot}
+FRAMEWORKS: dict[str, Callable[[Dovecote, Emulator], FrameworkBot]] = {"aiogram": AiogramBot, "telegram": TelegramBot}

@@ -42,8 +42,12 @@ async def parts(outbox_url: str, emulator: Emulator, tmp_path: Path) -> AsyncIte
 
 
 @pytest_asyncio.fixture(params=FRAMEWORKS)
-async def bot(request: pytest.FixtureRequest, parts: Delivery, emulator: Emulator) -> AsyncIterator[FrameworkBot]:
+async def bot(
+    request: pytest.FixtureRequest, parts: Delivery, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[FrameworkBot]:
     """A bot of one framework."""
+    # Without it python-telegram-bot warns that its number of seconds will be a timedelta.
+    monkeypatch.setenv("PTB_TIMEDELTA", "true")
     bot: FrameworkBot = FRAMEWORKS[request.param](parts.dovecote, emulator)
     await bot.start()
     yield bot
