@@ -72,9 +72,10 @@ def get_file(call: Call) -> Any:
 
 @method("answerCallbackQuery")
 def answer_callback_query(call: Call) -> Any:
-    """Answer a pressed button. Nobody presses buttons here, so any identifier is taken but an empty one."""
-    if not text_parameter(call.parameters, "callback_query_id"):
-        raise bad_request("Query is too old and response timeout expired or query ID is invalid")
-    if utf16_length(text_parameter(call.parameters, "text")) > CALLBACK_ANSWER:
+    """Answer a pressed button, one of this bot's."""
+    query = text_parameter(call.parameters, "callback_query_id")
+    if query and utf16_length(text_parameter(call.parameters, "text")) > CALLBACK_ANSWER:
         raise Refusal(400, "Bad Request: MESSAGE_TOO_LONG")
+    if not call.world.queries.are_for(call.bot_id, query):
+        raise bad_request("Query is too old and response timeout expired or query ID is invalid")
     return True
