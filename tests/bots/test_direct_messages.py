@@ -132,6 +132,17 @@ class TestBothFrameworks:
             "direct messages do not share the pace until the database can be asked again: " + str(AWAY)
         ]
 
+    async def test_a_transaction_of_the_handlers_own_on_sqlite_holds_nothing_up(
+        self, parts: Delivery, emulator: Emulator, bot: FrameworkBot
+    ) -> None:
+        async with parts.dovecote.transaction() as transaction:
+            await parts.dovecote.enqueue(transaction, Notification(bot="shop", chat_id=7, text="hello"))
+            async with asyncio.timeout(5):
+                await bot.say(42)
+
+        assert [record.chat_id for record in emulator.accepted] == [42]
+        assert (await parts.dovecote.stats()).due == 1
+
     async def test_a_bot_that_the_outbox_does_not_know_is_named(self, parts: Delivery, emulator: Emulator) -> None:
         with pytest.raises(UnknownBot, match='no bot is named "shpo"'):
             await parts.dovecote.direct.turn("shpo", 1)

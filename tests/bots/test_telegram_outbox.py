@@ -160,3 +160,13 @@ async def test_a_call_that_sends_nothing_is_refused(parts: Delivery) -> None:
 
     with pytest.raises(InvalidNotification, match="it answered 'done' and sent nothing"):
         await Outbox(parts.dovecote, "shop").notification(nothing)
+
+
+async def test_an_object_behind_a_button_is_refused(parts: Delivery) -> None:
+    keyboard = InlineKeyboardMarkup([[InlineKeyboardButton("Open", callback_data=object())]])
+    made = await Outbox(parts.dovecote, "shop").notification(
+        lambda bot: bot.send_message(42, "hello", reply_markup=keyboard)
+    )
+
+    with pytest.raises(InvalidNotification, match=r"callback_data.*cannot be written as JSON"):
+        await parts.enqueue(made)
