@@ -7,10 +7,12 @@ that is to stop, `point`, `after` (how often the point is reached before) and `s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import sys
+import threading
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from dovecote.leadership import Elector
     from dovecote.model import DueSchedules, Fired, Firing
     from dovecote.ports import LeaseStore
+    from dovecote.stores.database import Database
 
 
 class Trap:
@@ -39,6 +42,8 @@ class Trap:
         self._left = given.get("after", 0)
         self._signal = signal.Signals[given.get("signal", "SIGSTOP")]
         self.elector: Elector | None = None
+        self.writing = threading.RLock()
+        """Held while a thread of this process writes to SQLite's file."""
 
     def at(self, point: str) -> None:
         if point != self._point or self.elector is None or self.elector.term is None:
@@ -46,7 +51,9 @@ class Trap:
         self._left -= 1
         if self._left < 0:
             self._point = None
-            os.kill(os.getpid(), self._signal)
+            # Not in the middle of what another thread writes: that would be another point, and hold SQLite's file.
+            with self.writing:
+                os.kill(os.getpid(), self._signal)
 
 
 class TrappedStore(FiringStore):
@@ -89,6 +96,17 @@ class TrappedLeases:
         return await self._leases.renew(*arguments)
 
 
+def write_in_turn(database: Database, writing: threading.RLock) -> None:
+    """Let a trap know when a thread writes to SQLite's file."""
+    run = database._run_in_thread
+
+    def run_in_turn(function: Any, *, write: bool) -> Any:
+        with writing if write else contextlib.nullcontext():
+            return run(function, write=write)
+
+    database._run_in_thread = run_in_turn  # type: ignore[method-assign]
+
+
 def be_off(seconds: float) -> None:
     """Let this process's clock be wrong, as far as Python asks it."""
     real, real_ns = time.time, time.time_ns
@@ -103,6 +121,7 @@ async def work(given: dict[str, Any]) -> None:
     redis = {"url": given["redis"]} if given.get("redis") else {}
     dovecote = Dovecote(given["url"], settings=Settings.model_validate({"leadership": leadership, "redis": redis}))
     trap = Trap(given)
+    write_in_turn(dovecote.database, trap.writing)
     dovecote._leading._leases = TrappedLeases(dovecote._leading.leases, trap)
     elector = dovecote.elector("scheduler")
     trap.elector = elector

@@ -30,6 +30,7 @@ from dovecote.model.files import (
     UploadTicket,
     Verification,
 )
+from dovecote.model.health import Bloat, DatabaseVitals, Finding, OldSnapshot, Severity
 from dovecote.model.jobs import (
     JobRun,
     Plan,
@@ -109,6 +110,7 @@ __all__ = [
     "AttachedFile",
     "Attachment",
     "Attempt",
+    "Bloat",
     "Bot",
     "BotStopped",
     "CatchUp",
@@ -116,6 +118,7 @@ __all__ = [
     "Collection",
     "Cron",
     "Cycle",
+    "DatabaseVitals",
     "Dates",
     "Dead",
     "Delivered",
@@ -130,6 +133,7 @@ __all__ = [
     "FileFault",
     "FilePart",
     "FileStore",
+    "Finding",
     "FireTime",
     "Fired",
     "Firing",
@@ -150,6 +154,7 @@ __all__ = [
     "ObjectInfo",
     "ObjectPlace",
     "Occurrence",
+    "OldSnapshot",
     "Once",
     "Origin",
     "Outcome",
@@ -178,6 +183,7 @@ __all__ = [
     "ScheduleRecord",
     "Scope",
     "Settlement",
+    "Severity",
     "SignedUpload",
     "SkippedHour",
     "Snoozed",

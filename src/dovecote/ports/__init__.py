@@ -3,7 +3,7 @@
 No port has more than eight methods. Each port has one conformance suite that runs over all of its adapters.
 """
 
-from dovecote.ports.administration import BotStore, HistoryStore, PruneStore, RecipientStore
+from dovecote.ports.administration import BotStore, HealthStore, HistoryStore, PruneStore, RecipientStore
 from dovecote.ports.delivery import Channel, Observer, OutboxStore, TokenSource
 from dovecote.ports.direct import DirectSlots
 from dovecote.ports.jobs import JobRunStore, JobStore
@@ -17,6 +17,7 @@ __all__ = [
     "DirectSlots",
     "Election",
     "FileStorage",
+    "HealthStore",
     "HistoryStore",
     "JobRunStore",
     "JobStore",

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from dovecote.model import Bot, NotificationRecord, Pruned, Recipient, Retention, State, Stats
+    from dovecote.model import Bot, DatabaseVitals, NotificationRecord, Pruned, Recipient, Retention, State, Stats
 
 
 class BotStore(Protocol):
@@ -137,3 +137,13 @@ class PruneStore(Protocol):
 
         What is still in the outbox is never touched. Call it again until it answers that nothing was removed.
         """
+
+
+class HealthStore(Protocol):
+    """How the database itself is."""
+
+    async def vitals(self) -> DatabaseVitals:
+        """Its own answers. Raises StoreUnavailable."""
+
+    async def hears(self) -> bool | None:
+        """Whether what is told by NOTIFY is heard by LISTEN; None where there is no such thing. Raises nothing."""

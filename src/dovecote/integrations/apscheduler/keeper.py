@@ -94,13 +94,13 @@ class Keeper:
         self._judged_in: int | None = None
         self._faults: set[str] = set()
         self._stopped = threading.Event()
-        random = SystemRandom()
         self.recorder = Recorder(
             self.runs,
             instance=self.instance,
             term=self._term,
             lease=timing.lease,
             application=asyncio.get_running_loop(),
+            relieved=wake_scheduler,
         )
         leading = Leading(
             term=self._term,
@@ -115,7 +115,7 @@ class Keeper:
             leading,
             instance=self.instance,
             default=default,
-            random=random,
+            random=SystemRandom(),
             keep=timing.keep,
             end=self.recorder.end,
         )

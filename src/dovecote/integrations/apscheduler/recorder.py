@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 250
+# When so many wait to begin, no more are handed out: each holds objects that every pass of the collector visits.
+CROWD = AT_ONCE
 # So many answers are handed to the event loop before it gets a chance to do something else.
-ANSWERED_AT_ONCE = 25
+ANSWERED_AT_ONCE = 10
 BREATH_SECONDS = 1.0
 AGAIN_SECONDS = 0.25
 STUCK_SECONDS = 60.0
@@ -49,12 +51,14 @@ class Recorder:
         term: Callable[[], int | None],
         lease: timedelta,
         application: asyncio.AbstractEventLoop,
+        relieved: Callable[[], None],
     ) -> None:
         self._runs = runs
         self._instance = instance
         self._term = term
         self._lease = lease
         self._application = application
+        self._relieved = relieved
         self._lock = threading.Lock()
         self._begins: list[Waiting] = []
         self._ends: list[RunEnd] = []
@@ -91,6 +95,11 @@ class Recorder:
         """Whether there is anything that is not yet recorded."""
         with self._lock:
             return bool(self._held or self._ends or self._begins)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many wait to begin that no more should; `relieved` is called when that has changed."""
+        return len(self._begins) >= CROWD
 
     def _call(self) -> None:
         loop = self._loop
@@ -175,8 +184,12 @@ class Recorder:
         else:
             started = {}
         with self._lock:
+            crowded = self.crowded
             del self._begins[: len(waiting)]
             self._held.update(started)
+            relieved = crowded and not self.crowded
+        if relieved:
+            self._relieved()
         for start in range(0, len(wanted), ANSWERED_AT_ONCE):
             for key, future in wanted[start : start + ANSWERED_AT_ONCE]:
                 future.set_result(started.get(key))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 EVENTS = EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED | EVENT_JOB_EXECUTED | EVENT_JOB_ERROR
 # Jobs that are handed to executors before the event loop does something else.
-HANDED_AT_ONCE = 25
+HANDED_AT_ONCE = 10
 # How often other processes may come between while a job is replaced.
 REPLACED_TRIES = 100
 PAUSED = datetime.max.replace(tzinfo=UTC)
@@ -125,7 +125,7 @@ class RedisJobStore(BaseJobStore):  # type: ignore[misc]  # APScheduler has no t
         self._handed.clear()
         self._finished.clear()
         jobs: list[Job] = []
-        for ready in keeper.planner.take(HANDED_AT_ONCE):
+        for ready in keeper.planner.take(0 if keeper.recorder.crowded else HANDED_AT_ONCE):
             if ready.job_id in self._handed:
                 # One submission of a job at a time, so that its events can be told apart.
                 keeper.planner.put_back(ready)
@@ -138,9 +138,10 @@ class RedisJobStore(BaseJobStore):  # type: ignore[misc]  # APScheduler has no t
         return jobs
 
     def get_next_run_time(self) -> datetime | None:
-        """Now, while there is more to hand out; otherwise the planner wakes the scheduler."""
+        """Now, while there is more to hand out; otherwise the planner or the recorder wakes the scheduler."""
         keeper = self._keeper
-        return datetime.now(UTC) if keeper is not None and keeper.planner.has_ready else None
+        more = keeper is not None and keeper.planner.has_ready and not keeper.recorder.crowded
+        return datetime.now(UTC) if more else None
 
     def add_job(self, job: Job) -> None:
         """Keep a new job. Raises ConflictingIdError, InvalidJob, StoreUnavailable."""
