@@ -37,8 +37,8 @@ def hindrance(status: str, *, private: bool, is_member: bool, may_write: bool) -
 class RecipientKeeper:
     """Writes into the outbox's database what updates say about the recipients of one bot.
 
-    Where the database cannot be reached, the change is lost and logged, and the update goes on to its handler. A bot that
-    nobody has added is UnknownBot.
+    Where the database cannot be reached, the change is lost and logged, and the update goes on to its handler. A bot
+    that nobody has added is UnknownBot.
     """
 
     def __init__(self, dovecote: Dovecote, bot: str) -> None:
