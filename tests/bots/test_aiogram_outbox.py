@@ -203,6 +203,13 @@ async def test_a_file_of_an_url_is_fetched_when_it_is_enqueued(parts: Delivery) 
     assert await parts.dovecote.files.get(file.id) == PNG
 
 
+async def test_a_file_of_an_url_without_a_client_says_what_to_give(parts: Delivery) -> None:
+    with pytest.raises(InvalidNotification, match=r"file: http://127.0.0.1:9/a.png is fetched .* client=bot"):
+        await Outbox(parts.dovecote, "shop").notification(
+            SendPhoto(chat_id=42, photo=URLInputFile("http://127.0.0.1:9/a.png"))
+        )
+
+
 async def test_edits_go_the_same_way(parts: Delivery) -> None:
     made = await Outbox(parts.dovecote, "shop").notification(
         EditMessageText(chat_id=42, message_id=5, text="Arrived", reply_markup=KEYBOARD)

@@ -7,12 +7,12 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from deliveries import Delivery, fresh_outbox
+from deliveries import Delivery, fresh_outbox, until
 from framework_bots import FRAMEWORKS
 
 from dovecote import Notification, Priority, UnknownBot
 from dovecote.direct import PAUSE, DirectMessages, messages_of
-from dovecote.emulator import Answer, Match, Rule
+from dovecote.emulator import Answer, BotLimit, Limits, Match, Rule
 from dovecote.errors import StoreUnavailable
 from dovecote.model import DirectTurn
 
@@ -147,6 +147,28 @@ class TestBothFrameworks:
         with pytest.raises(UnknownBot, match='no bot is named "shpo"'):
             await parts.dovecote.direct.turn("shpo", 1)
         assert not emulator.requests
+
+
+async def test_answers_and_bulk_together_keep_to_the_pace_and_no_answer_waits_for_the_bulk(
+    parts: Delivery, emulator: Emulator
+) -> None:
+    emulator.limits = Limits(bot=BotLimit(rate=30))
+    await parts.dovecote.set_limits("shop", pace=30)
+    await parts.enqueue(
+        *[Notification(bot="shop", chat_id=chat, text="news", priority=Priority.BULK) for chat in range(100, 160)]
+    )
+    bot = FRAMEWORKS["aiogram"](parts.dovecote, emulator)
+    working = asyncio.create_task(parts.dovecote.worker().run(until_empty=True))
+
+    await until(lambda: len(emulator.accepted) >= 5)
+    await asyncio.gather(*[bot.say(chat) for chat in range(1, 11)])
+    before = len(emulator.accepted)
+    await working
+    await bot.stop()
+
+    assert before < 50
+    traffic = emulator.traffic()[4242]
+    assert (traffic.messages, traffic.limited) == (70, 0)
 
 
 class Slots:
