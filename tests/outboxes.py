@@ -14,6 +14,7 @@ from dovecote.model import Delivered, Failed, Settlement
 from dovecote.schedules import Schedules
 from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url
+from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.firing import FiringStore
 from dovecote.stores.history import History
 from dovecote.stores.pruning import Pruning
@@ -49,13 +50,20 @@ class Outbox:
         self.pruning: PruneStore = Pruning(self.database, clock=self._microseconds)
         self.book = SchedulesBook(self.database, clock=self._microseconds)
         self.firing = FiringStore(self.database, clock=self._microseconds)
-        self.schedules = Schedules(self.book, self.firing, self.bots)
+        self.enqueuer = Enqueuer(self.database, clock=self._microseconds)
+        self.schedules = Schedules(self.book, self.firing, self.bots, within=self._within)
         self._stores: list[OutboxStore] = []
         self.store = self.new_store()
         self._bot_ids: dict[str, int] = {}
 
     def _microseconds(self) -> int:
         return (self.now - EPOCH) // MICROSECOND
+
+    def _within(self, connection: object) -> Schedules:
+        run = self.enqueuer.run_within(connection)
+        book = SchedulesBook(self.database, clock=self._microseconds, run=run)
+        firing = FiringStore(self.database, clock=self._microseconds, run=run)
+        return Schedules(book, firing, self.bots, within=self._within)
 
     def new_store(self) -> OutboxStore:
         """Another store on the same database, as another worker has it."""

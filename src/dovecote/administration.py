@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dovecote.errors import TokenUnreadable, UnknownBot
-from dovecote.model import State
+from dovecote.model import EVERYTHING, State
 from dovecote.schedule_checks import checked_zone
 from dovecote.validation import prepared_chat, prepared_recipient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dovecote.model import Bot, NotificationRecord, Recipient, Stats
+    from dovecote.model import Bot, NotificationRecord, Recipient, Selection, Stats
     from dovecote.ports import BotStore, HistoryStore, RecipientStore
     from dovecote.vault import Vault
 
@@ -121,20 +122,27 @@ class Administration:
         return await self._history.id_of_key(bot, key)
 
     async def dead_letters(
-        self, *, bot: str | None = None, before_id: int | None = None, limit: int = 50
+        self, selection: Selection = EVERYTHING, *, before_id: int | None = None, limit: int = 50
     ) -> Sequence[NotificationRecord]:
         """Dead letters, the newest first, a page at a time. Raises UnknownBot."""
-        return await self._history.settled(State.DEAD, bot=bot, before_id=before_id, limit=limit)
+        return await self._history.settled(State.DEAD, selection, before_id=before_id, limit=limit)
 
-    async def replay(self, ids: Sequence[int]) -> Sequence[int]:
+    async def replay(self, ids: Sequence[int], *, due_in: timedelta = timedelta(0)) -> Sequence[int]:
         """Make dead letters due again with a fresh count of failures; answers the ids that were dead."""
-        return await self._history.replay(ids)
+        return await self._history.replay(ids, due_in=due_in)
+
+    async def purge(self, ids: Sequence[int], *, unknown: bool = False) -> Sequence[int]:
+        """Forget dead letters (or `unknown` ones) with all their attempts; answers the ids that were so.
+
+        Their keys are remembered until their windows end: nothing is sent a second time by a purge.
+        """
+        return await self._history.purge(State.UNKNOWN if unknown else State.DEAD, ids)
 
     async def unknowns(
-        self, *, bot: str | None = None, before_id: int | None = None, limit: int = 50
+        self, selection: Selection = EVERYTHING, *, before_id: int | None = None, limit: int = 50
     ) -> Sequence[NotificationRecord]:
         """Those that may have been delivered and nobody can tell, the newest first. Raises UnknownBot."""
-        return await self._history.settled(State.UNKNOWN, bot=bot, before_id=before_id, limit=limit)
+        return await self._history.settled(State.UNKNOWN, selection, before_id=before_id, limit=limit)
 
     async def resolve_unknown(self, ids: Sequence[int], *, delivered: bool) -> Sequence[int]:
         """Decide unknown ones: they were delivered, or, with `delivered=False`, they are sent again, due now.

@@ -28,13 +28,14 @@ from dovecote.retention import RetentionLoop, prune_all
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
 from dovecote.stores.bots import Bots
-from dovecote.stores.database import Database, outbox_url, translated
+from dovecote.stores.database import Database, outbox_url, to_the_end, translated
 from dovecote.stores.direct import direct_slots
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
 from dovecote.stores.pruning import Pruning
 from dovecote.stores.recipients import Recipients
+from dovecote.stores.sql_functions import tell_settings
 from dovecote.stores.sqlite import SQLiteOutbox
 from dovecote.tokens import BotTokens
 from dovecote.unit_of_work import ClaimedOutbox, UnitOfWork
@@ -95,7 +96,7 @@ class Dovecote(Administration):
         self._file_ids = FileIds(self.database)
         self._knowledge = Knowledge(self._file_ids)
         self._leading = Leading(self.database, self.settings, self.metrics)
-        self._planning = Planning(self.database, self.settings, self.metrics, self._bots)
+        self._planning = Planning(self.database, self.settings, self.metrics, self._bots, self._enqueuer)
         self.direct = DirectMessages(direct_slots(self.database), lambda: self.store, self._bots)
         _remember(self)
 
@@ -165,8 +166,10 @@ class Dovecote(Administration):
                     raise translated(error, self.database.url) from error
                 yield connection
             return
-        # Another writer may hold the file for a while, which must not hold the loop.
-        lite = await asyncio.to_thread(_begun, str(self.database.url.database))
+        # Another writer may hold the file for a while, which must not hold the loop. Who is cut off meanwhile leaves no
+        # transaction behind that keeps all other writers out.
+        path = str(self.database.url.database)
+        lite = await to_the_end(lambda: _begun(path), undo=lambda begun: begun.close())
         try:
             yield lite
             lite.execute("COMMIT")
@@ -316,8 +319,16 @@ class Dovecote(Administration):
     # The operator's side.
 
     async def migrate(self) -> None:
-        """Bring the schema to this version's. Safe to call from many instances at once."""
+        """Bring the schema to this version's. Safe to call from many instances at once.
+
+        On PostgreSQL the functions for SQL are told what the settings say of keys and files.
+        """
         await self.database.migrate()
+        await tell_settings(
+            self.database,
+            key_window=self.settings.enqueue.key_window,
+            largest_upload=self.settings.telegram.largest_upload * MEGABYTE,
+        )
 
     async def check(self) -> None:
         """Raise what would keep a worker from working.

@@ -154,7 +154,7 @@ def _plain_text(value: str, place: _Place) -> str:
         raise Fault(
             _field(place),
             f"{shown(plain)} is how the outbox names a stored file: pass an Attachment of that file, or give its id to"
-            " `dovecote send --file`.",
+            " `dovecote send --file` or `dovecote schedule add --file`.",
         )
     return plain if plain.isascii() and "\0" not in plain else sound(plain, _field(place))
 
@@ -262,14 +262,14 @@ def _album_size(params: dict[str, Any]) -> int:
     if not isinstance(media, list) or len(media) not in ALBUM:
         what = f"{len(media)} items" if isinstance(media, list) else shown(media)
         raise Fault(field, f"{what}: an album is a list of 2 to 10 items.")
-    kinds = set()
+    kinds: set[str] = set()
     for place, item in enumerate(media):
         if isinstance(item, dict):
-            kinds.add(item.get("type"))
+            kinds.add(str(item.get("type")))
             _check_caption(item, f'{field}[{place}]["caption"]')
     for kind in ("audio", "document"):
         if kind in kinds and len(kinds) > 1:
-            others = " and ".join(sorted(str(other) for other in kinds - {kind}))
+            others = " and ".join(shown(other)[1:-1] for other in sorted(kinds - {kind}))
             raise Fault(field, f"an album of {kind}s holds nothing else, and this one holds {others}: send two albums.")
     return len(media)
 

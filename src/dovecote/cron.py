@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -24,15 +25,16 @@ NICKNAMES: Final = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-# What each field is called, and what it takes.
+# What each field is called, what it takes, and the longest step that meets two of its values.
 FIELDS: Final = (
-    ("second", "0-59"),
-    ("minute", "0-59"),
-    ("hour", "0-23"),
-    ("day of the month", "1-31, L for the last or LW for the last weekday"),
-    ("month", "1-12 or JAN-DEC"),
-    ("day of the week", "0-7 or SUN-SAT (0 and 7 are Sunday), MON#2 for the second, 1L for the last"),
+    ("second", "0-59", 59),
+    ("minute", "0-59", 59),
+    ("hour", "0-23", 23),
+    ("day of the month", "1-31, L for the last or LW for the last weekday", 30),
+    ("month", "1-12 or JAN-DEC", 11),
+    ("day of the week", "0-7 or SUN-SAT (0 and 7 are Sunday), MON#2 for the second, 1L for the last", 6),
 )
+_STEP = re.compile(r"/([0-9]+)")
 
 
 @lru_cache(maxsize=4096)
@@ -52,13 +54,28 @@ def cron_fields(expression: object) -> str:
             f"it has {len(fields)} fields: write five (minute, hour, day, month, day of the week), or six with seconds"
             " first.",
         )
-    for place, (name, takes) in enumerate(FIELDS[-len(fields) :], start=SIX - len(fields)):
+    for place, (name, takes, _) in enumerate(FIELDS[-len(fields) :], start=SIX - len(fields)):
         if not _is_field(fields[place - SIX + len(fields)], place):
             given = fields[place - SIX + len(fields)]
             raise _invalid(expression, f"{given!r} is no {name}: it takes {takes}; also *, lists, ranges and steps.")
     if not _parses(" ".join(fields)):
         raise _invalid(expression, "it can never fire: none of its months has such a day. Mend the day or the month.")
     return " ".join(fields)
+
+
+def check_steps(expression: str) -> None:
+    """See that no step leads past its whole field: `*/90` minutes would be every hour, and is not meant so.
+
+    Raises InvalidSchedule. Asked when a schedule is made, and not when it fires.
+    """
+    fields = cron_fields(expression).split()
+    for given, (name, _, longest) in zip(fields, FIELDS[-len(fields) :], strict=True):
+        if any(int(step) > longest for step in _STEP.findall(given)):
+            raise _invalid(
+                expression,
+                f"{given!r} meets one {name} alone: a step is 1 to {longest} there. Cron begins to count anew with each"
+                " of the next larger unit; for an interval of any length give `every`, as 90m.",
+            )
 
 
 def _is_field(given: str, place: int) -> bool:

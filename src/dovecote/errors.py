@@ -180,16 +180,20 @@ class FileDamaged(DovecoteError):
 
 
 class FileInUse(DovecoteError):
-    """A file that a notification still needs cannot be deleted."""
+    """A file that a notification or a schedule still needs cannot be deleted."""
 
-    def __init__(self, file_id: int, notification_id: int) -> None:
-        """Name the file, and a notification that needs it."""
+    def __init__(self, file_id: int, notification_id: int | None = None, *, schedule: str | None = None) -> None:
+        """Name the file, and a notification or a schedule that needs it."""
         super().__init__(
             f"file {file_id} is needed by notification {notification_id}, which is still in the outbox: delete it once"
             f" that one is settled (`dovecote notification show {notification_id}`)."
+            if schedule is None
+            else f'file {file_id} is sent by the schedule "{schedule}": delete that one or let it send another file,'
+            f" then delete this one (`dovecote schedule show {schedule}`)."
         )
         self.file_id = file_id
         self.notification_id = notification_id
+        self.schedule = schedule
 
 
 class UnknownFile(DovecoteError, LookupError):

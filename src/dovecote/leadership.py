@@ -372,6 +372,7 @@ async def report(leases: LeaseStore, terms: TermStore, *, stale_after: timedelta
             seen_at=record.seen_at,
             leads=leads is not None and record.instance.id == leads.instance,
             stale=now - record.seen_at > stale_after,
+            silent_for=max(0.0, (now - record.seen_at).total_seconds()),
         )
         for record in records
     ]

@@ -16,10 +16,10 @@ from urllib.parse import quote, unquote
 
 import orjson
 
+from dovecote.model import Attachment
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from dovecote.model import Attachment
 
 SCHEME: Final = "attach://"
 MARK: Final = f'"{SCHEME}file'
@@ -82,6 +82,18 @@ def reference(attachment: Attachment, file_id: int) -> str:
 def is_reference(text: str) -> bool:
     """Whether a text is one."""
     return text.startswith(SCHEME) and _REFERENCE.fullmatch(text) is not None
+
+
+def restored(value: Any) -> Any:
+    """Plain parameters with an Attachment again in the place of each reference."""
+    if isinstance(value, str):
+        found = _REFERENCE.fullmatch(value) if value.startswith(SCHEME) else None
+        if found is None:
+            return value
+        return Attachment(int(found[1]), name=None if found[3] is None else unquote(found[3]), cache=not found[2])
+    if isinstance(value, dict):
+        return {name: restored(inner) for name, inner in value.items()}
+    return [restored(inner) for inner in value] if isinstance(value, list) else value
 
 
 def slots(method: str, params: dict[str, Any]) -> list[Slot]:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from zoneinfo import available_timezones
 
-from dovecote.content import DEEPEST, plain_params, shown
-from dovecote.cron import cron_fields
+from dovecote.content import plain_params, shown
+from dovecote.cron import check_steps
 from dovecote.errors import InvalidSchedule
-from dovecote.model import Attachment, CatchUp, Cron, Dates, Every, Once, Overlap, RepeatedHour, SkippedHour
+from dovecote.model import CatchUp, Cron, Dates, Every, Once, Overlap, RepeatedHour, SkippedHour
 from dovecote.recurrence import fire_times
-from dovecote.references import is_reference, place_of
+from dovecote.references import restored
 from dovecote.validation import prepared
 from dovecote.zones import is_zone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from dovecote.model import Notification, Policies, Recurrence, Schedule, Timing
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -91,7 +88,7 @@ def _is_name(name: object) -> bool:
 def _check_recurrence(recurrence: object) -> None:
     match recurrence:
         case Cron(expression):
-            cron_fields(expression)
+            check_steps(expression)
         case Every(interval, anchor):
             _check_duration(interval, "every", *INTERVALS)
             if anchor is not None:
@@ -160,7 +157,6 @@ def _with_recipients(schedule: Schedule) -> Schedule:
         to = (template.chat_id if template.chat_id is not None else template.params["chat_id"],)
         params = {name: value for name, value in template.params.items() if name != "chat_id"}
         template = replace(template, chat_id=None, params=params)
-    _check_files(template)
     if to is None:
         prepared(replace(template, chat_id=1))
         return replace(schedule, notification=_plain(template), to=None)
@@ -174,30 +170,8 @@ def _with_recipients(schedule: Schedule) -> Schedule:
 
 
 def _plain(template: Notification) -> Notification:
-    """With parameters that JSON can hold as they are, whatever mappings they were; it is `prepared` already."""
-    return replace(template, params=plain_params(template.params))
-
-
-def _check_files(template: Notification) -> None:
-    """See that it sends no stored file: nothing keeps one for a schedule, and it would be collected meanwhile."""
-    for field, value in _files(template.params, "", DEEPEST):
-        raise InvalidSchedule(
-            "notification",
-            f"{place_of(field)} is {shown(value)}: a schedule cannot send a stored file, for nothing keeps it until"
-            " then. Give the file_id that Telegram answered for it or an https address, or enqueue the Attachment from"
-            " a job of yours (docs/apscheduler.md).",
-        )
-
-
-def _files(value: Any, field: str, depth: int) -> Iterator[tuple[str, object]]:
-    if isinstance(value, Attachment) or (isinstance(value, str) and is_reference(value)):
-        yield field, value
-    elif depth > 0 and isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _files(inner, f"{field}.{name}" if field else str(name), depth - 1)
-    elif depth > 0 and isinstance(value, list | tuple):
-        for number, inner in enumerate(value):
-            yield from _files(inner, f"{field}[{number}]", depth - 1)
+    """With parameters that JSON can hold, whatever mappings they were, and Attachments; it is `prepared` already."""
+    return replace(template, params=restored(plain_params(template.params)))
 
 
 def _check_fires(schedule: Schedule, now: datetime) -> None:

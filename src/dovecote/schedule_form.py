@@ -1,7 +1,7 @@
 """A schedule as JSON, and back: how the store keeps it and how the command line prints it. Pure.
 
-Durations are seconds, local times ISO 8601 without a zone. What is as usual is left out. Notifications of an occurrence
-are made here as well, so that whoever writes them gives them the same key.
+Durations are seconds, local times ISO 8601 without a zone, stored files as `references` writes them. What is as usual
+is left out. Notifications of an occurrence are made here as well, so that whoever writes them gives them the same key.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from dovecote.content import plain_params
 from dovecote.model import (
     CatchUp,
     Cron,
@@ -27,6 +28,7 @@ from dovecote.model import (
     SkippedHour,
     Timing,
 )
+from dovecote.references import restored
 
 if TYPE_CHECKING:
     from dovecote.model import PlannedOccurrence, Schedule
@@ -109,7 +111,7 @@ def notification_form(notification: Notification) -> dict[str, Any]:
     return {"bot": notification.bot} | _given(
         text=notification.text,
         method=None if notification.method == "sendMessage" else notification.method,
-        params=dict(notification.params) or None,
+        params=plain_params(notification.params) or None,
         priority=None if notification.priority == Priority.NORMAL else int(notification.priority),
         delivery=None if notification.delivery == DeliveryPolicy.AT_LEAST_ONCE else str(notification.delivery),
         labels=list(notification.labels) or None,
@@ -122,7 +124,7 @@ def notification_of(form: dict[str, Any]) -> Notification:
         bot=form["bot"],
         text=form.get("text"),
         method=form.get("method", "sendMessage"),
-        params=form.get("params", {}),
+        params=restored(form.get("params", {})),
         priority=Priority(form.get("priority", Priority.NORMAL)),
         delivery=DeliveryPolicy(form.get("delivery", DeliveryPolicy.AT_LEAST_ONCE)),
         labels=tuple(form.get("labels", ())),

@@ -1,7 +1,8 @@
 """Schedules, as an application and its operator work with them: `Dovecote.schedules`.
 
-Each call is a transaction of its own. A schedule is changed by a comparison with what was read, so a change and a
-firing that meet are put into an order by the database: the one that comes second sees what the first has done.
+Each call is a transaction of its own, or a part of the application's by `within`. A schedule is changed by a comparison
+with what was read, so a change and a firing that meet are put into an order by the database: the one that comes second
+sees what the first has done.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from dovecote.schedule_form import canonical
 from dovecote.validation import prepared
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from dovecote.model import Occurrence, Schedule, ScheduleRecord
     from dovecote.ports import BotStore, ScheduleBook, ScheduleStore
@@ -49,10 +50,23 @@ PAGE: Final = 500
 class Schedules:
     """What schedules there are, and everything that is done with them by hand."""
 
-    def __init__(self, book: ScheduleBook, store: ScheduleStore, bots: BotStore) -> None:
+    def __init__(
+        self, book: ScheduleBook, store: ScheduleStore, bots: BotStore, *, within: Callable[[object], Schedules]
+    ) -> None:
         self._book = book
         self._store = store
         self._bots = bots
+        self._within = within
+
+    def within(self, connection: object) -> Schedules:
+        """The same schedules, in the transaction that is open on `connection`, as `Dovecote.enqueue` takes one.
+
+        What is done with the answer is kept if the application commits, and otherwise nothing is left of it. It begins,
+        commits and repeats nothing; errors of the application's driver come out as they are. A schedule that was
+        changed stays locked until the transaction ends, so that it does not fire meanwhile. Each call also raises
+        UnsupportedConnection, WrongDatabase and NotMigrated.
+        """
+        return self._within(connection)
 
     # Definitions.
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from command_line import CommandLine
+    from valkey_servers import ValkeyServer
 
 AT = datetime(2026, 1, 5, 12, tzinfo=UTC)
 DEFINITION = '{"format":1,"function":"shop.reports:digest","args":[7]}'
@@ -207,3 +208,17 @@ def test_a_redis_that_is_not_there_is_told_of(dovecote: CommandLine) -> None:
 
     assert answer.code == 1
     assert "Redis cannot be reached" in answer.err
+
+
+def test_a_key_of_another_kind_is_no_redis_that_is_not_there(
+    dovecote: CommandLine, valkey: ValkeyServer, valkey_url: str
+) -> None:
+    dovecote.ok("init")
+    with valkey.client() as client:
+        client.rpush("apscheduler.jobs", "a list")
+
+    answer = dovecote("job", "import", valkey_url)
+
+    assert answer.code == 1
+    assert "a key in Redis that has the job store's name is something else's (WRONGTYPE" in answer.err
+    assert "cannot be reached" not in answer.err

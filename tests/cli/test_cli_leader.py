@@ -5,10 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from command_line import ended, fetch, until
+
+from dovecote.cli.leading import _state
+from dovecote.model import Peer
 
 if TYPE_CHECKING:
     import subprocess
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
     from valkey_servers import ValkeyServer
 
 Start = Callable[..., "subprocess.Popen[str]"]
-INSTANCE = {"id", "host", "pid", "version", "role", "started_at", "seen_at", "leads", "stale"}
+INSTANCE = {"id", "host", "pid", "version", "role", "started_at", "seen_at", "leads", "stale", "silent_for"}
 
 
 @pytest.fixture
@@ -201,3 +205,24 @@ def test_without_the_extra_it_says_what_to_install(dovecote: CommandLine, monkey
         assert (
             answer.err == "Error: Electing a leader by Redis or Valkey needs an extra: pip install 'dovecote[redis]'\n"
         )
+
+
+@pytest.mark.parametrize(
+    ("silent_for", "leads", "stale", "told"),
+    [
+        (0.0, False, False, "follows"),
+        (6.0, False, False, "follows"),
+        (7.0, False, False, "silent for 7 s"),
+        (16.0, False, True, "stale"),
+        (6.0, True, False, "leads"),
+        (7.0, True, False, "leads, silent for 7 s"),
+        (16.0, True, True, "leads, stale"),
+    ],
+)
+def test_of_who_was_not_heard_of_no_more_is_told_than_that(
+    silent_for: float, *, leads: bool, stale: bool, told: str
+) -> None:
+    then = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    peer = Peer("a", "web-1", 7, "1", "worker", then, then, leads=leads, stale=stale, silent_for=silent_for)
+
+    assert _state(peer, 5.0) == told

@@ -106,6 +106,75 @@ class TestUnknown:
         assert dovecote("unknown", "resolve", *arguments).code == 2
 
 
+class TestDeadLetters:
+    @pytest.fixture
+    def dead(self, dovecote: CommandLine, emulator: str) -> str:
+        """Four that are dead, two of them of another kind, and an emulator that takes everything again."""
+        dovecote.bot()
+        for status, words, label in (
+            (400, "Bad Request: no such sticker", "sale"),
+            (403, "Forbidden: not here", "news"),
+        ):
+            answer(emulator, status, words)
+            send(dovecote, f"{label} 1", f"{label} 2", options=("--label", label))
+            dovecote.ok("worker", "--until-empty")
+            fetch(f"{emulator}/emulator/reset", {})
+        return emulator
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            (("--error", "STICKER"), [2, 1]),
+            (("--code", "403", "--error", "not HERE"), [4, 3]),
+            (("--label", "sale"), [2, 1]),
+            (("--since", "2026-01-01T00:00Z"), [4, 3, 2, 1]),
+            (("--until", "2026-01-01T00:00Z"), []),
+        ],
+    )
+    def test_they_are_listed_by_what_they_have(
+        self, dovecote: CommandLine, dead: str, options: tuple[str, ...], expected: list[int]
+    ) -> None:
+        assert dead
+        assert [each["id"] for each in dovecote.ok("dead", "list", *options, "--json").json] == expected
+
+    def test_the_selected_ones_are_replayed_a_few_a_minute(self, dovecote: CommandLine, dead: str) -> None:
+        answered = dovecote.ok("dead", "replay", "--all", "--label", "sale", "--per-minute", "1", "--yes", "--json")
+
+        assert answered.json == {"replayed": [1, 2], "not_dead": []}
+        assert dead
+        states = [dovecote.ok("notification", "show", id_, "--json").json["state"] for id_ in ("1", "2")]
+        assert states == ["due", "scheduled"]
+
+    def test_the_selected_ones_are_purged(self, dovecote: CommandLine, dead: str) -> None:
+        assert dead
+        assert dovecote.ok("dead", "purge", "--all", "--code", "403", "--yes").out == "2 dead letters are forgotten.\n"
+        refused = dovecote("dead", "purge", "1", "3", "--yes")
+
+        assert refused.out == "1 dead letter is forgotten.\n"
+        assert "no dead letters: 3" in refused.err
+        assert [each["id"] for each in dovecote.ok("dead", "list", "--json").json] == [2]
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (("purge", "7", "--code", "400"), "goes with --all only"),
+            (("purge",), "name the ids of dead letters, or --all"),
+            (("list", "--since", "yesterday"), '"yesterday" is no instant'),
+            (("list", "--since", "2026-02-01T00:00Z", "--until", "2026-01-01T00:00Z"), "nothing lies between"),
+            (("replay", "--all", "--per-minute", "0"), "--per-minute"),
+        ],
+    )
+    def test_what_cannot_be_meant_is_refused(
+        self, dovecote: CommandLine, arguments: tuple[str, ...], words: str
+    ) -> None:
+        dovecote.ok("init")
+
+        answered = dovecote("dead", *arguments)
+
+        assert answered.code == 2
+        assert words in answered.err
+
+
 class TestRecipients:
     def test_one_that_blocked_the_bot_is_listed_and_enabled(self, dovecote: CommandLine, emulator: str) -> None:
         dovecote.bot()

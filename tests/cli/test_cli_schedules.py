@@ -187,7 +187,10 @@ def test_pause_resume_trigger_backfill_delete(shop: CommandLine) -> None:
     [
         (("--cron", "0 25 * * *"), "cron: '0 25 * * *': '25' is no hour: it takes 0-23"),
         (("--cron", "0 0 30 2 *"), "it can never fire"),
+        (("--cron", "*/999 * * * *"), "'*/999' meets one minute alone: a step is 1 to 59 there"),
         (("--at", "2020-01-01T09:00"), "can never fire after"),
+        (("--at", "2026-02-30"), "at: '2026-02-30' is no local time (day is out of range for month)"),
+        (("--at", "9999-01-01T09:00"), "at: 9999-01-01 09:00:00: give a year from 1970 to 8999."),
         (("--cron", "@daily", "--zone", "Europe/Berlim"), 'is no zone: did you mean "Europe/Berlin"?'),
         (("--cron", "@daily", "--zone", "europe/berlin"), 'did you mean "Europe/Berlin"?'),
         (("--cron", "@daily", "--jitter", "2h", "--window", "1h"), "window: 1:00:00 is not longer than the jitter"),
@@ -201,9 +204,10 @@ def test_pause_resume_trigger_backfill_delete(shop: CommandLine) -> None:
         (("--cron", "@daily", "--text", " "), "shows nothing"),
         (("--cron", "@daily", "--grace", "1h"), "grace: 1:00:00 is none that can be: give a duration from 0:00:00"),
         (("--cron", "@daily", "--param", "chat_id=42"), "to: 42: the notification names a chat itself"),
+        (("--cron", "@daily", "--file", "reply_markup=17"), "17"),
         (
             ("--cron", "@daily", "--method", "sendPhoto", "--param", "photo=attach://file1"),
-            "a schedule cannot send a stored file",
+            "give its id to `dovecote send --file` or `dovecote schedule add --file`",
         ),
     ],
 )
@@ -337,3 +341,65 @@ class TestZones:
     def test_a_zone_that_is_none(self, shop: CommandLine) -> None:
         assert "is no zone" in shop("recipient", "zone", "--bot", "shop", "--chat", "42", "--zone", "Mars").err
         assert "is no zone" in shop("bot", "zone", "shop", "Mars").err
+
+
+class TestFiles:
+    def put(self, shop: CommandLine, name: str, content: bytes = b"\xff\xd8\xff a picture") -> int:
+        (shop.folder / name).write_bytes(content + name.encode())
+        id_: int = shop.ok("file", "put", name, "--json").json["id"]
+        return id_
+
+    def test_a_schedule_sends_stored_files_and_keeps_them(self, shop: CommandLine) -> None:
+        old, new = self.put(shop, "old.jpg"), self.put(shop, "new.jpg")
+        photo = ("--method", "sendPhoto", "--param", "caption=Today", "--file", f"photo={old}")
+        shop.ok("schedule", "add", "digest", "--bot", "shop", "--chat", "42", "--cron", "0 9 * * *", *photo)
+        kept = shop("file", "delete", str(old), "--yes")
+        shop.ok("schedule", "edit", "digest", "--param", "caption=Now")
+        captioned = _facts(shop.ok("schedule", "show", "digest").out)
+        shop.ok("schedule", "edit", "digest", "--file", f"photo={new}")
+        shop.ok("schedule", "trigger", "digest")
+
+        shown = shop.ok("notification", "show", "1", "--json").json
+        assert (kept.code, kept.out) == (1, "")
+        assert f'file {old} is sent by the schedule "digest"' in kept.err
+        assert captioned["files"] == f"photo: file {old}"
+        assert [(file["field"], file["file_id"]) for file in shown["attachments"]] == [("photo", new)]
+        assert shown["params"]["caption"] == "Now"
+        shop.ok("file", "delete", str(old), "--yes")
+
+    def test_another_method_takes_no_files_along(self, shop: CommandLine) -> None:
+        photo = ("--method", "sendPhoto", "--file", f"photo={self.put(shop, 'a.jpg')}")
+        shop.ok("schedule", "add", "digest", "--bot", "shop", "--chat", "42", "--cron", "0 9 * * *", *photo)
+
+        shop.ok("schedule", "edit", "digest", "--method", "sendMessage", "--text", "Good morning")
+
+        assert "files" not in _facts(shop.ok("schedule", "show", "digest").out)
+
+    def test_a_file_in_the_settings(self, shop: CommandLine) -> None:
+        id_ = self.put(shop, "a.jpg")
+        table = FILE.split("[[schedule]]")[1].replace('text = "Good morning"', 'method = "sendPhoto"')
+        code(shop, f"[[schedule]]{table}files = {{ photo = {id_} }}\n")
+
+        applied = [shop.ok("schedule", "apply", "--json").json for _ in range(2)]
+        shop.ok("schedule", "trigger", "digest")
+
+        assert [(each["added"], each["unchanged"]) for each in applied] == [(["digest"], []), ([], ["digest"])]
+        shown = shop.ok("notification", "show", "1", "--json").json
+        assert [file["file_id"] for file in shown["attachments"]] == [id_]
+
+    @pytest.mark.parametrize(
+        ("files", "complaint"),
+        [
+            ("17", "17 is no table of files: write it as { photo = 17 }"),
+            ('{ photo = "a.jpg" }', "photo is 'a.jpg': give an id of `dovecote file list`"),
+            ("{ text = 1 }", "give only one of them"),
+        ],
+    )
+    def test_what_is_no_file_in_the_settings(self, shop: CommandLine, files: str, complaint: str) -> None:
+        table = FILE.split("[[schedule]]")[1].replace('text = "Good morning"', 'text = "a"')
+        code(shop, f"[[schedule]]{table}files = {files}\n")
+
+        answer = shop("schedule", "apply")
+
+        assert answer.code == 1
+        assert complaint in answer.err

@@ -1,7 +1,8 @@
 """A scheduler for the faults' tests, in a process of its own: a short lease, and a point at which it stops itself.
 
-Its one argument is JSON: `url`, `redis` (or null), `lease` in seconds, `clock_off` in seconds, and, for the process
-that is to stop, `point`, `after` (how often the point is reached before) and `signal`. It ends in order on SIGTERM.
+Its one argument is JSON: `url`, `redis` (or null), `lease` in seconds, `clock_off` in seconds, `twin` (whether it takes
+itself for process 1 of a host "twin", as in a container), and, for the process that is to stop, `point`, `after` (how
+often the point is reached before) and `signal`. It ends in order on SIGTERM.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from dovecote import leadership as dovecote_leadership
 from dovecote.app import Dovecote
 from dovecote.config import Settings
 from dovecote.observability.logs import configure_logging
@@ -114,8 +118,16 @@ def be_off(seconds: float) -> None:
     time.time_ns = lambda: real_ns() + int(seconds * 1e9)
 
 
+def be_a_twin() -> None:
+    """Have the host name and the process id that another process has too."""
+    socket.gethostname = lambda: "twin"
+    vars(dovecote_leadership)["os"] = SimpleNamespace(getpid=lambda: 1)
+
+
 async def work(given: dict[str, Any]) -> None:
     be_off(given.get("clock_off", 0))
+    if given.get("twin"):
+        be_a_twin()
     lease = given["lease"]
     leadership = {"lease": lease, "renew_interval": lease / 4, "poll_interval": lease / 10}
     redis = {"url": given["redis"]} if given.get("redis") else {}

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from campaigns import campaign
+from deliveries import until
 from migrated import migrate
-from scheduler_runs import POINTS, Run, cut_off
+from scheduler_runs import LEASE, POINTS, Run, cut_off
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
     from databases import PostgresDatabases
     from servers import PostgresServer
     from valkey_servers import ValkeyServer
+
+
+async def instances(run: Run) -> dict[str, tuple[str, int]]:
+    """Host name and process id of every instance that was known, by its own id."""
+    table = run.dovecote.database.tables.leadership.instance
+    rows = await run.dovecote.database.run(lambda c: list(c.execute(table.select()).all()))
+    return {row.id: (row.host, row.pid) for row in rows}
+
+
+async def are_known(run: Run, count: int) -> bool:
+    return len(await instances(run)) == count
 
 
 @pytest.fixture
@@ -70,28 +82,69 @@ async def test_a_leader_that_is_killed(outbox_url: str, tmp_path: Path, point: s
     assert verdict.is_exact, verdict
 
 
-async def test_without_redis_the_sweeps_go_on(migrated_url: str, tmp_path: Path, own_valkey: ValkeyServer) -> None:
+@pytest.mark.parametrize(
+    ("fault", "processes"),
+    campaign(
+        [(fault, processes) for fault in ("killed", "paused", "flushed") for processes in (1, 2, 4)],
+        always=[("killed", 2), ("paused", 2)],
+    ),
+)
+async def test_redis_fails_and_comes_back(
+    migrated_url: str, tmp_path: Path, own_valkey: ValkeyServer, fault: str, processes: int
+) -> None:
+    """Without it nobody leads, and the sweeps go on."""
     async with Run(migrated_url, tmp_path, redis=own_valkey.url) as run:
-        run.start()
-        run.start()
+        for _ in range(processes):
+            run.start()
         await run.go_on(2)
-        own_valkey.kill()
-        await run.go_on(4)
-        own_valkey.start()
-        await run.go_on(1)
-        own_valkey.flush()
+        if fault == "flushed":
+            own_valkey.flush()
+        elif fault == "killed":
+            own_valkey.kill()
+            await run.go_on(2.5 * LEASE)
+            assert (await run.dovecote.leadership()).leader is None
+            own_valkey.start()
+        else:
+            own_valkey.freeze()
+            await until(lambda: all("has not answered within" in process.log for process in run.processes), bound=60)
+            await run.go_on(2.5 * LEASE)
+            own_valkey.thaw()
         await run.go_on(2)
         verdict = await run.end()
 
     assert verdict.is_exact, verdict
 
 
-async def test_a_database_that_is_restarted(own_postgres: PostgresServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("elected_by", "processes"), campaign([("row", 2), ("valkey", 2), ("row", 4)], always=[("valkey", 2)])
+)
+async def test_processes_of_one_host_name_and_one_process_id(
+    migrated_url: str, tmp_path: Path, request: pytest.FixtureRequest, elected_by: str, processes: int
+) -> None:
+    """As containers have them: one leads, is killed, and the other leads."""
+    redis = None if elected_by == "row" else request.getfixturevalue("valkey_url")
+    async with Run(migrated_url, tmp_path, redis=redis) as run:
+        run.start(twin=True, point="before commit", after=3, signal="SIGKILL")
+        await run.go_on(1)
+        for _ in range(processes - 1):
+            run.start(twin=True)
+        await run.stopped_itself(run.processes[0])
+        await until(lambda: are_known(run, processes), bound=60)
+        await run.go_on(2)
+        known = list((await instances(run)).values())
+        verdict = await run.end()
+
+    assert verdict.is_exact, verdict
+    assert known == [("twin", 1)] * processes
+
+
+@pytest.mark.parametrize("processes", campaign([1, 2, 4], always=[2]))
+async def test_a_database_that_is_restarted(own_postgres: PostgresServer, tmp_path: Path, processes: int) -> None:
     url = own_postgres.create_database()
     migrate(url)
     async with Run(url, tmp_path) as run:
-        run.start()
-        run.start()
+        for _ in range(processes):
+            run.start()
         await run.go_on(2)
         own_postgres.kill()
         own_postgres.start()

@@ -95,8 +95,11 @@ class TestTheKey:
         with valkey.client() as client:
             client.rpush(KEY, "a list")
         async with lease_at(valkey_url) as store:
-            with pytest.raises(LeaseStoreUnavailable, match="WRONGTYPE"):
+            with pytest.raises(LeaseStoreUnavailable, match=r"WRONGTYPE.*delete that key") as told:
                 await store.acquire("a", 1, LEASE)
+
+        assert KEY in str(told.value)
+        assert "cannot be used just now" not in str(told.value)
 
     async def test_scripts_that_were_flushed_are_no_matter(self, valkey: ValkeyServer, valkey_url: str) -> None:
         async with lease_at(valkey_url) as store:
@@ -142,6 +145,23 @@ class TestServersThatDoNotAnswer:
             assert await store.holder() == "a"
 
         assert 0.9 < took < 5
+
+    async def test_whoever_is_cancelled_ends_at_once_wherever_it_stands(self, own_valkey: ValkeyServer) -> None:
+        """Python 3.11's wait_for, which the client bounds its own requests with, loses some of these."""
+        async with lease_at(own_valkey.url, timeout=30) as store:
+            await store.holder()
+            own_valkey.freeze()
+            for steps in range(40):
+                asking = asyncio.create_task(store.holder())
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                asking.cancel()
+                done, _ = await asyncio.wait([asking], timeout=5)
+                assert done, f"it was cancelled after {steps} steps, and goes on"
+                assert asking.cancelled()
+            own_valkey.thaw()
+
+            assert await store.holder() is None
 
     async def test_what_was_given_up_on_and_is_carried_out_late_changes_nothing_since(
         self, own_valkey: ValkeyServer

@@ -16,6 +16,7 @@ from dovecote.model import (
     NotificationRecord,
     Priority,
     Scope,
+    Selection,
     Snoozed,
     State,
     Stats,
@@ -217,9 +218,64 @@ async def test_a_page_may_be_one_bots(outbox: Outbox) -> None:
     await outbox.put_history([{"id": 1, "outcome": "dead"}, {"id": 3, "outcome": "dead"}])
     await outbox.put_history([{"id": 2, "outcome": "dead"}], bot="desk")
 
-    page = await outbox.history.settled(State.DEAD, bot="desk")
+    page = await outbox.history.settled(State.DEAD, Selection(bot="desk"))
 
     assert [(record.id, record.bot) for record in page] == [(2, "desk")]
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (Selection(error="CHAT not"), [2, 1]),
+        (Selection(error="100%"), [3]),
+        (Selection(error="_"), []),
+        (Selection(error_code=403), [3]),
+        (Selection(label="spring"), [3, 1]),
+        (Selection(label="spr"), []),
+        (Selection(since=at(20)), [3, 2]),
+        (Selection(until=at(20)), [1]),
+        (Selection(since=at(20), until=at(30), error="chat", error_code=400, bot="shop"), [2]),
+    ],
+)
+async def test_a_page_may_be_selected(outbox: Outbox, selection: Selection, expected: list[int]) -> None:
+    no_chat = "Bad Request: chat not found"
+    await outbox.put_history([{"id": 4, "outcome": "unknown", "error": no_chat, "labels": None, "error_code": 400}])
+    await outbox.put_history(
+        [
+            {"outcome": "dead"} | row
+            for row in (
+                {"id": 1, "error": no_chat, "error_code": 400, "labels": ["spring"], "settled_at": at(10)},
+                {"id": 2, "error": no_chat, "error_code": 400, "labels": ["x"], "settled_at": at(20)},
+                {"id": 3, "error": "100% blocked", "error_code": 403, "labels": ["x", "spring"], "settled_at": at(30)},
+            )
+        ]
+    )
+
+    assert [record.id for record in await outbox.history.settled(State.DEAD, selection)] == expected
+
+
+async def test_a_replay_may_be_for_later(outbox: Outbox) -> None:
+    await outbox.put_history([{"id": 1, "outcome": "dead"}])
+
+    assert list(await outbox.history.replay([1], due_in=timedelta(seconds=60))) == [1]
+
+    assert await outbox.claim() == []
+    await outbox.advance(61)
+    assert ids(await outbox.claim()) == [1]
+
+
+async def test_what_is_purged_is_forgotten(outbox: Outbox) -> None:
+    await outbox.put(1)
+    await outbox.settle(failed(await outbox.claim_one(), retry_in=0))
+    await outbox.settle(settlement(await outbox.claim_one(), Dead("no")))
+    await outbox.put_history([{"id": 2, "outcome": "unknown"}, {"id": 3, "outcome": "delivered"}])
+
+    assert list(await outbox.history.purge(State.DEAD, [1, 2, 3, 99])) == [1]
+
+    with pytest.raises(UnknownNotification):
+        await outbox.history.notification(1)
+    assert await outbox.rows("attempt") == []
+    assert {row.id for row in await outbox.rows("history")} == {2, 3}
 
 
 @pytest.mark.parametrize("state", [State.SCHEDULED, State.DUE, State.LEASED])
@@ -230,7 +286,7 @@ async def test_a_state_of_the_outbox_is_refused(outbox: Outbox, state: State) ->
 
 async def test_an_unknown_bot_is_named(outbox: Outbox) -> None:
     with pytest.raises(UnknownBot, match='no bot is named "shpo"'):
-        await outbox.history.settled(State.DEAD, bot="shpo")
+        await outbox.history.settled(State.DEAD, Selection(bot="shpo"))
     with pytest.raises(UnknownBot, match='no bot is named "shpo"'):
         await outbox.history.stats(bot="shpo")
 

@@ -45,6 +45,7 @@ TABLES = [
     "occurrence",
     "recipient",
     "schedule",
+    "schedule_file",
 ]
 FIXTURES = {"sqlite": "sqlite_url", "postgresql-18": "postgres_url", "postgresql-17": "postgres17_url"}
 

@@ -1,5 +1,7 @@
 """`dead`: what was given up, why, and how to try it again."""
 
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -7,11 +9,29 @@ import typer
 from dovecote.cli.context import Refused, confirm, on_outbox
 from dovecote.cli.lives import show_life
 from dovecote.cli.output import say, say_json
-from dovecote.cli.pages import AsJson, BeforeId, ForBot, Limit, Yes, all_ids, chosen_ids, in_batches, say_page
+from dovecote.cli.pages import (
+    AsJson,
+    BeforeId,
+    ErrorCode,
+    ErrorText,
+    ForBot,
+    Label,
+    Limit,
+    Since,
+    Until,
+    Yes,
+    all_ids,
+    chosen_ids,
+    in_batches,
+    say_page,
+    selected,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dovecote.app import Dovecote
-    from dovecote.model import NotificationRecord
+    from dovecote.model import NotificationRecord, Selection
 
 dead_app = typer.Typer(help="Dead letters: what was given up.", no_args_is_help=True)
 
@@ -23,6 +43,7 @@ def register(app: typer.Typer) -> None:
     dead_app.command(
         "replay", epilog="Example: dovecote dead replay 17 18\n\nExample: dovecote dead replay --all --bot shop"
     )(replay)
+    dead_app.command("purge", epilog='Example: dovecote dead purge --all --error "chat not found"')(purge)
     app.add_typer(dead_app, name="dead")
 
 
@@ -30,13 +51,19 @@ def list_page(
     context: typer.Context,
     *,
     bot: ForBot = None,
+    error: ErrorText = None,
+    code: ErrorCode = None,
+    label: Label = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = 50,
     before: BeforeId = None,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, the newest first."""
+    selection = selected(bot, error, code, label, since, until)
     # One more than asked for tells whether there is another page.
-    found = on_outbox(context, lambda dovecote: dovecote.dead_letters(bot=bot, before_id=before, limit=limit + 1))
+    found = on_outbox(context, lambda dovecote: dovecote.dead_letters(selection, before_id=before, limit=limit + 1))
     say_page(found, limit, settled="died", none="There are no dead letters.", as_json=as_json)
 
 
@@ -60,23 +87,26 @@ def replay(
         list[int] | None, typer.Argument(metavar="ID", help="The dead letters' ids.", show_default=False)
     ] = None,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="All dead letters, of all bots or of --bot.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All dead letters, or those that are selected.")] = False,
     bot: ForBot = None,
+    error: ErrorText = None,
+    code: ErrorCode = None,
+    label: Label = None,
+    since: Since = None,
+    until: Until = None,
+    per_minute: Annotated[
+        int | None,
+        typer.Option("--per-minute", metavar="N", min=1, help="Let so many become due a minute, not all at once."),
+    ] = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Make dead letters due again, with a fresh count of failures. It says how many and asks."""
-    ids = chosen_ids(notifications, bot, everything=everything, what="dead letters")
-    if everything:
-        ids = on_outbox(
-            context,
-            lambda dovecote: all_ids(
-                lambda before, limit: dovecote.dead_letters(bot=bot, before_id=before, limit=limit)
-            ),
-        )
+    selection = selected(bot, error, code, label, since, until)
+    ids = _ids(context, notifications, selection, everything=everything)
     if ids:
         confirm(_question(len(ids), bot, everything=everything), yes=yes)
-    replayed = on_outbox(context, lambda dovecote: in_batches(ids, dovecote.replay)) if ids else []
+    replayed = on_outbox(context, lambda dovecote: _replay(dovecote, ids, per_minute)) if ids else []
     # With --all, one that is not dead any more was replayed by somebody else meanwhile.
     others = [] if everything else sorted(set(ids) - set(replayed))
     if as_json:
@@ -85,6 +115,61 @@ def replay(
         say(f"{len(replayed):,} dead letter{' is' if len(replayed) == 1 else 's are'} due again.")
     if others:
         raise Refused(f"no dead letters: {', '.join(map(str, others))}. `dovecote notification show ID` tells of each.")
+
+
+def purge(
+    context: typer.Context,
+    notifications: Annotated[
+        list[int] | None, typer.Argument(metavar="ID", help="The dead letters' ids.", show_default=False)
+    ] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="All dead letters, or those that are selected.")] = False,
+    bot: ForBot = None,
+    error: ErrorText = None,
+    code: ErrorCode = None,
+    label: Label = None,
+    since: Since = None,
+    until: Until = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forget dead letters with all their attempts, for good. It says how many and asks."""
+    selection = selected(bot, error, code, label, since, until)
+    ids = _ids(context, notifications, selection, everything=everything)
+    if ids:
+        confirm(f"This forgets {len(ids):,} dead letter{'' if len(ids) == 1 else 's'} for good. Go on?", yes=yes)
+    purged = on_outbox(context, lambda dovecote: in_batches(ids, dovecote.purge)) if ids else []
+    others = [] if everything else sorted(set(ids) - set(purged))
+    if as_json:
+        say_json({"purged": purged, "not_dead": others})
+    else:
+        say(f"{len(purged):,} dead letter{' is' if len(purged) == 1 else 's are'} forgotten.")
+    if others:
+        raise Refused(f"no dead letters: {', '.join(map(str, others))}. `dovecote notification show ID` tells of each.")
+
+
+def _ids(
+    context: typer.Context, notifications: "Sequence[int] | None", selection: "Selection", *, everything: bool
+) -> list[int]:
+    """The ids that were named, or with --all those that are selected now, the oldest first."""
+    ids = chosen_ids(notifications, selection, everything=everything, what="dead letters")
+    if not everything:
+        return ids
+    return on_outbox(
+        context,
+        lambda dovecote: all_ids(lambda before, limit: dovecote.dead_letters(selection, before_id=before, limit=limit)),
+    )
+
+
+async def _replay(dovecote: "Dovecote", ids: "Sequence[int]", per_minute: int | None) -> list[int]:
+    """Replay all now, or so many for each minute from now on; the oldest first either way."""
+    if per_minute is None:
+        return await in_batches(ids, dovecote.replay)
+    replayed: list[int] = []
+    for minute, start in enumerate(range(0, len(ids), per_minute)):
+        of_a_minute = partial(dovecote.replay, due_in=timedelta(minutes=minute))
+        replayed += await in_batches(ids[start : start + per_minute], of_a_minute)
+    return replayed
 
 
 def _question(count: int, bot: str | None, *, everything: bool) -> str:

@@ -9,7 +9,11 @@ from dovecote.cli.output import moment, note, say, say_json, say_table
 from dovecote.cli.pages import AsJson
 
 if TYPE_CHECKING:
-    from dovecote.model import Peer
+    from dovecote.app import Dovecote
+    from dovecote.model import LeadershipReport, Peer
+
+# Of the intervals in which an instance is heard of: the time that a word may take is allowed for.
+MISSED = 1.25
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +23,14 @@ def register(app: typer.Typer) -> None:
 
 def leader(context: typer.Context, *, as_json: AsJson = False) -> None:
     """Show which instance leads, since when and in which term, and every instance that follows."""
-    found = on_outbox(context, lambda dovecote: dovecote.leadership())
+    heard_every = 0.0
+
+    async def act(dovecote: "Dovecote") -> "LeadershipReport":
+        nonlocal heard_every
+        heard_every = dovecote.settings.leadership.renew_interval.total_seconds()
+        return await dovecote.leadership()
+
+    found = on_outbox(context, act)
     if as_json:
         say_json(found)
         return
@@ -36,7 +47,7 @@ def leader(context: typer.Context, *, as_json: AsJson = False) -> None:
             [
                 [
                     peer.id,
-                    _state(peer),
+                    _state(peer, heard_every),
                     peer.role,
                     peer.host,
                     str(peer.pid),
@@ -49,7 +60,11 @@ def leader(context: typer.Context, *, as_json: AsJson = False) -> None:
         )
 
 
-def _state(peer: "Peer") -> str:
+def _state(peer: "Peer", heard_every: float) -> str:
+    """What is known. Who has missed a word of it may have crashed, and nobody can tell before the lease is over."""
+    silent = f", silent for {peer.silent_for:.0f} s" if peer.silent_for > MISSED * heard_every else ""
     if peer.leads:
-        return "leads, stale" if peer.stale else "leads"
-    return "stale" if peer.stale else "follows"
+        return "leads, stale" if peer.stale else f"leads{silent}"
+    if peer.stale:
+        return "stale"
+    return silent.removeprefix(", ") or "follows"

@@ -8,11 +8,12 @@ import typer
 
 from dovecote.cli.lives import error_text
 from dovecote.cli.output import NONE, moment, note, say, say_json, say_table
+from dovecote.cli.sending import given_instant
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from dovecote.model import NotificationRecord
+    from dovecote.model import NotificationRecord, Selection
 
 LAST_ID = 2**63 - 1
 LONGEST_PAGE = 1000
@@ -32,6 +33,17 @@ BeforeId = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ErrorText = Annotated[
+    str | None, typer.Option("--error", metavar="TEXT", help="Only those whose last error holds this text.")
+]
+ErrorCode = Annotated[
+    int | None, typer.Option("--code", metavar="N", help="Only those with this error code of Telegram's.")
+]
+Label = Annotated[str | None, typer.Option("--label", metavar="TEXT", help="Only those with this label.")]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="TIME", help="Only those settled then or later, with a zone.")
+]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only those settled before, with a zone.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -87,12 +99,30 @@ async def in_batches(ids: Sequence[int], change: Callable[[Sequence[int]], Await
     return changed
 
 
-def chosen_ids(notifications: Sequence[int] | None, bot: str | None, *, everything: bool, what: str) -> list[int]:
+def selected(  # noqa: PLR0917 (each is an option of the command line)
+    bot: str | None,
+    error: str | None,
+    code: int | None,
+    label: str | None,
+    since: str | None,
+    until: str | None,
+) -> Selection:
+    """What the options say. Raises BadParameter for a time that is none, and for a span in which there is nothing."""
+    from dovecote.model import Selection
+
+    first = None if since is None else given_instant(since, "--since")
+    end = None if until is None else given_instant(until, "--until")
+    if first is not None and end is not None and first >= end:
+        raise typer.BadParameter(f"{until} is not after --since, {since}: nothing lies between.", param_hint="--until")
+    return Selection(bot=bot, error=error, error_code=code, label=label, since=first, until=end)
+
+
+def chosen_ids(notifications: Sequence[int] | None, selection: Selection, *, everything: bool, what: str) -> list[int]:
     """The ids that were named, sorted, or none with --all. Raises BadParameter unless it is one or the other."""
     if everything and notifications:
         raise typer.BadParameter(f"{' '.join(map(str, notifications))} beside --all: name some ids of {what}, or all.")
     if not everything and not notifications:
         raise typer.BadParameter(f"name the ids of {what}, or --all.")
-    if bot is not None and not everything:
-        raise typer.BadParameter("it goes with --all only.", param_hint="--bot")
+    if not selection.is_everything and not everything:
+        raise typer.BadParameter("what restricts (--bot, --error, ...) goes with --all only.")
     return sorted(set(notifications or []))

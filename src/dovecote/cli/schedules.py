@@ -8,7 +8,7 @@ import typer
 from dovecote.cli.context import confirm, globals_of, on_outbox
 from dovecote.cli.output import moment, note, say, say_facts, say_json, say_table
 from dovecote.cli.pages import AsJson, Limit, Yes
-from dovecote.cli.sending import given_instant, given_param
+from dovecote.cli.sending import given_file, given_instant, given_param
 from dovecote.cli.timetables import (
     cost_text,
     next_text,
@@ -72,6 +72,7 @@ Everybody = Annotated[bool, typer.Option("--everybody", help="To every recipient
 TextOption = Annotated[str | None, _text("What is said.", name="--text")]
 Method = Annotated[str | None, _text("The Bot API method.", "M")]
 Param = Annotated[list[str] | None, _text("A parameter of the method; may be repeated.", "NAME=JSON")]
+File = Annotated[list[str] | None, _text("A stored file as a parameter, as photo=17; may be repeated.", "NAME=ID")]
 Priority = Annotated[str | None, _text("urgent, normal or bulk.", "P")]
 AtMostOnce = Annotated[
     bool | None,
@@ -126,6 +127,7 @@ def add(
     text: TextOption = None,
     method: Method = None,
     param: Param = None,
+    file: File = None,
     priority: Priority = None,
     at_most_once: AtMostOnce = None,
     window: Window = None,
@@ -165,6 +167,7 @@ def edit(
     text: TextOption = None,
     method: Method = None,
     param: Param = None,
+    file: File = None,
     priority: Priority = None,
     at_most_once: AtMostOnce = None,
     window: Window = None,
@@ -364,11 +367,13 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     if options["chat"]:
         given["chats"] = options["chat"]
     if options["at"]:
-        given["dates"] = options["at"]
+        given |= {"at": options["at"][0]} if len(options["at"]) == 1 else {"dates": options["at"]}
     if options["at_most_once"] is not None:
         given["delivery"] = DeliveryPolicy.AT_MOST_ONCE if options["at_most_once"] else DeliveryPolicy.AT_LEAST_ONCE
     if options["param"]:
         given["params"] = dict(given_param(each) for each in options["param"])
+    if options["file"]:
+        given["files"] = dict(given_file(each) for each in options["file"])
     return given
 
 

@@ -12,7 +12,6 @@ from dovecote.cli.output import say, say_json
 
 if TYPE_CHECKING:
     from dovecote.app import Dovecote
-    from dovecote.model import Attachment
 
 
 # Telegram reads them so, in whatever case they are written.
@@ -63,10 +62,10 @@ def send(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Put a notification into the outbox. It does not send by itself: `dovecote worker` or `dovecote run` does."""
-    from dovecote.model import DeliveryPolicy, Notification, Priority
+    from dovecote.model import Attachment, DeliveryPolicy, Notification, Priority
 
     params = dict(given_param(given) for given in param or [])
-    params.update(_file(given) for given in file or [])
+    params.update((name, Attachment(id_)) for name, id_ in map(given_file, file or []))
     if parse_mode is not None:
         params["parse_mode"] = _parse_mode(parse_mode)
     notification = Notification(
@@ -119,15 +118,14 @@ def _parse_mode(given: str) -> str:
     return given
 
 
-def _file(given: str) -> tuple[str, "Attachment"]:
-    from dovecote.model import Attachment
-
+def given_file(given: str) -> tuple[str, int]:
+    """A stored file that was written as NAME=ID. Raises BadParameter."""
     name, _, id_ = given.partition("=")
     if not name or not id_.isdecimal() or not id_.isascii() or not 0 < len(id_) < LONGEST or int(id_) == 0:
         raise typer.BadParameter(
             f'"{given}": write NAME=ID, as photo=17, with an id of `dovecote file list`.', param_hint="--file"
         )
-    return name, Attachment(int(id_))
+    return name, int(id_)
 
 
 def given_param(given: str) -> tuple[str, Any]:

@@ -79,11 +79,22 @@ def schedule_facts(record: ScheduleRecord, bot_zones: Mapping[str, str | None]) 
         "bot": schedule.notification.bot,
         "to": to_text(schedule),
         "says": schedule.notification.text or schedule.notification.method,
+        **_file_facts(schedule),
         "delivery": schedule.notification.delivery.replace("_", " "),
         **_policy_facts(schedule),
         "made": f"{moment(record.created_at)}, {'in the settings file' if record.origin == 'file' else 'by hand'}",
         "changed": f"{moment(record.changed_at)}, version {record.version}",
     }
+
+
+def _file_facts(schedule: Schedule) -> dict[str, str]:
+    """The stored files that it sends."""
+    from dovecote.content import plain_params
+    from dovecote.references import slots
+
+    notification = schedule.notification
+    found = slots(notification.method, plain_params(notification.params))
+    return {"files": ", ".join(f"{slot.field}: file {slot.file_id}" for slot in found)} if found else {}
 
 
 def _timing_facts(schedule: Schedule) -> dict[str, str]:

@@ -6,7 +6,23 @@ import typer
 
 from dovecote.cli.context import Refused, confirm, on_outbox
 from dovecote.cli.output import say, say_json
-from dovecote.cli.pages import AsJson, BeforeId, ForBot, Limit, Yes, all_ids, chosen_ids, in_batches, say_page
+from dovecote.cli.pages import (
+    AsJson,
+    BeforeId,
+    ErrorCode,
+    ErrorText,
+    ForBot,
+    Label,
+    Limit,
+    Since,
+    Until,
+    Yes,
+    all_ids,
+    chosen_ids,
+    in_batches,
+    say_page,
+    selected,
+)
 
 unknown_app = typer.Typer(
     help="Unknown outcomes: it may have been delivered and nobody can tell.", no_args_is_help=True
@@ -28,13 +44,19 @@ def list_page(
     context: typer.Context,
     *,
     bot: ForBot = None,
+    error: ErrorText = None,
+    code: ErrorCode = None,
+    label: Label = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = 50,
     before: BeforeId = None,
     as_json: AsJson = False,
 ) -> None:
     """List what is unknown, the newest first."""
+    selection = selected(bot, error, code, label, since, until)
     # One more than asked for tells whether there is another page.
-    found = on_outbox(context, lambda dovecote: dovecote.unknowns(bot=bot, before_id=before, limit=limit + 1))
+    found = on_outbox(context, lambda dovecote: dovecote.unknowns(selection, before_id=before, limit=limit + 1))
     say_page(found, limit, settled="since", none="No outcome is unknown.", as_json=as_json)
 
 
@@ -46,19 +68,27 @@ def resolve(
     *,
     delivered: Annotated[bool, typer.Option("--delivered", help="They have arrived: record that.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Send them again, maybe as a second copy.")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="All that are unknown, of all bots or of --bot.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All that are unknown, or those that are selected.")
+    ] = False,
     bot: ForBot = None,
+    error: ErrorText = None,
+    code: ErrorCode = None,
+    label: Label = None,
+    since: Since = None,
+    until: Until = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Decide what is unknown: it was delivered, or it is sent again. It says how many and asks."""
     if delivered == again:
         raise typer.BadParameter("say what is to become of them: --delivered or --again.")
-    ids = chosen_ids(notifications, bot, everything=everything, what="unknown ones")
+    selection = selected(bot, error, code, label, since, until)
+    ids = chosen_ids(notifications, selection, everything=everything, what="unknown ones")
     if everything:
         ids = on_outbox(
             context,
-            lambda dovecote: all_ids(lambda before, limit: dovecote.unknowns(bot=bot, before_id=before, limit=limit)),
+            lambda dovecote: all_ids(lambda before, limit: dovecote.unknowns(selection, before_id=before, limit=limit)),
         )
     if ids:
         confirm(_question(len(ids), bot, everything=everything, delivered=delivered), yes=yes)

@@ -1,12 +1,14 @@
 """Schedules as code: the tables `[[schedule]]` of the settings file, and the same words from the command line.
 
-A table is flat: when (`cron`, `every`, `at` or `dates`), in which `zone`, who sends (`bot`) what (`text`, or `method`
-and `params`) to whom (`chat`, `chats`, or `everybody = true`), and policies. Durations are written as in settings,
-local times as TOML's local date-times or as ISO 8601. All that is wrong is told at once, with the schedule's name.
+A table is flat: when (`cron`, `every`, `at` or `dates`), in which `zone`, who sends (`bot`) what (`text`, or `method`,
+`params` and stored `files`) to whom (`chat`, `chats`, or `everybody = true`), and policies. Durations are written as in
+settings, local times as TOML's local date-times or as ISO 8601. All that is wrong is told at once, with the schedule's
+name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +17,7 @@ from dovecote.config.values import TAKES_DURATION_OR_ZERO, parse_duration
 from dovecote.content import shown
 from dovecote.errors import InvalidConfiguration, InvalidNotification, InvalidSchedule
 from dovecote.model import (
+    Attachment,
     Cron,
     Dates,
     DeliveryPolicy,
@@ -31,7 +34,6 @@ from dovecote.schedule_checks import EARLIEST, checked_schedule
 from dovecote.schedule_form import schedule_form
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 WHEN: Final = ("cron", "every", "at", "dates")
@@ -45,7 +47,7 @@ KEYS: Final = frozenset(
         *TO,
         *POLICIES,
         *("anchor", "zone", "start", "end", "jitter", "skipped_hour", "repeated_hour", "local_time"),
-        *("bot", "text", "method", "params", "priority", "delivery", "labels"),
+        *("bot", "text", "method", "params", "files", "priority", "delivery", "labels"),
     }
 )
 
@@ -166,6 +168,8 @@ def _to(given: Mapping[str, Any]) -> tuple[int | str, ...] | None:
 
 def _notification(given: Mapping[str, Any]) -> Notification:
     values: dict[str, Any] = {key: given[key] for key in ("bot", "text", "method", "params") if key in given}
+    if "files" in given:
+        values["params"] = _with_files(given.get("params", {}), given["files"])
     if "priority" in given:
         name = str(given["priority"]).upper()
         if name not in Priority.__members__:
@@ -182,6 +186,20 @@ def _notification(given: Mapping[str, Any]) -> Notification:
     return Notification(labels=tuple(labels), **values)
 
 
+def _with_files(params: object, files: object) -> dict[str, Any]:
+    """The parameters and the stored files that are named beside them, as photo = 17."""
+    if not isinstance(params, Mapping):
+        raise InvalidSchedule("params", f"{shown(params)} is no table of parameters.")
+    if not isinstance(files, Mapping):
+        raise InvalidSchedule("files", f"{shown(files)} is no table of files: write it as {{ photo = 17 }}.")
+    for name, file_id in files.items():
+        if type(file_id) is not int or file_id < 1:
+            raise InvalidSchedule("files", f"{name} is {shown(file_id)}: give an id of `dovecote file list`.")
+        if name in params and not isinstance(params[name], Attachment):
+            raise InvalidSchedule("files", f"{name} is among the params as well: give only one of them.")
+    return {**params, **{name: Attachment(file_id) for name, file_id in files.items()}}
+
+
 def _duration(value: object, key: str) -> timedelta:
     try:
         return parse_duration(value)
@@ -194,22 +212,24 @@ def _wall(value: object, key: str) -> datetime | None:
 
 
 def _wall_needed(value: object, key: str) -> datetime:
+    given, why = value, ""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
-        except ValueError:
-            value = None
+        except ValueError as error:
+            # What has the form and is no day says why: "day is out of range for month".
+            value, why = None, "" if str(error).startswith("Invalid isoformat") else f" ({error})"
     if isinstance(value, datetime):
         return value
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)  # noqa: DTZ001 (a local time)
-    raise InvalidSchedule(key, f"{shown(value)} is no local time: write it as 2026-01-31T09:00, without a zone.")
+    raise InvalidSchedule(key, f"{shown(given)} is no local time{why}: write it as 2026-01-31T09:00, without a zone.")
 
 
 def edited_schedule(schedule: Schedule, changes: Mapping[str, Any]) -> Schedule:
     """The schedule with what `changes`, a part of a table, names. Raises InvalidSchedule for its form.
 
-    Another way to say when or to whom takes the place of the old one.
+    Another way to say when or to whom takes the place of the old one; files stay, unless the method is another.
     """
     table = table_of(schedule)
     for group in (WHEN, TO):
@@ -217,7 +237,19 @@ def edited_schedule(schedule: Schedule, changes: Mapping[str, Any]) -> Schedule:
             table = {key: value for key, value in table.items() if key not in group}
     if any(changes.get(key) for key in WHEN):
         table.pop("anchor", None)
+    if "files" in changes and "params" not in changes:
+        table["params"] = {name: value for name, value in table["params"].items() if name not in changes["files"]}
+    if "method" in changes and changes["method"] != schedule.notification.method:
+        # Its files were those of the other method.
+        table["params"] = {name: value for name, value in table["params"].items() if not isinstance(value, Attachment)}
+    elif "params" in changes:
+        changes = {**changes, "params": {**_files(schedule), **changes["params"]}}
     return schedule_of({**table, **changes})
+
+
+def _files(schedule: Schedule) -> dict[str, Any]:
+    params = schedule.notification.params
+    return {name: value for name, value in params.items() if isinstance(value, Attachment)}
 
 
 def table_of(schedule: Schedule) -> dict[str, Any]:
@@ -229,6 +261,7 @@ def table_of(schedule: Schedule) -> dict[str, Any]:
         **form["timing"],
         **form["notification"],
         **form["policies"],
+        "params": dict(schedule.notification.params),
     }
     if "priority" in table:
         table["priority"] = schedule.notification.priority.name.lower()

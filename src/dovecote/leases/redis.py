@@ -16,7 +16,7 @@ try:
     from redis.asyncio import Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
-    from redis.exceptions import RedisError
+    from redis.exceptions import RedisError, ResponseError
 except ModuleNotFoundError as _error:
     raise MissingExtra("redis", "Electing a leader by Redis or Valkey") from _error
 
@@ -124,6 +124,13 @@ class RedisLease:
         except TimeoutError as error:
             raise LeaseStoreUnavailable(
                 f"Redis at {self._place} has not answered within {self._timeout:g} s"
+            ) from error
+        except ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise LeaseStoreUnavailable(f"Redis at {self._place} refuses the lease: {_words(error)}") from error
+            raise LeaseStoreUnavailable(
+                f"Redis at {self._place} has something else under {self._key} ({_words(error)}): delete that key, or"
+                " name a database number of its own in redis.url"
             ) from error
         except (RedisError, OSError) as error:
             raise LeaseStoreUnavailable(f"Redis at {self._place} cannot be used just now: {_words(error)}") from error

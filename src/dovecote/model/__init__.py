@@ -103,9 +103,11 @@ from dovecote.model.schedule import (
     SkippedHour,
     Timing,
 )
+from dovecote.model.selection import EVERYTHING, Selection
 
 __all__ = [
     "BY_HAND",
+    "EVERYTHING",
     "Applied",
     "AttachedFile",
     "Attachment",
@@ -182,6 +184,7 @@ __all__ = [
     "Schedule",
     "ScheduleRecord",
     "Scope",
+    "Selection",
     "Settlement",
     "Severity",
     "SignedUpload",

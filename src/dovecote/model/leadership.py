@@ -50,6 +50,8 @@ class Peer:
     seen_at: datetime
     leads: bool
     stale: bool
+    silent_for: float
+    """Seconds since it was last heard of, by the database's clock; it is heard of every `renew_interval`."""
 
 
 @dataclass(frozen=True, slots=True)

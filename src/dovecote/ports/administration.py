@@ -6,9 +6,19 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
-    from dovecote.model import Bot, DatabaseVitals, NotificationRecord, Pruned, Recipient, Retention, State, Stats
+    from dovecote.model import (
+        Bot,
+        DatabaseVitals,
+        NotificationRecord,
+        Pruned,
+        Recipient,
+        Retention,
+        Selection,
+        State,
+        Stats,
+    )
 
 
 class BotStore(Protocol):
@@ -65,12 +75,15 @@ class HistoryStore(Protocol):
         """The notification that was enqueued with that key, while the key is remembered. Raises UnknownBot."""
 
     async def settled(
-        self, state: State, *, bot: str | None = None, before_id: int | None = None, limit: int = 50
+        self, state: State, selection: Selection, *, before_id: int | None = None, limit: int = 50
     ) -> Sequence[NotificationRecord]:
         """Dead letters, unknowns or delivered ones, the newest first, a page at a time. Raises UnknownBot."""
 
-    async def replay(self, ids: Sequence[int]) -> Sequence[int]:
+    async def replay(self, ids: Sequence[int], *, due_in: timedelta) -> Sequence[int]:
         """Make these dead letters due again, with a fresh count of failures; answers the ids that were dead."""
+
+    async def purge(self, state: State, ids: Sequence[int]) -> Sequence[int]:
+        """Forget these, which are in that state, and their attempts; answers which they were. Keys stay known."""
 
     async def resolve_unknown(self, ids: Sequence[int], *, delivered: bool) -> Sequence[int]:
         """Take an operator's word for these unknown ones: they were delivered, or they are due again.

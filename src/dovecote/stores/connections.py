@@ -1,8 +1,9 @@
 """The connections that enqueue writes through: what the application has already, whichever it is.
 
-Each becomes a `Caller`, which runs steps in the transaction that is open on it and never begins one of the
-application's nor ends it. A connection that commits every statement by itself is refused: commit and rollback would
-mean nothing. No driver is imported here; an object of one is met only after the application has imported it.
+Each becomes a `Caller`, which runs steps, or a function over a Connection, in the transaction that is open on it and
+never begins one of the application's nor ends it. A connection that commits every statement by itself is refused:
+commit and rollback would mean nothing. No driver is imported here; an object of one is met only after the application
+has imported it.
 
 Session, Connection and sqlite3 are executed directly: the event loop is blocked for as long as the statements take,
 and the application that chose them blocks it with its own.
@@ -12,18 +13,21 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from dovecote.errors import UnsupportedConnection
+from dovecote.stores.borrowed import OverDriver, OverSQLAlchemy, as_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from dovecote.stores.borrowed import Borrowed
     from dovecote.stores.enqueue_statements import Query, Rows, Steps
 
 T = TypeVar("T")
@@ -45,6 +49,9 @@ class Caller(Protocol):
 
     async def run(self, steps: Steps[T]) -> T:
         """Run the steps in the transaction; errors of the driver come out as they are."""
+
+    async def call(self, function: Callable[[Connection], T]) -> T:
+        """Call the function with what executes Core statements in the transaction, and does nothing else."""
 
 
 async def caller_of(connection: object) -> Caller:
@@ -100,6 +107,9 @@ class _SQLAlchemy:
     async def run(self, steps: Steps[T]) -> T:
         return run_on_sqlalchemy(self._connection, steps)
 
+    async def call(self, function: Callable[[Connection], T]) -> T:
+        return _call_on_sqlalchemy(self._connection, function)
+
 
 class _AwaitedSQLAlchemy:
     def __init__(self, connection: AsyncConnection) -> None:
@@ -110,9 +120,36 @@ class _AwaitedSQLAlchemy:
     async def run(self, steps: Steps[T]) -> T:
         return await self._connection.run_sync(run_on_sqlalchemy, steps)
 
+    async def call(self, function: Callable[[Connection], T]) -> T:
+        return await self._connection.run_sync(_call_on_sqlalchemy, function)
+
 
 def run_on_sqlalchemy(connection: Connection, steps: Steps[T]) -> T:
     """Run steps over a connection of SQLAlchemy. Raises UnsupportedConnection for one that commits by itself."""
+    _begin_on_sqlalchemy(connection)
+
+    def execute(query: Query) -> Rows:
+        # A cursor on the server, which the application may have chosen for its own reading, cannot write.
+        result = connection.execute(query.statement.text, query.parameters, execution_options={"stream_results": False})
+        return result.all() if result.returns_rows else ()
+
+    return drive(steps, execute)
+
+
+def run_within(connection: Connection | Borrowed, steps: Steps[T]) -> T:
+    """Run steps over what a function of ours was called with: a connection of our own, or a borrowed one."""
+    if isinstance(connection, OverSQLAlchemy | OverDriver):
+        return connection.run(steps)
+    return run_on_sqlalchemy(cast("Connection", connection), steps)
+
+
+def _call_on_sqlalchemy(connection: Connection, function: Callable[[Connection], T]) -> T:
+    _begin_on_sqlalchemy(connection)
+    return function(as_connection(OverSQLAlchemy(connection, run_on_sqlalchemy)))
+
+
+def _begin_on_sqlalchemy(connection: Connection) -> None:
+    """Begin as its own first statement would. Raises UnsupportedConnection for one that commits by itself."""
     if not connection.in_transaction():
         connection.begin()  # As its own first statement would; the application commits it as it commits that.
     raw = connection.connection
@@ -126,13 +163,6 @@ def run_on_sqlalchemy(connection: Connection, steps: Steps[T]) -> T:
             "the connection's isolation level is AUTOCOMMIT, so it would commit by itself whatever becomes of the"
             " rest: pass one with another isolation level."
         )
-
-    def execute(query: Query) -> Rows:
-        # A cursor on the server, which the application may have chosen for its own reading, cannot write.
-        result = connection.execute(query.statement.text, query.parameters, execution_options={"stream_results": False})
-        return result.all() if result.returns_rows else ()
-
-    return drive(steps, execute)
 
 
 class _SQLite:
@@ -149,13 +179,19 @@ class _SQLite:
         self._connection = connection
 
     async def run(self, steps: Steps[T]) -> T:
-        return drive(steps, self._execute)
+        return self._run(steps)
 
-    def _execute(self, query: Query) -> Rows:
+    async def call(self, function: Callable[[Connection], T]) -> T:
+        return function(as_connection(OverDriver(self.dialect, self._fetch, self._run)))
+
+    def _run(self, steps: Steps[T]) -> T:
+        return drive(steps, lambda query: self._fetch(query.statement.named, query.parameters))
+
+    def _fetch(self, sql: str, parameters: Any) -> Rows:
         cursor = self._connection.cursor()
         cursor.row_factory = None  # The application's own may answer anything.
         try:
-            return cursor.execute(query.statement.named, query.parameters).fetchall()
+            return cursor.execute(sql, parameters).fetchall()
         finally:
             cursor.close()
 
@@ -190,3 +226,16 @@ class _Asyncpg:
         except StopIteration as end:
             answer: T = end.value
             return answer
+
+    async def call(self, function: Callable[[Connection], T]) -> T:
+        # The function does not wait for anything itself: SQLAlchemy's greenlets wait for it.
+        borrowed = as_connection(OverDriver(self.dialect, self._fetch, self._drive))
+        answer: T = await greenlet_spawn(function, borrowed)
+        return answer
+
+    def _fetch(self, sql: str, arguments: Sequence[Any]) -> Rows:
+        rows: Rows = await_only(self._connection.fetch(sql, *arguments))
+        return rows
+
+    def _drive(self, steps: Steps[T]) -> T:
+        return await_only(self.run(steps))

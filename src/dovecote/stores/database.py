@@ -11,9 +11,9 @@ import importlib.util
 import sqlite3
 import threading
 import time
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, create_engine, event, make_url, select, text
@@ -61,6 +61,13 @@ def outbox_url(url: str) -> URL:
             raise InvalidConfiguration(["database.url: a SQLite outbox needs a file: write sqlite:///dovecote.db."])
         return parsed.set(drivername="sqlite")
     return parsed.set(drivername="postgresql")
+
+
+class Run(Protocol):
+    """Runs functions in transactions: `Database.run`, and others in its place."""
+
+    async def __call__(self, function: Callable[[Connection], T], *, write: bool = False) -> T:
+        """See `Database.run`."""
 
 
 class _Begun(NamedTuple):
@@ -159,7 +166,7 @@ class Database:
                 raise translated(error, self.url) from error
             yield opened
             try:
-                await (opened.commit() if isinstance(opened, AsyncConnection) else _to_the_end(opened.commit))
+                await (opened.commit() if isinstance(opened, AsyncConnection) else to_the_end(opened.commit))
             except (DBAPIError, OSError, TimeoutError) as error:
                 raise translated(error, self.url) from error
 
@@ -170,7 +177,7 @@ class Database:
             await opened.begin()
             return opened
         # Another writer may hold the file for a while, which must not hold the loop.
-        begun = await _to_the_end(self._begun, undo=lambda begun: begun.close())
+        begun = await to_the_end(self._begun, undo=lambda begun: begun.close())
         stack.callback(begun.close)
         return begun.connection
 
@@ -281,15 +288,18 @@ def migration_config(connection: Connection) -> Config:
     return config
 
 
-async def _to_the_end(function: Callable[[], T], *, undo: Callable[[T], object] | None = None) -> T:
+async def to_the_end(function: Callable[[], T], *, undo: Callable[[T], object] | None = None) -> T:
     """Run it in a thread. Where the wait for it is cut off, it is waited for all the same, and undone."""
-    work = asyncio.ensure_future(asyncio.to_thread(function))
+    # No task: those are cancelled when a loop ends, and what the thread answers would be lost.
+    work = asyncio.get_running_loop().run_in_executor(None, function)
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        answer = await work
-        if undo is not None:
-            undo(answer)
+        while not work.done():
+            with suppress(asyncio.CancelledError):  # one that is told again
+                await asyncio.wait([work])
+        if work.exception() is None and undo is not None:
+            undo(work.result())
         raise
 
 

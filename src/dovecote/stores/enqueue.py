@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from weakref import WeakSet
 
 from dovecote.content import shown
 from dovecote.errors import InvalidNotification, UnknownBot, WrongDatabase
 from dovecote.model import Notification
 from dovecote.stores.clock import real_microseconds
-from dovecote.stores.connections import caller_of, run_on_sqlalchemy
+from dovecote.stores.connections import caller_of, run_within
 from dovecote.stores.enqueue_batch import Batch
 from dovecote.stores.enqueue_statements import bot_ids, bot_names, is_installation, write_postgresql, write_sqlite
 
@@ -29,8 +29,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from dovecote.stores.connections import Caller
-    from dovecote.stores.database import Database
+    from dovecote.stores.database import Database, Run
     from dovecote.stores.enqueue_statements import Steps
+
+T = TypeVar("T")
+
+LARGEST_UPLOAD: Final = 50 * 1024 * 1024
+"""Bytes that Telegram's own server takes of a file."""
 
 
 class Enqueuer:
@@ -45,7 +50,7 @@ class Enqueuer:
         database: Database,
         *,
         key_window: timedelta = timedelta(days=30),
-        largest_upload: int = 50 * 1024 * 1024,
+        largest_upload: int = LARGEST_UPLOAD,
         clock: Callable[[], int] = real_microseconds,
     ) -> None:
         self._database = database
@@ -80,15 +85,28 @@ class Enqueuer:
         return await self._write(caller, batch) if len(batch) else []
 
     def write(self, connection: Connection, notifications: Sequence[Notification]) -> list[int]:
-        """Write into the outbox within a transaction of the outbox's own `Database`; answer the ids.
+        """Write into the outbox within a transaction, the outbox's own or one that was borrowed; answer the ids.
 
-        Raises InvalidNotification and UnknownBot before anything is written.
+        Raises InvalidNotification, UnknownBot, UnknownFile and FileTooLarge before anything is written.
         """
-        return run_on_sqlalchemy(connection, self._steps(Batch(notifications))) if notifications else []
+        return run_within(connection, self._steps(Batch(notifications))) if notifications else []
 
     async def _write(self, caller: Caller, batch: Batch) -> list[int]:
         await self._check_database(caller)
         return await caller.run(self._steps(batch))
+
+    def run_within(self, connection: object) -> Run:
+        """Runs functions in the transaction that is open on a connection of the application's, and ends nothing.
+
+        Each run raises UnsupportedConnection, WrongDatabase, NotMigrated and StoreUnavailable, as `enqueue`.
+        """
+
+        async def run(function: Callable[[Connection], T], *, write: bool = False) -> T:  # noqa: ARG001 (as it began)
+            caller = await caller_of(connection)
+            await self._check_database(caller)
+            return await caller.call(function)
+
+        return run
 
     async def _check_database(self, caller: Caller) -> None:
         """Raise WrongDatabase unless the connection leads to this outbox."""

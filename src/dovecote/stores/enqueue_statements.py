@@ -254,12 +254,16 @@ def bot_names(*, postgresql: bool) -> Steps[list[str]]:
     return [name.decode() if isinstance(name, bytes) else name for (name,) in rows]
 
 
-def _check_files(batch: Batch, largest: int, statement: Statement) -> Steps[None]:
-    """Raise UnknownFile, FileTooLarge or InvalidNotification for a stored file that cannot be sent."""
+def check_files(batch: Batch, *, largest_upload: int, postgresql: bool) -> Steps[None]:
+    """Raise UnknownFile, FileTooLarge or InvalidNotification for a stored file that cannot be sent.
+
+    On PostgreSQL they cannot be removed until the transaction ends; on SQLite its lock has to be held already.
+    """
+    statement = POSTGRESQL_FILES if postgresql else SQLITE_FILES
     rows = yield Query(statement, {"ids": json.dumps(batch.files)})
     # An application may have told its sqlite3 connection to answer bytes.
     types = [kind.decode() if isinstance(kind, bytes) else kind for _, _, kind in rows]
-    batch.check_files({row[0]: (row[1], kind) for row, kind in zip(rows, types, strict=True)}, largest=largest)
+    batch.check_files({row[0]: (row[1], kind) for row, kind in zip(rows, types, strict=True)}, largest=largest_upload)
 
 
 def write_postgresql(
@@ -273,7 +277,7 @@ def write_postgresql(
     ids: list[int] | None = None
     places = batch.in_input_order()
     if batch.files:
-        yield from _check_files(batch, largest_upload, POSTGRESQL_FILES)
+        yield from check_files(batch, largest_upload=largest_upload, postgresql=True)
     if batch.keys and (len(places) > CHUNK or batch.files):
         # The order of the keys and the order of the ids part here, so the ids are taken beforehand; and one that is
         # answered tells by its own whether it was written.
@@ -315,7 +319,7 @@ def write_sqlite(
     ids = list(range(last - len(batch) + 1, last + 1))
     answer = list(ids)
     if batch.files:
-        yield from _check_files(batch, largest_upload, SQLITE_FILES)
+        yield from check_files(batch, largest_upload=largest_upload, postgresql=False)
     for chunk, json_rows in batch.chunks(batch.in_input_order(), bots, ids):
         if batch.keys:
             taken = yield Query(SQLITE_TAKEN_KEYS, {"rows": json_rows, "now": now})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, case, func, select
 
-from dovecote.errors import InvalidNotification, UnknownBot
+from dovecote.errors import FileTooLarge, InvalidNotification, UnknownBot, UnknownFile
 from dovecote.model import FannedOut, FireTime, Happened, PlannedOccurrence
 from dovecote.schedule_form import notification_to
 from dovecote.stores.homes import Audience
@@ -52,7 +52,7 @@ class FanOut:
             return None
         try:
             ids, cursor = self._enqueue(connection, row, limit)
-        except (InvalidNotification, UnknownBot) as error:
+        except (InvalidNotification, UnknownBot, UnknownFile, FileTooLarge) as error:
             # Nothing is written by then. Tried again it would fail again, and hold up its schedule for ever.
             logger.error("an occurrence of the schedule %d cannot be made: %s", row.schedule_id, error)  # noqa: TRY400
             self._update(connection, row, {"happened": Happened.FAILED.value, "reason": str(error), **CLOSED})

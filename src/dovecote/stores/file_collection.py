@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, delete, select, text, tuple_
+from sqlalchemy import and_, bindparam, delete, or_, select, text, tuple_
 
 from dovecote.model import Collection, ObjectPlace
 from dovecote.stores.clock import StoreClock, real_microseconds
 from dovecote.stores.file_rows import remove_files
+from dovecote.stores.schedule_files import schedule_sending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,7 +64,9 @@ class FileSweep:
             now = self._clock.now(connection)
             rows = connection.execute(collectable(self._tables, limit).params(before=now - grace)).all()
             any_attachment = looked_up(attachment.c.file_id, attachment.c.file_id == file.c.id)
-            attached = select(file.c.id).where(file.c.id.in_([row.id for row in rows]), any_attachment.is_not(None))
+            sending = schedule_sending(self._tables, file.c.id).scalar_subquery()
+            needed = or_(any_attachment.is_not(None), sending.is_not(None))
+            attached = select(file.c.id).where(file.c.id.in_([row.id for row in rows]), needed)
             used = set(connection.execute(attached).scalars())
             # What is used is not looked at again for another grace period.
             connection.execute(file.update().where(file.c.id.in_(used)).values(needed_at=now))

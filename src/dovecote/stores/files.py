@@ -19,6 +19,7 @@ from dovecote.stores.file_rows import (
     remove_files,
     stored_files,
 )
+from dovecote.stores.schedule_files import schedule_sending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -125,6 +126,9 @@ class Files:
             notification_id = self._needed_by(connection, file_id)
             if notification_id is not None:
                 raise FileInUse(file_id, notification_id)
+            schedule = connection.execute(schedule_sending(self._database.tables, file_id)).scalar()
+            if schedule is not None:
+                raise FileInUse(file_id, schedule=schedule)
             return remove_files(connection, self._tables, [row], self._clock.now(connection))
 
         return await self._database.run(write, write=True)

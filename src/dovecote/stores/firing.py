@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from dovecote.model import BY_HAND, DueSchedules, Fired, Happened, Overlap, PlannedOccurrence
 from dovecote.schedule_form import notification_to
 from dovecote.stores.clock import StoreClock, real_microseconds
-from dovecote.stores.enqueue import Enqueuer
+from dovecote.stores.enqueue import LARGEST_UPLOAD, Enqueuer
 from dovecote.stores.fan_out import FanOut
 from dovecote.stores.held import HeldConnection
 from dovecote.stores.homes import homes_of
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from dovecote.model import FannedOut, Firing, Notification, Schedule, ScheduleRecord
-    from dovecote.stores.database import Database
+    from dovecote.stores.database import Database, Run
 
 T = TypeVar("T")
 
@@ -48,9 +48,10 @@ SHORTEST_KEY_WINDOW = timedelta(days=3)
 class FiringStore:
     """`ports.ScheduleStore` on either database. `clock` answers microseconds since the epoch; PostgreSQL has its own.
 
-    A key is remembered for `key_window`, and for three days at least. A transaction whose process is frozen is ended by
-    PostgreSQL after `patience`, so that what it has locked fires elsewhere; SQLite knows no such thing. With `hold` one
-    connection stays open, for a loop that asks every second and runs in one event loop.
+    A key is remembered for `key_window`, and for three days at least; `largest_upload` is as of `Enqueuer`. PostgreSQL
+    ends a transaction whose process is frozen after `patience`, so that what it has locked fires elsewhere; SQLite has
+    no such bound. With `hold` one connection stays open, for a loop that asks every second and runs in one event loop.
+    With `run` everything happens in the transactions that it runs functions in, and their patience is their own.
     """
 
     def __init__(
@@ -58,17 +59,24 @@ class FiringStore:
         database: Database,
         *,
         key_window: timedelta = timedelta(days=30),
+        largest_upload: int = LARGEST_UPLOAD,
         patience: timedelta = PATIENCE,
         hold: bool = True,
+        run: Run | None = None,
         clock: Callable[[], int] = real_microseconds,
     ) -> None:
-        self._held = HeldConnection(database, LONGEST_TRANSACTION) if hold else None
-        self._run = database.run if self._held is None else self._held.run
+        self._held = HeldConnection(database, LONGEST_TRANSACTION) if hold and run is None else None
+        self._run: Run = run or (database.run if self._held is None else self._held.run)
         self._is_postgresql = database.is_postgresql
-        self._patience = patience
+        self._patience = patience if run is None else None
         self._tables = database.tables
         self._clock = StoreClock(database, clock)
-        self._enqueuer = Enqueuer(database, key_window=max(key_window, SHORTEST_KEY_WINDOW), clock=clock)
+        self._enqueuer = Enqueuer(
+            database,
+            key_window=max(key_window, SHORTEST_KEY_WINDOW),
+            largest_upload=largest_upload,
+            clock=clock,
+        )
         self._fan_out = FanOut(self._tables, self._clock, self._enqueuer)
 
     async def due(self, *, limit: int, overdue_by: timedelta) -> DueSchedules:
@@ -119,7 +127,7 @@ class FiringStore:
 
     async def _write(self, function: Callable[[Connection], T]) -> T:
         def write(connection: Connection) -> T:
-            if self._is_postgresql:
+            if self._is_postgresql and self._patience is not None:
                 limit = f"{self._patience // timedelta(milliseconds=1)}ms"
                 connection.execute(
                     select(func.set_config("idle_in_transaction_session_timeout", limit, literal(value=True)))

@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Text, and_, bindparam, case, exists, func, insert, literal, literal_column, select
 
 from dovecote.errors import UnknownNotification
-from dovecote.model import Attempt, DeliveryPolicy, NotificationRecord, Priority, State, Stats
+from dovecote.model import EVERYTHING, Attempt, DeliveryPolicy, NotificationRecord, Priority, State, Stats
 from dovecote.stores.attached import attached_files
 from dovecote.stores.bots import TENTHS, bot_id_of, day_of
 from dovecote.stores.clock import StoreClock, real_microseconds
 from dovecote.stores.column_types import IDS, is_id
+from dovecote.stores.selections import forget, restrictions
 from dovecote.stores.waiting import what_holds
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-    from dovecote.model import Waiting
+    from dovecote.model import Selection, Waiting
     from dovecote.stores.database import Database
 
 SETTLED = (State.DELIVERED, State.DEAD, State.UNKNOWN)
@@ -84,7 +86,7 @@ class History:
         return await self._database.run(read)
 
     async def settled(
-        self, state: State, *, bot: str | None = None, before_id: int | None = None, limit: int = 50
+        self, state: State, selection: Selection = EVERYTHING, *, before_id: int | None = None, limit: int = 50
     ) -> Sequence[NotificationRecord]:
         """See `ports.HistoryStore.settled`. Raises ValueError for a state that is not in the history."""
         if state not in SETTLED:
@@ -104,18 +106,25 @@ class History:
             statement = statement.where(history.c.id < max(IDS[0], min(before_id, IDS[-1])))
 
         def read(connection: Connection) -> list[NotificationRecord]:
-            wanted = statement
-            if bot is not None:
-                wanted = wanted.where(history.c.bot_id == bot_id_of(connection, self._tables, bot))
+            bot = None if selection.bot is None else bot_id_of(connection, self._tables, selection.bot)
+            wanted = statement.where(*restrictions(history, selection, bot, is_postgresql=self._database.is_postgresql))
             rows = connection.execute(wanted).all()
             attempts = self._attempts(connection, [row.id for row in rows])
             return [_settled(row, attempts[row.id]) for row in rows]
 
         return await self._database.run(read)
 
-    async def replay(self, ids: Sequence[int]) -> Sequence[int]:
+    async def replay(self, ids: Sequence[int], *, due_in: timedelta = timedelta(0)) -> Sequence[int]:
         """See `ports.HistoryStore.replay`. All of them in one transaction; an expiry stays as it was."""
-        return await self._change(State.DEAD, ids, self._send_again)
+
+        def later(connection: Connection, rows: Sequence[Any], now: datetime) -> None:
+            self._send_again(connection, rows, now + due_in)
+
+        return await self._change(State.DEAD, ids, later)
+
+    async def purge(self, state: State, ids: Sequence[int]) -> Sequence[int]:
+        """See `ports.HistoryStore.purge`. All of them in one transaction."""
+        return await self._change(state, ids, self._forget)
 
     async def resolve_unknown(self, ids: Sequence[int], *, delivered: bool) -> Sequence[int]:
         """See `ports.HistoryStore.resolve_unknown`. All of them in one transaction; an expiry stays as it was."""
@@ -164,8 +173,8 @@ class History:
             history.update().where(found).values(outcome=State.DELIVERED.value, error=told.concat(words))
         )
 
-    def _send_again(self, connection: Connection, rows: Sequence[Any], now: datetime) -> None:
-        """Move them back to the outbox, due now, with their ids and their attempts."""
+    def _send_again(self, connection: Connection, rows: Sequence[Any], due_at: datetime) -> None:
+        """Move them back to the outbox, due then, with their ids and their attempts."""
         history, outbox, attempt = self._tables.history, self._tables.notification, self._tables.attempt
         found = history.c.id.in_([row.id for row in rows])
         decided = and_(found, history.c.took.is_not(None))
@@ -177,7 +186,7 @@ class History:
         connection.execute(insert(attempt).from_select(names, deciding.where(decided)))
         again = select(
             *(history.c[name] for name in KEPT),
-            *(literal(now, history.c.planned_at.type) for _ in ("planned_at", "due_at")),
+            *(literal(due_at, history.c.planned_at.type) for _ in ("planned_at", "due_at")),
         )
         connection.execute(insert(outbox).from_select([*KEPT, "planned_at", "due_at"], again.where(found)))
         weights = [{"heavy": row.id, "items": items} for row in rows if (items := _weight(row.method, row.params)) > 1]
@@ -185,6 +194,9 @@ class History:
             heavier = outbox.update().where(outbox.c.id == bindparam("heavy")).values(weight=bindparam("items"))
             connection.execute(heavier, weights)
         connection.execute(history.delete().where(found))
+
+    def _forget(self, connection: Connection, rows: Sequence[Any], _now: datetime) -> None:
+        forget(connection, self._tables, [row.id for row in rows])
 
     async def stats(self, *, bot: str | None = None) -> Stats:
         """See `ports.HistoryStore.stats`. One statement, and so one moment; it counts in indexes."""

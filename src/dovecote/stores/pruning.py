@@ -13,6 +13,7 @@ from sqlalchemy import select, tuple_
 
 from dovecote.model import Pruned, State
 from dovecote.stores.clock import StoreClock, real_microseconds
+from dovecote.stores.selections import forget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,7 @@ class Pruning:
         return await self._database.run(partial(step, state, kept, limit), write=True)
 
     def _settled(self, state: State, kept: timedelta, limit: int, connection: Connection) -> int:
-        history, attempt = self._tables.history, self._tables.attempt
+        history = self._tables.history
         statement = (
             select(history.c.id)
             .where(history.c.outcome == state.value, history.c.settled_at < self._clock.now(connection) - kept)
@@ -65,8 +66,7 @@ class Pruning:
         )
         ids = list(connection.scalars(statement))
         if ids:
-            connection.execute(attempt.delete().where(attempt.c.notification_id.in_(ids)))
-            connection.execute(history.delete().where(history.c.id.in_(ids)))
+            forget(connection, self._tables, ids)
         return len(ids)
 
     def _occurrences(self, kept: timedelta, limit: int, connection: Connection) -> int:

@@ -64,6 +64,22 @@ def schedule_table(metadata: MetaData, prefix: str) -> Table:
     return table
 
 
+def schedule_file_table(metadata: MetaData, prefix: str) -> Table:
+    """The stored files that a version of a schedule sends: kept while it is the newest or an occurrence of it is open.
+
+    Written under a share lock on the files, as an attachment; removed by the change that no more needs them.
+    """
+    table = Table(
+        f"{prefix}schedule_file",
+        metadata,
+        Column("schedule_id", BigId, primary_key=True, autoincrement=False),
+        Column("version", BigInteger, primary_key=True, autoincrement=False),
+        Column("file_id", BigId, primary_key=True, autoincrement=False),
+    )
+    Index(f"{prefix}schedule_file_file", table.c.file_id)
+    return table
+
+
 def occurrence_table(metadata: MetaData, prefix: str) -> Table:
     """The occurrences: the primary key is the promise that none fires twice."""
     table = Table(

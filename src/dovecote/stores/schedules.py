@@ -6,12 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import postgresql, sqlite
 
 from dovecote.errors import InvalidSchedule, UnknownSchedule
 from dovecote.stores.bots import bot_id_of
 from dovecote.stores.clock import StoreClock, real_microseconds
+from dovecote.stores.enqueue import LARGEST_UPLOAD
 from dovecote.stores.homes import count_of
+from dovecote.stores.schedule_files import check_sendable, files_of, need, need_no_more
 from dovecote.stores.schedule_rows import definition, occurrence_of, record_of, standing
 
 if TYPE_CHECKING:
@@ -21,22 +23,34 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from dovecote.model import NextFire, Occurrence, Origin, PlannedOccurrence, Schedule, ScheduleRecord
-    from dovecote.stores.database import Database
+    from dovecote.stores.database import Database, Run
 
 FORGOTTEN_AT_ONCE = 1000
 
 
 class SchedulesBook:
-    """`ports.ScheduleBook` on either database. `clock` answers microseconds since the epoch; PostgreSQL has its own."""
+    """`ports.ScheduleBook` on either database. `clock` answers microseconds since the epoch; PostgreSQL has its own.
 
-    def __init__(self, database: Database, *, clock: Callable[[], int] = real_microseconds) -> None:
-        self._database = database
+    `largest_upload` is as of `Enqueuer`. With `run` everything happens in the transactions that it runs functions in.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        largest_upload: int = LARGEST_UPLOAD,
+        clock: Callable[[], int] = real_microseconds,
+        run: Run | None = None,
+    ) -> None:
+        self._largest_upload = largest_upload
+        self._run = run or database.run
+        self._is_postgresql = database.is_postgresql
         self._tables = database.tables
         self._clock = StoreClock(database, clock)
 
     async def clock(self) -> datetime:
         """See `ports.ScheduleBook.clock`."""
-        return await self._database.run(self._clock.now)
+        return await self._run(self._clock.now)
 
     async def add(self, schedule: Schedule, origin: Origin, then: NextFire) -> ScheduleRecord:
         """See `ports.ScheduleBook.add`."""
@@ -44,28 +58,37 @@ class SchedulesBook:
 
         def insert(connection: Connection) -> ScheduleRecord:
             now = self._clock.now(connection)
+            bot_id = bot_id_of(connection, self._tables, schedule.notification.bot)
+            self._check_files(connection, schedule)
             values = {
                 "name": schedule.name,
                 "origin": origin.value,
                 "created_at": now,
                 "changed_at": now,
-                **definition(schedule, bot_id_of(connection, self._tables, schedule.notification.bot)),
+                **definition(schedule, bot_id),
                 **standing(then),
             }
-            try:
-                return record_of(connection.execute(table.insert().values(**values).returning(*table.c)).one())
-            except IntegrityError as error:
+            # Not found out by an error, which would end the application's transaction on PostgreSQL.
+            dialect = postgresql if self._is_postgresql else sqlite
+            statement = dialect.insert(table).values(**values).on_conflict_do_nothing(index_elements=["name"])
+            row = connection.execute(statement.returning(*table.c)).first()
+            if row is None:
                 raise InvalidSchedule(
                     "name",
                     f'there is a schedule named "{schedule.name}" already: choose another name, or change that one with'
                     " `dovecote schedule edit`.",
-                ) from error
+                )
+            need(connection, self._tables, row.id, row.version, files_of(schedule.notification))
+            return record_of(row)
 
-        return await self._database.run(insert, write=True)
+        return await self._run(insert, write=True)
+
+    def _check_files(self, connection: Connection, schedule: Schedule) -> None:
+        check_sendable(connection, self._tables, schedule.notification, largest_upload=self._largest_upload)
 
     async def get(self, name: str) -> ScheduleRecord:
         """See `ports.ScheduleBook.get`."""
-        return await self._database.run(lambda connection: self._get(connection, name))
+        return await self._run(lambda connection: self._get(connection, name))
 
     def _get(self, connection: Connection, name: str) -> ScheduleRecord:
         table = self._tables.schedule
@@ -80,7 +103,7 @@ class SchedulesBook:
         statement = select(table).order_by(table.c.name).limit(limit)
         if after_name is not None:
             statement = statement.where(table.c.name > after_name)
-        return await self._database.run(lambda connection: list(map(record_of, connection.execute(statement))))
+        return await self._run(lambda connection: list(map(record_of, connection.execute(statement))))
 
     async def change(
         self,
@@ -96,6 +119,9 @@ class SchedulesBook:
 
         def update(connection: Connection) -> ScheduleRecord | None:
             now = self._clock.now(connection)
+            bot_id = bot_id_of(connection, self._tables, schedule.notification.bot)
+            if schedule.notification != record.schedule.notification:
+                self._check_files(connection, schedule)
             as_read = and_(
                 table.c.id == record.id,
                 table.c.version == record.version,
@@ -105,17 +131,19 @@ class SchedulesBook:
                 "version": record.version + 1,
                 "changed_at": now,
                 "paused_at": (record.paused_at or now) if paused else None,
-                **definition(schedule, bot_id_of(connection, self._tables, schedule.notification.bot)),
+                **definition(schedule, bot_id),
                 **standing(then, paused=paused),
             }
             row = connection.execute(table.update().where(as_read).values(**values).returning(*table.c)).first()
             if row is None:
                 return None
+            need(connection, self._tables, row.id, row.version, files_of(schedule.notification))
+            need_no_more(connection, self._tables, row.id, now, newest=row.version)
             if missed is not None:
                 self._keep(connection, record, missed, now)
             return record_of(row)
 
-        return await self._database.run(update, write=True)
+        return await self._run(update, write=True)
 
     def _keep(self, connection: Connection, record: ScheduleRecord, missed: PlannedOccurrence, now: datetime) -> None:
         """Keep a missed span, unless its first fire time has an occurrence."""
@@ -150,10 +178,11 @@ class SchedulesBook:
             # Those that are open end with their schedule; the others go in bounded batches.
             is_open = and_(occurrence.c.schedule_id == found, occurrence.c.turn_at.is_not(None))
             connection.execute(occurrence.delete().where(is_open))
+            need_no_more(connection, self._tables, found, self._clock.now(connection), newest=None)
             return found
 
-        schedule_id = await self._database.run(forget, write=True)
-        while await self._database.run(partial(self._forget_occurrences, schedule_id), write=True):
+        schedule_id = await self._run(forget, write=True)
+        while await self._run(partial(self._forget_occurrences, schedule_id), write=True):
             continue
 
     def _forget_occurrences(self, schedule_id: int, connection: Connection) -> bool:
@@ -177,11 +206,11 @@ class SchedulesBook:
             statement = statement.order_by(table.c.fire_at.desc(), table.c.part.desc()).limit(limit)
             return list(map(occurrence_of, connection.execute(statement)))
 
-        return await self._database.run(read)
+        return await self._run(read)
 
     async def audience(self, schedule: Schedule) -> int:
         """See `ports.ScheduleBook.audience`."""
         if schedule.to is not None:
             return len(schedule.to)
         bot = schedule.notification.bot
-        return await self._database.run(lambda connection: count_of(connection, self._tables, bot))
+        return await self._run(lambda connection: count_of(connection, self._tables, bot))

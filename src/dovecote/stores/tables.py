@@ -35,7 +35,7 @@ from dovecote.stores.file_tables import FileTables, file_tables
 from dovecote.stores.job_tables import JobTables, job_tables
 from dovecote.stores.leadership_tables import LeadershipTables, leadership_tables
 from dovecote.stores.limits_tables import chat_wait, paid_columns
-from dovecote.stores.schedule_tables import occurrence_table, schedule_table
+from dovecote.stores.schedule_tables import occurrence_table, schedule_file_table, schedule_table
 
 # The types are looked for here as well, beside the tables that are made of them.
 __all__ = [
@@ -273,6 +273,7 @@ class Tables:
     recipient: Table
     chat_wait: Table
     schedule: Table
+    schedule_file: Table
     occurrence: Table
     idle_worker: Table
     installation: Table
@@ -293,6 +294,7 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         recipient=_recipient(metadata, prefix),
         chat_wait=chat_wait(metadata, prefix, Instant(), Chat),
         schedule=schedule_table(metadata, prefix),
+        schedule_file=schedule_file_table(metadata, prefix),
         occurrence=occurrence_table(metadata, prefix),
         # Workers that have said that they are idle and want to be woken.
         idle_worker=Table(

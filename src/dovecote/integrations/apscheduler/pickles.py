@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovecote.errors import InvalidJob, LeaseStoreUnavailable, MissingExtra
 from dovecote.integrations.apscheduler.definitions import definition_state
+from dovecote.integrations.apscheduler.redis_copy import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +45,7 @@ async def entries(url: str, jobs_key: str) -> dict[str, bytes]:
     try:
         found: Mapping[bytes, bytes] = await client.hgetall(jobs_key)
     except (RedisError, OSError, TimeoutError) as error:
-        raise LeaseStoreUnavailable(f"Redis cannot be reached: {type(error).__name__}: {error}") from error
+        raise LeaseStoreUnavailable(in_words(error)) from error
     finally:
         await client.aclose()
     return {key.decode(errors="backslashreplace"): value for key, value in found.items()}

@@ -129,7 +129,7 @@ class RedisCopy:
         self._whole_in, self.listening = None, False
         self._changes.clear()
         if not self._gone:
-            told = LeaseStoreUnavailable(f"Redis cannot be reached: {type(error).__name__}: {error}")
+            told = LeaseStoreUnavailable(in_words(error))
             logger.warning("%s; jobs are kept in the database, and are copied when it is back", told)
         self._gone = True
 
@@ -253,6 +253,20 @@ class RedisCopy:
                 raise
             self._lost(error)
         await self._client.aclose()
+
+
+def in_words(error: Exception) -> str:
+    """What is wrong with Redis: it is not there, or it refuses what is asked of it."""
+    from redis.exceptions import ResponseError  # noqa: PLC0415 (an extra)
+
+    if not isinstance(error, ResponseError):
+        return f"Redis cannot be reached: {type(error).__name__}: {error}"
+    if str(error).startswith("WRONGTYPE"):
+        return (
+            f"a key in Redis that has the job store's name is something else's ({error}): delete it, or give the job"
+            " store a database number of its own"
+        )
+    return f"Redis refuses what is asked of it: {error}"
 
 
 def _is_redis(error: Exception) -> bool:
