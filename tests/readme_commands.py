@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 BLOCK = re.compile(r"(?P<mark><!-- not run:[^>]*-->\n)?^```console\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-SECONDS = 60.0
+SECONDS = 120.0
 """For a command, and for what is waited for."""
 
 

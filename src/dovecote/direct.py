@@ -59,6 +59,7 @@ class DirectMessages:
         bots: BotStore,
         *,
         longest_wait: float = LONGEST_WAIT,
+        patience: float = PATIENCE,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -66,6 +67,7 @@ class DirectMessages:
         self._outbox = outbox
         self._bots = bots
         self._longest_wait = longest_wait
+        self._patience = patience
         self._sleep = sleep
         self._monotonic = monotonic
         self._ids: dict[str, int] = {}
@@ -80,7 +82,7 @@ class DirectMessages:
         if not messages or self._monotonic() < self._asked_again_at:
             return 0.0
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._patience):
                 taken = await self._slots.take(bot, messages, longest_wait=self._longest_wait)
                 names = [] if taken else [each.name for each in await self._bots.bots()]
         except Exception as error:  # noqa: BLE001 (whatever the database has: the person who waits gets the answer)
@@ -99,7 +101,7 @@ class DirectMessages:
     async def told_to_wait(self, bot: str, chat_id: object, seconds: float) -> None:
         """Let every worker know of a 429 to a direct call: the bot waits, or its group where it was sent to one."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._patience):
                 bot_id = self._ids.get(bot) or await self._id_of(bot)
                 if bot_id is None:
                     return
@@ -116,7 +118,7 @@ class DirectMessages:
         self._asked_again_at = self._monotonic() + PAUSE
         if not self._away:
             self._away = True
-            reason = f"it gave no answer within {PATIENCE:g} s" if isinstance(error, TimeoutError) else str(error)
+            reason = f"it gave no answer within {self._patience:g} s" if isinstance(error, TimeoutError) else str(error)
             logger.warning("direct messages do not share the pace until the database can be asked again: %s", reason)
 
     async def close(self) -> None:

@@ -37,6 +37,8 @@ async def parts(outbox_url: str, emulator: Emulator, tmp_path: Path) -> AsyncIte
     """A Dovecote with files and the bot "shop", which has no pace."""
     parts = Delivery(outbox_url, emulator.url, files=tmp_path / "files")
     await parts.bot()
+    # On a busy machine even a good database may take its time.
+    parts.dovecote.direct._patience = 60
     yield parts
     await parts.dovecote.close()
 

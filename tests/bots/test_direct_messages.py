@@ -60,12 +60,12 @@ class TestBothFrameworks:
     async def test_it_is_sent_at_once_behind_a_backlog_of_bulk(
         self, parts: Delivery, emulator: Emulator, bot: FrameworkBot
     ) -> None:
-        await parts.dovecote.set_limits("shop", pace=0.5, private_limit=None)
+        await parts.dovecote.set_limits("shop", pace=0.05, private_limit=None)
         bulk = [Notification(bot="shop", chat_id=chat, text="news", priority=Priority.BULK) for chat in range(100, 200)]
         await parts.enqueue(*bulk)
         assert len(await parts.dovecote.unit_of_work().outbox.claim_pending()) == 1
 
-        async with asyncio.timeout(2):  # a slot behind the reserved one would be two seconds away
+        async with asyncio.timeout(15):  # the slot behind the reserved one is twenty seconds away
             await bot.say(42, "your answer")
 
         assert [record.parameters["text"] for record in emulator.accepted] == ["your answer"]
@@ -137,7 +137,7 @@ class TestBothFrameworks:
     ) -> None:
         async with parts.dovecote.transaction() as transaction:
             await parts.dovecote.enqueue(transaction, Notification(bot="shop", chat_id=7, text="hello"))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await bot.say(42)
 
         assert [record.chat_id for record in emulator.accepted] == [42]
@@ -276,6 +276,7 @@ class TestStatements:
     ) -> AsyncIterator[FrameworkBot]:
         parts = Delivery(postgresql_outbox_url, emulator.url)
         await parts.bot(pace=1000)
+        parts.dovecote.direct._patience = 60
         bot: FrameworkBot = FRAMEWORKS[request.param](parts.dovecote, emulator)
         await bot.start()
         yield bot
