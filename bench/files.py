@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from bench.large import VOLUMES, large
 from bench.processes import ROOT, measure
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -18,12 +19,10 @@ CLIENTS = {"dovecote": "S3Storage, hashed", "obstore": "bare obstore", "aiobotoc
 SMALL_OBJECTS = 2000
 LARGE_OBJECTS = 4
 HUGE_SIZE = 2 * 1024**3
-VOLUMES = 1000
-"""The store's data files are 64 MB, and what is overwritten stays in them for a while."""
 
 
 def files(repeat: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Everything `repeat` times in turns, the best of each, and 2 GB once."""
+    """Everything `repeat` times in turns, the best of each, and 2 GB once; at last 2 GB as a notification's file."""
     with S3Server(volumes=VOLUMES) as server:
         where = {
             "endpoint": server.place.endpoint,
@@ -47,8 +46,9 @@ def files(repeat: int, say: Callable[[str], None]) -> dict[str, Any]:
                     runs[name][action] = (run if run["seconds"] < best["seconds"] else best) | {"peak_rss_mb": peak}
         say("files, 2 GB once there and back")
         huge = measure("files_dovecote", action="stream", folder="huge", objects=1, size=HUGE_SIZE, **where)
+        sent = large(server, say)
     base = runs["dovecote"]["small"]["peak_rss_mb"]
-    return {**ratios(runs), "huge_growth_mb": huge["peak_rss_mb"] - base, "huge": huge, "runs": runs}
+    return {**ratios(runs), "huge_growth_mb": huge["peak_rss_mb"] - base, "huge": huge, **sent, "runs": runs}
 
 
 def _from(turn: int) -> list[str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 10.0
-RUN_SECONDS = 600.0
+RUN_SECONDS = 1800.0
 
 
 class MeasurementFailed(RuntimeError):

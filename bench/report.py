@@ -53,6 +53,8 @@ TARGETS = (
     Target("storage", "stream_ratio_obstore", 0.85, at_least=True),
     Target("storage", "rss_ratio_obstore", 1.5, at_least=False),
     Target("storage", "huge_growth_mb", 100, at_least=False),
+    Target("storage", "large_rss_over_base_mb", 100, at_least=False),
+    Target("storage", "large_longest_block_ms", 50, at_least=False),
 )
 
 

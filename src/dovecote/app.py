@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
-from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, overload
-
-from sqlalchemy.exc import DBAPIError
 
 from dovecote.administration import Administration
 from dovecote.attachments import AttachmentChannel, Knowledge, Patience, PreparedOutbox, Turns, UrlSender
@@ -18,7 +14,7 @@ from dovecote.channels.fetching import UrlFetcher
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
 from dovecote.direct import DirectMessages
-from dovecote.errors import StorageUnavailable, StoreUnavailable, TokenUnreadable, UnknownBot
+from dovecote.errors import StorageUnavailable, TokenUnreadable, UnknownBot
 from dovecote.filing import Filing
 from dovecote.leading import Leading
 from dovecote.model import Retention
@@ -28,11 +24,12 @@ from dovecote.retention import RetentionLoop, prune_all
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
 from dovecote.stores.bots import Bots
-from dovecote.stores.database import Database, outbox_url, to_the_end, translated
+from dovecote.stores.database import Database, outbox_url
 from dovecote.stores.direct import direct_slots
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
+from dovecote.stores.own_transaction import own_transaction
 from dovecote.stores.pruning import Pruning
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.sql_functions import tell_settings
@@ -43,7 +40,8 @@ from dovecote.vault import Vault
 from dovecote.worker import Worker, WorkerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from dovecote.files import Files
     from dovecote.leadership import Elector
@@ -57,6 +55,8 @@ MEGABYTE = 1024 * 1024
 logger = logging.getLogger(__name__)
 
 STORAGE_PATIENCE = 10.0
+# Of an event loop.
+FILE_CONNECTIONS = 6
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
 
 
@@ -90,10 +90,12 @@ class Dovecote(Administration):
             largest_upload=self.settings.telegram.largest_upload * MEGABYTE,
         )
         self._store: OutboxStore | None = None
-        self._filing = Filing(self.database, self.settings, storage, self._token_of)
+        # A file takes several short transactions, and there may be many at a time: these wait for a few connections.
+        self._file_database = Database(self.database.url, pool_size=FILE_CONNECTIONS, keeps_statements=False)
+        self._filing = Filing(self._file_database, self.settings, storage, self._token_of, self.metrics.files)
         self._sender: Sender | None = None
         self._channel: AttachmentChannel | None = None
-        self._file_ids = FileIds(self.database)
+        self._file_ids = FileIds(self._file_database)
         self._knowledge = Knowledge(self._file_ids)
         self._leading = Leading(self.database, self.settings, self.metrics)
         self._planning = Planning(self.database, self.settings, self.metrics, self._bots, self._enqueuer)
@@ -129,6 +131,7 @@ class Dovecote(Administration):
         await self._planning.close()
         await self._leading.close()
         await self._filing.close()
+        await self._file_database.close()
         await self.database.close()
         self._channel = self._store = self._sender = None
         _forget(self)
@@ -151,30 +154,12 @@ class Dovecote(Administration):
         """
         return await self._enqueuer.enqueue(connection, notifications)
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Any]:
+    def transaction(self) -> AbstractAsyncContextManager[Any]:
         """A transaction of its own on the outbox's database, for whoever has none: what it yields goes to `enqueue`.
 
         Raises StoreUnavailable when the database cannot be reached.
         """
-        engine = self.database.async_engine
-        if engine is not None:
-            async with AsyncExitStack() as stack:
-                try:
-                    connection = await stack.enter_async_context(engine.begin())
-                except (DBAPIError, OSError, TimeoutError) as error:
-                    raise translated(error, self.database.url) from error
-                yield connection
-            return
-        # Another writer may hold the file for a while, which must not hold the loop. Who is cut off meanwhile leaves no
-        # transaction behind that keeps all other writers out.
-        path = str(self.database.url.database)
-        lite = await to_the_end(lambda: _begun(path), undo=lambda begun: begun.close())
-        try:
-            yield lite
-            lite.execute("COMMIT")
-        finally:
-            lite.close()
+        return own_transaction(self.database)
 
     @property
     def files(self) -> Files:
@@ -237,7 +222,9 @@ class Dovecote(Administration):
             fetcher = UrlFetcher(timeout=telegram.upload_timeout, private=telegram.fetch_urls == "any")
             urls = UrlSender(channel, fetcher, largest=telegram.largest_upload * MEGABYTE, patience=patience)
         turns = Turns(self._file_ids, self._knowledge)
-        return AttachmentChannel(channel, self.files, self._knowledge, turns, urls=urls, patience=patience)
+        return AttachmentChannel(
+            channel, self.files, self._knowledge, turns, urls=urls, patience=patience, observer=self.metrics.files
+        )
 
     def unit_of_work(self) -> UnitOfWork:
         """A unit of work on this outbox."""
@@ -358,20 +345,6 @@ class Dovecote(Administration):
             logger.warning("files cannot be kept or read just now: the storage does not answer")
         except StorageUnavailable as error:
             logger.warning("files cannot be kept or read just now: %s", error)
-
-
-def _begun(path: str) -> sqlite3.Connection:
-    """A connection in a transaction that writes. Raises StoreUnavailable."""
-    try:
-        connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
-    except sqlite3.Error as error:
-        raise StoreUnavailable(f"the database {path} cannot be used just now: {error}") from error
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.Error as error:
-        connection.close()
-        raise StoreUnavailable(f"the database {path} cannot be used just now: {error}") from error
-    return connection
 
 
 _open: list[Dovecote] = []

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from dovecote.config import Settings
     from dovecote.ports import Leadership, ManagedStorage
+    from dovecote.ports.files import FileObserver
     from dovecote.stores.database import Database
 
 FILES = "dovecote-files"
@@ -37,14 +38,16 @@ class Filing:
         settings: Settings,
         given: ManagedStorage | None,
         token_of: Callable[[str], Awaitable[str]],
+        observer: FileObserver | None = None,
     ) -> None:
         self._database = database
         self._settings = settings
         self._given = given
+        self._observer = observer
         self._storage = given
         self._source = TelegramFiles(settings.telegram.base_url, timeout=settings.telegram.timeout)
         self._sweeper = FileSweep(database)
-        self._storages = Storages(FileMoves(database), self._url(), self._open, identity=identity)
+        self._storages = Storages(FileMoves(database), self._url(), self._open, identity=identity, observer=observer)
         self.files = Files(
             Catalogue(database),
             self._sweeper,
@@ -52,6 +55,7 @@ class Filing:
             incoming=Incoming(self._source, token_of),
             uploads=FileUploads(database),
             grace=settings.files.grace,
+            observer=observer,
         )
 
     @property
@@ -70,7 +74,12 @@ class Filing:
         """The loop that collects while this instance leads."""
         chosen = self._settings.files
         return FileCollector(
-            self._sweeper, self._storages, leadership, grace=chosen.grace, interval=chosen.collect_interval
+            self._sweeper,
+            self._storages,
+            leadership,
+            grace=chosen.grace,
+            interval=chosen.collect_interval,
+            observer=self._observer,
         )
 
     async def close(self) -> None:

@@ -74,4 +74,4 @@ class Planning:
     async def close(self) -> None:
         """Give back every connection."""
         if self._job_database is not None:
-            await self._job_database.release()
+            await self._job_database.close()

@@ -68,9 +68,24 @@ class Sender:
         except Exception as error:
             logger.exception("the channel broke", extra={"notification": claimed.id, "bot": claimed.bot})
             outcome = Unknown(f"the channel broke: {type(error).__name__}")
+        took = self.monotonic() - started_at
         if isinstance(outcome, BotStopped):
             self._tokens.forget(claimed.bot_id)
-        return outcome, self.monotonic() - started_at
+            if not await self._is_in_force(token, claimed.bot_id):
+                return Released(), took
+        return outcome, took
+
+    async def _is_in_force(self, token: str, bot_id: int) -> bool:
+        """Whether a token that Telegram has refused is still the bot's: it may have been given another meanwhile.
+
+        Where nobody can tell, it is not: nothing was sent, and the next answer is of the token that is in force then.
+        """
+        try:
+            return await self._tokens.token(bot_id) == token
+        except Exception:  # noqa: BLE001 (sending it again tells what is wrong)
+            return False
+        except asyncio.CancelledError:
+            return False
 
     def _without_token(self, claimed: ClaimedNotification, error: str) -> Outcome:
         """Another worker may be able to read it, so the bot goes on; this one asks again after a pause."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -84,7 +85,7 @@ def test_contents_go_through_pipes(dovecote: CommandLine, folder: Path) -> None:
         (["delete", "7", "--yes"], 1, "no file has the id 7"),
         (["url", "7", "--expires", "soon"], 2, '"soon" is no duration: write 30s, 10m, 12h or 7d.'),
         (["collect", "--grace", "soon", "--yes"], 2, '"soon" is no duration'),
-        (["move", "--yes"], 2, "name the URL of the store to move to, or --abandon."),
+        (["move", "--yes"], 2, "name the URL of the store to move to, or --abandon, or --remove-old URL."),
         (["move", "ftp://x", "--yes"], 1, "it is neither a file:// nor an s3:// URL"),
     ],
 )
@@ -167,8 +168,42 @@ def test_the_files_move_to_another_folder_and_stay_found(dovecote: CommandLine, 
     assert dovecote.ok("file", "get", "1", "copy").err == ""
     assert dovecote("file", "move", target, "--yes").code == 1
     back = dovecote.ok("file", "move", (folder / "third").as_uri(), "--yes")
-    assert f'The old store ("{target}") is not used any more: empty it when you like.' in " ".join(back.err.split())
+    told = " ".join(back.err.split())
+    assert f'The old store ("{target}") is not used any more: `dovecote file move --remove-old` empties it.' in told
     assert dovecote.ok("file", "move", "--abandon", "--yes").out == "No move was under way.\n"
+
+
+def test_what_a_move_has_left_is_removed_when_it_is_asked_for(dovecote: CommandLine, folder: Path) -> None:
+    dovecote.ok("file", "put", "dove.txt")
+    old, target = "beside the database: dovecote-files", (folder / "elsewhere").as_uri()
+    refused = dovecote("file", "move", "--remove-old", old, "--yes")
+    dovecote.ok("file", "move", target, "--yes")
+
+    removed = dovecote.ok("file", "move", "--remove-old", old, "--yes", "--json").json
+
+    assert (refused.code, "were not moved out of it" in " ".join(refused.err.split())) == (1, True)
+    assert removed == {"objects": 1, "size": 3, "young": 0, "failed": 0}
+    assert objects(folder) == []
+    dovecote.variable("DOVECOTE_STORAGE_URL", target)
+    assert dovecote.ok("file", "verify", "--json").json["found"] == []
+    assert dovecote("file", "move", target, "--remove-old", old, "--yes").code == 2
+
+
+def test_a_stray_is_removed_once_it_is_old_and_nothing_else(dovecote: CommandLine, folder: Path) -> None:
+    dovecote.ok("file", "put", "dove.txt")
+    (path,) = objects(folder)
+    stray = path.with_name(path.name[:-16] + "0" * 16)
+    stray.write_bytes(b"nobody's")
+
+    young = dovecote.ok("file", "verify", "--remove-strays", "--yes")
+    os.utime(stray, (0, 0))
+    removed = dovecote.ok("file", "verify", "--remove-strays", "--yes", "--json").json
+
+    assert "1 more are younger than the grace period" in " ".join(young.err.split())
+    assert removed == {"objects": 1, "size": 8, "young": 0, "failed": 0}
+    assert objects(folder) == [path]
+    assert dovecote("file", "verify", "--grace", "1d").code == 2
+    assert dovecote("file", "verify", "--remove-strays", "--quick").code == 2
 
 
 def test_a_url_of_a_folder_is_a_file_url(dovecote: CommandLine, folder: Path) -> None:

@@ -142,12 +142,14 @@ class Receiver:
 
     def __init__(self, *statuses: int) -> None:
         self.statuses = list(statuses)
+        self.retry_after: int | None = None
         self.came: list[tuple[str | None, dict[str, Any]]] = []
 
     async def receive(self, request: web.Request) -> web.Response:
         secret = request.headers.get("X-Telegram-Bot-Api-Secret-Token")
         self.came.append((secret, orjson.loads(await request.read())))
-        return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
+        headers = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
+        return web.Response(status=self.statuses.pop(0) if self.statuses else 200, headers=headers)
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
@@ -181,6 +183,51 @@ class TestWebhooks:
         assert (info.url, info.max_connections, info.pending_update_count) == (url, 3, 0)
         assert info.last_error_message == "Wrong response from the webhook: 503 Service Unavailable"
 
+    async def test_a_retry_after_is_waited_for(self) -> None:
+        receiver = Receiver(429)
+        async with (
+            Emulator(tokens=[TOKEN]) as emulator,
+            aiogram_bot(emulator) as bot,
+            receiver.listening() as url,
+        ):
+            receiver.retry_after = 3000
+            await bot.set_webhook(url)
+            emulator.user(42).writes("waits")
+            inbox = emulator._application._world.inboxes[4242]
+            await until(lambda: inbox.last_error)
+            emulator.user(43).writes("does not wait for another chat")
+            await until(lambda: len(emulator.updates()) == 1)
+
+        assert [update["message"]["from"]["id"] for _, update in receiver.came] == [42, 43]
+
+    async def test_a_connection_that_is_cut_is_a_failure(self) -> None:
+        async def cut(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        server = await asyncio.start_server(cut, "127.0.0.1", 0)
+        async with server, Emulator(tokens=[TOKEN]) as emulator, aiogram_bot(emulator) as bot:
+            await bot.set_webhook(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+            emulator.user(42).writes("hello")
+            inbox = emulator._application._world.inboxes[4242]
+            await until(lambda: inbox.last_error)
+
+            assert (await bot.get_webhook_info()).last_error_message == "Webhook connection closed"
+
+    async def test_a_reset_ends_a_webhook(self) -> None:
+        receiver = Receiver()
+        async with (
+            Emulator(tokens=[TOKEN]) as emulator,
+            aiogram_bot(emulator) as bot,
+            receiver.listening() as url,
+        ):
+            await bot.set_webhook(url)
+            emulator.reset()
+            emulator.user(42).writes("hello")
+
+            assert (await bot.get_webhook_info()).url == ""
+            assert len(await bot.get_updates()) == 1
+        assert receiver.came == []
+
     async def test_nobody_there(self) -> None:
         async with Emulator(tokens=[TOKEN]) as emulator, aiogram_bot(emulator) as bot:
             async with Receiver().listening() as url:
@@ -213,6 +260,7 @@ class TestWebhooks:
             ({"url": "ftp://a.example"}, "invalid webhook URL specified"),
             ({"url": "https://"}, "invalid webhook URL specified"),
             ({"url": "https://a.example:99999"}, "invalid webhook URL specified"),
+            ({"url": "https://a.example/a hook"}, "invalid webhook URL specified"),
             ({"url": "https://a.example", "secret_token": "x" * 257}, "secret token is too long"),
             ({"url": "https://a.example", "secret_token": "a b"}, "secret token contains unallowed characters"),
         ],

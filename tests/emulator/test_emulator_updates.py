@@ -11,6 +11,7 @@ import pytest_asyncio
 from emulator_client import OTHER_TOKEN, PNG, TOKEN, Api, StoppedClock, running, until
 
 from dovecote.emulator import Recipient
+from dovecote.emulator.events import Changed, Written
 from dovecote.emulator.inbox import KINDS
 
 if TYPE_CHECKING:
@@ -150,6 +151,20 @@ class TestWhatPeopleDo:
 
         assert await updates(telegram) == [{"update_id": 100000001, "shipping_query": shipping}]
 
+    async def test_events_as_documents(self, telegram: Api) -> None:
+        written, blocked = telegram.emulator.happen(Written(user=42, text="hello"), Changed(event="block", user=42))
+
+        assert (written.bot, written.message_id, blocked.message_id) == (BOT, 1, 0)
+        assert await updates(telegram) == [*written.updates, *blocked.updates]
+
+    async def test_an_inline_query_is_answered_by_the_bot_that_was_asked(self, telegram: Api, ada: User) -> None:
+        asked = ada.asks("tea")
+
+        (update,) = await updates(telegram)
+        assert (update["inline_query"]["query"], update["inline_query"]["chat_type"]) == ("tea", "sender")
+        result = {"type": "article", "id": "1", "title": "Tea", "input_message_content": {"message_text": "Tea"}}
+        assert await telegram.result("answerInlineQuery", inline_query_id=asked.query_id, results=[result])
+
     async def test_what_cannot_be_names_the_value(self, telegram: Api, ada: User) -> None:
         sent = await telegram.result("sendMessage", chat_id=42, text="?", reply_markup=BUTTONS)
 
@@ -235,8 +250,30 @@ class TestGroups:
         assert back["my_chat_member"]["old_chat_member"]["status"] == "kicked"
         assert arrival["message"]["new_chat_members"][0]["id"] == BOT
 
+    async def test_what_telegram_writes_by_itself_goes_nowhere_else(self, telegram: Api, ada: User) -> None:
+        arrival = ada.joins(GROUP)
+        here: dict[str, Any] = {"chat_id": 42, "from_chat_id": GROUP}
+
+        for method, words in (("copy", "message can't be copied"), ("forward", "message can't be forwarded")):
+            refusal = await telegram.refusal(f"{method}Message", **here, message_id=arrival.message_id)
+            assert refusal == words
+            refusal = await telegram.refusal(f"{method}Messages", **here, message_ids=[arrival.message_id])
+            assert refusal == f"there are no messages to {method}"
+
+    async def test_a_channel_takes_bots_as_administrators_and_says_nothing_of_it(
+        self, telegram: Api, ada: User
+    ) -> None:
+        ada.adds_bot("@news")
+        ada.joins("@news")
+
+        (added,) = await updates(telegram)
+        assert added["my_chat_member"]["new_chat_member"]["status"] == "administrator"
+        assert added["my_chat_member"]["new_chat_member"]["can_post_messages"]
+        assert telegram.emulator.messages("@news") == []
+
     async def test_a_group_migrates(self, telegram: Api, ada: User) -> None:
         telegram.emulator.group(GROUP, "Team")
+        await telegram.result("banChatMember", chat_id=GROUP, user_id=43)
         ada.migrates(GROUP)
 
         old, new = await updates(telegram)
@@ -245,6 +282,8 @@ class TestGroups:
         assert new["message"]["chat"] == {"id": -1000000000005, "title": "Team", "type": "supergroup"}
         status, body = await telegram.post("sendMessage", chat_id=GROUP, text="hello")
         assert (status, body["parameters"]) == (400, {"migrate_to_chat_id": -1000000000005})
+        member = await telegram.result("getChatMember", chat_id=-1000000000005, user_id=43)
+        assert member["status"] == "kicked"
         with pytest.raises(ValueError, match="chat -5: it was upgraded to a supergroup"):
             ada.writes("hello", chat=GROUP)
 
@@ -310,11 +349,16 @@ class TestGetUpdates:
         assert unwanted.updates == ()
         assert [update["message"]["text"] for update in await updates(telegram)] == ["hello again"]
 
-    async def test_a_reset_forgets_them(self, telegram: Api, ada: User) -> None:
+    async def test_a_reset_forgets_them_and_ends_the_wait(self, telegram: Api, ada: User) -> None:
         ada.writes("hello")
         telegram.emulator.reset()
+        poll = asyncio.create_task(updates(telegram, timeout=50))
+        await until(lambda: waiting(telegram))
+        telegram.emulator.reset()
 
-        assert await updates(telegram) == []
+        assert await poll == []
+        ada.writes("hello again")
+        assert [update["update_id"] for update in await updates(telegram)] == [100000001]
 
 
 def test_every_kind_that_the_clients_know_is_known() -> None:

@@ -1,4 +1,4 @@
-"""What the collection reads: every statement by an index, whatever the statistics say, and however much there is."""
+"""What work with files reads: every statement by an index, whatever the statistics say, and however much there is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,15 +14,31 @@ from databases import connect
 from outboxes import START
 from sqlalchemy import event
 
+from dovecote.model import NewFile, ObjectPlace, Released, Settlement, UploadKey
+from dovecote.stores.attached import attached_files
+from dovecote.stores.file_ids import FileIds
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from file_world import FileWorld
     from outboxes import Outbox
 
-LARGE = ("file", "file_name", "file_copy", "attachment", "notification", "history", "loose_object", "direct_upload")
+LARGE = (
+    "file",
+    "file_id",
+    "file_name",
+    "file_copy",
+    "attachment",
+    "notification",
+    "history",
+    "loose_object",
+    "direct_upload",
+)
 ROWS = 10_000
 LIMIT = 100
+FEW = 10
+"""Of ten thousand rows a hundred are found sooner by reading them all, and the planners know it."""
 STATISTICS = ["of the filled tables", "of the empty tables", "none"]
 
 
@@ -86,6 +103,10 @@ async def fill(world: FileWorld) -> None:
         "attachment": [
             {"notification_id": id_, "position": 0, "file_id": 1 + id_ % 500, "field": "photo"} for id_ in ids
         ],
+        "file_id": [
+            {"bot_id": 1, "sha256": f"{id_:064x}", "kind": "photo", "options": "", "file_id": f"called{id_}"}
+            for id_ in ids
+        ],
         "direct_upload": [
             {"key": f"u{id_}", "store_id": 1, "content_type": "x", "max_size": 1, "expires_at": START} for id_ in ids
         ],
@@ -109,19 +130,39 @@ async def analyze(world: FileWorld, database: str) -> None:
         await world.outbox.sql("ANALYZE")
 
 
-@pytest.mark.parametrize("statistics", STATISTICS)
-async def test_a_collection_reads_by_index_alone(world: FileWorld, outbox_database: str, statistics: str) -> None:
+async def arrange(world: FileWorld, database: str, statistics: str) -> None:
+    """Fill the tables, with the statistics that the test is about."""
     if world.outbox.database.is_postgresql:
         for table in LARGE:
             await world.outbox.sql(f"ALTER TABLE dovecote.{table} SET (autovacuum_enabled = off)")
     if statistics == "of the empty tables":
-        await analyze(world, outbox_database)
+        await analyze(world, database)
     await fill(world)
     if statistics == "of the filled tables":
-        await analyze(world, outbox_database)
+        await analyze(world, database)
     await world.outbox.advance(7200)
 
-    with explained(world.outbox) as plans:
+
+def read_whole(plans: list[tuple[str, list[str]]], *, sorts: bool = False) -> list[tuple[str, str]]:
+    """Where a large table is read from end to end; with `sorts`, where a statement sorts as well."""
+    tables = "|".join(LARGE)
+    whole = rf"Seq Scan ({tables})$|SCAN (TABLE )?(dovecote_({tables}))$"
+    pattern = re.compile(whole + (r"|.*TEMP B-TREE FOR ORDER BY" if sorts else ""))
+    return [(statement.split("\n")[0], line) for statement, lines in plans for line in lines if pattern.fullmatch(line)]
+
+
+@pytest.mark.parametrize("statistics", STATISTICS)
+async def test_files_and_the_collection_read_by_index_alone(
+    world: FileWorld, outbox_database: str, statistics: str
+) -> None:
+    await arrange(world, outbox_database, statistics)
+    file_ids = FileIds(world.outbox.database, clock=world.outbox._microseconds)
+
+    with explained(world.outbox) as of_files:
+        await catalogued(world)
+        await moved(world)
+        await uploaded(world, file_ids)
+    with explained(world.outbox) as of_collection:
         assert await world.sweeper.release(after=(300, 0), limit=LIMIT) == (400, 0)
         done, more = await world.sweeper.collect(grace=timedelta(hours=1), limit=LIMIT)
         objects = await world.sweeper.doomed(limit=LIMIT)
@@ -129,11 +170,49 @@ async def test_a_collection_reads_by_index_alone(world: FileWorld, outbox_databa
         await world.catalogue.forget(ROWS)
 
     assert (done.files, more, len(objects)) == (0, True, LIMIT)
-    assert len(plans) >= 12
-    whole = re.compile(
-        rf"Seq Scan ({'|'.join(LARGE)})$|SCAN (dovecote_({'|'.join(LARGE)}))$|.*TEMP B-TREE FOR ORDER BY"
-    )
-    read_whole = [
-        (statement.split("\n")[0], line) for statement, lines in plans for line in lines if whole.fullmatch(line)
-    ]
-    assert read_whole == []
+    assert len(of_collection) >= 12
+    assert read_whole(of_collection, sorts=True) == []
+    assert len(of_files) >= 35
+    assert read_whole(of_files) == []
+
+
+async def catalogued(world: FileWorld) -> None:
+    """Every statement of putting, reading, naming and keeping a file."""
+    new = NewFile(key="new", sha256="f" * 64, size=1, content_type="text/plain", name="new", keep=False)
+    stores = await world.catalogue.announce(new.key, window=timedelta(days=1))
+    made = await world.catalogue.record(new, stores)
+    assert made is not None
+    assert await world.catalogue.needed_again(new.sha256, name="again", keep=False) is not None
+    assert (await world.catalogue.file(17)).name == "n17"
+    assert [file.id for file in await world.catalogue.page(name="n17")] == [17]
+    assert len(await world.catalogue.page(before_id=9000, limit=FEW)) == FEW
+    await world.catalogue.keep(17, keep=True)
+    keys = [f"k{id_}" for id_ in range(1, LIMIT)]
+    assert len(await world.catalogue.owned(1, keys)) == LIMIT - 1
+    assert not await world.catalogue.forget(made.id, name="again")
+    read_attached = partial(attached_files, tables=world.outbox.database.tables.files, notification_id=9)
+    assert len(await world.outbox.database.run(read_attached)) == 1
+
+
+async def moved(world: FileWorld) -> None:
+    """What a move reads a page at a time."""
+    lacking = await world.moves.lacking(2, after_id=5000, limit=FEW)
+    assert len(lacking) == FEW
+    await world.moves.copied(1, ObjectPlace(1, "k1"))
+    assert not await world.moves.switch(7)
+    await world.moves.leave(7, after_id=0, limit=LIMIT)
+
+
+async def uploaded(world: FileWorld, file_ids: FileIds) -> None:
+    """Every statement of the turns to upload, and of waking who has waited."""
+    known = await file_ids.look_up({(1, id_) for id_ in range(1, FEW)})
+    assert len(known.file_ids) == FEW - 1
+    keys = [UploadKey(1, f"{id_:064x}", "document") for id_ in range(1, 4)]
+    await file_ids.begin(keys, uploader="one", lease=timedelta(seconds=30))
+    await file_ids.renew(keys, uploader="one", lease=timedelta(seconds=30))
+    await file_ids.give_up(keys[:1], uploader="one")
+    await file_ids.finish({keys[1]: "called"})
+    await file_ids.forget({keys[1]: "called"})
+    claimed = await world.outbox.claim(LIMIT)
+    await world.outbox.settle(*(Settlement(each, Released(timedelta(minutes=1))) for each in claimed))
+    assert await file_ids.wake(claimed) == []

@@ -58,6 +58,36 @@ class TestTheSender:
         assert parts.tokens.forgotten == [1]
 
     @in_virtual_time
+    async def test_a_refusal_of_a_token_that_was_replaced_meanwhile_stops_nobody(self) -> None:
+        parts = ScriptedWorker()
+        parts.channel.outcomes = {1: BotStopped("Unauthorized", 401)}
+        given = iter(["42:old", "42:new"])
+
+        async def replaced(bot_id: int) -> str:
+            assert bot_id == 1
+            return next(given)
+
+        parts.tokens.token = replaced  # type: ignore[method-assign]
+        assert await parts.sender.send(claimed(1), LATER) == (Released(), 0.0)
+        assert parts.tokens.forgotten == [1]
+
+    @in_virtual_time
+    async def test_a_refusal_while_nobody_can_tell_the_token_in_force_stops_nobody(self) -> None:
+        parts = ScriptedWorker()
+        parts.channel.outcomes = {1: BotStopped("Unauthorized", 401)}
+        asked = 0
+
+        async def away(bot_id: int) -> str:
+            nonlocal asked
+            asked += bot_id
+            if asked > 1:
+                raise StoreUnavailable("the database is away")
+            return "42:token"
+
+        parts.tokens.token = away  # type: ignore[method-assign]
+        assert await parts.sender.send(claimed(1), LATER) == (Released(), 0.0)
+
+    @in_virtual_time
     async def test_cut_off_while_its_token_is_read_it_was_never_tried(self) -> None:
         parts = ScriptedWorker()
         reading = asyncio.Event()

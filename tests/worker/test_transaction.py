@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from migrated import migrate
 
-import dovecote.app
 from dovecote import Dovecote
+from dovecote.stores import own_transaction
 from dovecote.stores.database import to_the_end
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ async def test_whoever_is_cut_off_while_it_begins_leaves_nothing_behind(
     url = f"sqlite:///{tmp_path}/x.db"
     migrate(url)
     opened: list[sqlite3.Connection] = []
-    begin = dovecote.app._begun
+    begin = own_transaction._begun
 
     def kept(path: str) -> sqlite3.Connection:
         # Somebody still knows it: it is not closed for the reason that nobody does.
         opened.append(begin(path))
         return opened[-1]
 
-    monkeypatch.setattr(dovecote.app, "_begun", kept)
+    monkeypatch.setattr(own_transaction, "_begun", kept)
     writer = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     async with Dovecote(url) as made:

@@ -23,7 +23,7 @@ from dovecote.errors import (
     StoreUnavailable,
     UnknownFile,
 )
-from dovecote.model import Dead, Delivered, Failed, FileFault, FilePart, Released, UploadKey
+from dovecote.model import Dead, Delivered, Failed, FileFault, FilePart, Released, Uploaded, UploadKey
 from dovecote.references import MARK, NAMED, SCHEME, THUMBNAIL, Slot, options, slots
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dovecote.attachments.urls import UrlSender
     from dovecote.model import ClaimedNotification, KnownFile, Outcome
     from dovecote.ports.attachments import FileChannel, FileReader
+    from dovecote.ports.files import FileObserver
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class AttachmentChannel:
         *,
         urls: UrlSender | None = None,
         patience: Patience | None = None,
+        observer: FileObserver | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._channel = channel
@@ -85,6 +87,7 @@ class AttachmentChannel:
         self._urls = urls
         self._patience = patience or Patience()
         self._room = asyncio.Semaphore(self._patience.uploads)
+        self._observer = observer
         self._now = monotonic
 
     def send(self, claimed: ClaimedNotification, token: str, *, timeout: timedelta) -> Coroutine[Any, Any, Outcome]:
@@ -133,6 +136,8 @@ class AttachmentChannel:
             turn = begun
             known |= turn.known
         uploads = _written(places, known)
+        if self._observer is not None:
+            self._observer.sending(known=len(known), unknown=len(keys) - len(known))
         claimed = replace(claimed, params=orjson.dumps(params).decode())
         if not uploads:
             left = ends_at - self._now()
@@ -179,9 +184,11 @@ class AttachmentChannel:
         try:
             uploaded = await self._channel.upload(claimed, token, list(parts.values()), timeout=self._patience.upload)
         except (UnknownFile, FileMissing, FileDamaged) as error:
-            return Dead(f"a file cannot be sent: {error}"), {}
+            uploaded = Uploaded(Dead(f"a file cannot be sent: {error}"))
         except (StorageUnavailable, StorageRefused, StoreUnavailable) as error:
-            return Failed(f"never sent: a file cannot be read: {error}"), {}
+            uploaded = Uploaded(Failed(f"never sent: a file cannot be read: {error}"))
+        if self._observer is not None:
+            self._observer.uploaded(uploaded.outcome, sum(part.size or 0 for part in parts.values()))
         if not isinstance(uploaded.outcome, Delivered):
             return uploaded.outcome, {}
         file_ids = {}

@@ -14,7 +14,7 @@ from dovecote.cli.progress import progress
 
 if TYPE_CHECKING:
     from dovecote.app import Dovecote
-    from dovecote.model import Collection, Move, StoredFile, Verification
+    from dovecote.model import Collection, Move, Removal, StoredFile, Verification
 
 file_app = typer.Typer(help="Files: contents that notifications send, and that people sent.", no_args_is_help=True)
 
@@ -243,9 +243,22 @@ def verify(
     context: typer.Context,
     *,
     quick: Annotated[bool, typer.Option("--quick", help="Compare sizes alone, and read no content.")] = False,
+    remove_strays: Annotated[
+        bool, typer.Option("--remove-strays", help="Compare nothing; remove objects that no file and no upload has.")
+    ] = False,
+    grace: Annotated[
+        str | None,
+        typer.Option("--grace", metavar="TIME", help="How old a stray must be to be removed. files.grace if not set."),
+    ] = None,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare the database with the stores, and name what is missing, damaged or stray. Ends with 1 if anything is."""
+    if remove_strays:
+        _remove_strays(context, quick=quick, grace=grace, yes=yes, as_json=as_json)
+        return
+    if grace is not None:
+        raise typer.BadParameter("it is about --remove-strays.", param_hint="--grace")
 
     async def act(dovecote: "Dovecote") -> "Verification":
         with progress("verifying") as bar:
@@ -265,6 +278,47 @@ def verify(
         raise typer.Exit(1)
 
 
+def _remove_strays(context: typer.Context, *, quick: bool, grace: str | None, yes: bool, as_json: bool) -> None:
+    if quick:
+        raise typer.BadParameter("nothing is compared with --remove-strays.", param_hint="--quick")
+    old = settings_of(context).files.grace if grace is None else _duration(grace, "--grace")
+    confirm(
+        f"Remove every object older than {old} that no file of this database has? What another installation keeps under"
+        " the same prefix would go as well.",
+        yes=yes,
+    )
+
+    async def act(dovecote: "Dovecote") -> "Removal":
+        with progress("removing") as bar:
+            return await dovecote.files.remove_strays(grace=old, on_progress=lambda done: bar(done.objects, None))
+
+    _say_removal(on_outbox(context, act), as_json=as_json)
+
+
+def _remove_old(context: typer.Context, url: str, *, yes: bool, as_json: bool) -> None:
+    confirm(
+        f"Remove from {url} what the move has left there? Nothing else has a copy of what was deleted since.", yes=yes
+    )
+
+    async def act(dovecote: "Dovecote") -> "Removal":
+        with progress("removing") as bar:
+            return await dovecote.files.remove_old(url, on_progress=lambda done: bar(done.objects, None))
+
+    _say_removal(on_outbox(context, act), as_json=as_json)
+
+
+def _say_removal(done: "Removal", *, as_json: bool) -> None:
+    if as_json:
+        say_json(done)
+    else:
+        say(f"Removed {number(done.objects)} objects of {number(done.size)} bytes.")
+        if done.young:
+            note(f"{number(done.young)} more are younger than the grace period, and stay.")
+    if done.failed:
+        note(f"{number(done.failed)} could not be removed: try again.")
+        raise typer.Exit(1)
+
+
 def move(
     context: typer.Context,
     target: Annotated[
@@ -273,12 +327,21 @@ def move(
     ] = None,
     *,
     abandon: Annotated[bool, typer.Option("--abandon", help="Give a move up that was begun.")] = False,
+    remove_old: Annotated[
+        str | None,
+        typer.Option(
+            "--remove-old", metavar="URL", help="Remove what a finished move has left in the store of that URL."
+        ),
+    ] = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Move all files to another store while everything goes on. Begun again, it goes on where it was."""
-    if (target is None) != abandon:
-        raise typer.BadParameter("name the URL of the store to move to, or --abandon.")
+    if sum((target is not None, abandon, remove_old is not None)) != 1:
+        raise typer.BadParameter("name the URL of the store to move to, or --abandon, or --remove-old URL.")
+    if remove_old is not None:
+        _remove_old(context, remove_old, yes=yes, as_json=as_json)
+        return
     if target is None:
         confirm("Give the move up? What was copied stays in the other store.", yes=yes)
         given_up = on_outbox(context, lambda dovecote: dovecote.files.abandon_move())
@@ -301,7 +364,10 @@ def move(
         say_json(done)
         return
     say(f"{number(done.files)} files are in {done.target}, and it answers from now on.")
-    note(f'Set storage.url to it. The old store ("{done.source}") is not used any more: empty it when you like.')
+    note(
+        f'Set storage.url to it. The old store ("{done.source}") is not used any more:'
+        " `dovecote file move --remove-old` empties it."
+    )
 
 
 def _record(file: "StoredFile") -> dict[str, object]:

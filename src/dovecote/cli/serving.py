@@ -66,6 +66,10 @@ def emulator(
         float | None,
         typer.Option(metavar="SECONDS", min=0.001, help="Cut every connection at this age. Telegram's is about 40."),
     ] = None,
+    local: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Be a local Bot API server: uploads of 2000 MB, and its files are there."),
+    ] = None,
     scale: Annotated[
         float, typer.Option(metavar="N", min=0.001, help="Let the emulator's clock run N times as fast.")
     ] = 1.0,
@@ -83,6 +87,7 @@ def emulator(
         seed=seed,
         limits=Limits.telegram() if limits else None,
         connection_age=connection_age,
+        local=local,
         on_ready=_announce,
     )
 

@@ -18,8 +18,8 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
 from dovecote.redaction import REDACTED_PASSWORD
-from dovecote.storage.addresses import storage_faults
-from dovecote.stores.addresses import AMBIGUOUS, is_ambiguous, parameter_faults
+from dovecote.storage.addresses import S3_PARAMETERS, storage_faults
+from dovecote.stores.addresses import AMBIGUOUS, POSTGRESQL_PARAMETERS, is_ambiguous, parameter_faults
 
 REASON: Final = "reason"
 """The type of a fault whose message a person may read: part of a sentence, without secrets."""
@@ -30,12 +30,15 @@ TAKES_DURATION_OR_ZERO: Final = TAKES_DURATION.replace("above zero", "of zero or
 TLS_PARAMETERS: Final = frozenset(
     {"ssl_ca_certs", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
 )
+HARMLESS: Final = TLS_PARAMETERS | {*S3_PARAMETERS, *POSTGRESQL_PARAMETERS}
+"""Parameters whose values may be shown."""
 SHORTEST_LEASE: Final = timedelta(milliseconds=500)
 TAKES_LEASE: Final = 'a duration of half a second or more, such as "15s"'
 
 _LONGEST = timedelta(days=3650)
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SECRET_PARAMETER = re.compile(r"([\w-]*(?:password|secret|token|access_key)[\w-]*=)[^&]*", re.IGNORECASE)
+_PARAMETER = re.compile(r"([?&]([^=&?#]*)=)[^&#]*")
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?) ?(ms|s|m|h|d|)", re.ASCII)
 
 
@@ -136,11 +139,15 @@ def _host(host: str) -> str:
 
 
 def masked_url(url: str) -> str:
-    """`url` without its password, also where it is malformed or the password stands in the query."""
+    """`url` without its password, also where it is malformed or the password stands in the query.
+
+    Of a parameter that nobody knows the name alone is left: its value may be a mistyped one's secret.
+    """
     if "://" not in url:
         url = re.sub(r"^.*(?=@)", REDACTED_PASSWORD, url, flags=re.DOTALL)
     url = re.sub(r"(://[^:@]*:).*(?=@)", rf"\1{REDACTED_PASSWORD}", url, flags=re.DOTALL)
-    return _SECRET_PARAMETER.sub(rf"\1{REDACTED_PASSWORD}", url)
+    url = _SECRET_PARAMETER.sub(rf"\1{REDACTED_PASSWORD}", url)
+    return _PARAMETER.sub(lambda found: found[0] if found[2] in HARMLESS else f"{found[1]}{REDACTED_PASSWORD}", url)
 
 
 def is_loopback(host: str) -> bool:

@@ -52,6 +52,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--limits", type=_limits, metavar="JSON", help='as for the control API: {"bot": {}, ...}')
     parser.add_argument("--connection-age", type=_age, metavar="SECONDS")
+    parser.add_argument("--local", metavar="FOLDER", help="be a local Bot API server, whose files are there")
     parser.add_argument("--scale", type=_clock, dest="clock", metavar="N", help="how many times as fast its clock runs")
     arguments = parser.parse_args()
     if arguments.core is not None:
@@ -65,6 +66,7 @@ def main() -> int:
             seed=arguments.seed,
             limits=arguments.limits,
             connection_age=arguments.connection_age,
+            local=arguments.local,
             on_ready=_announce,
             until_input_ends=True,
         )

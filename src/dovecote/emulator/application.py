@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from dovecote.emulator.bodies import LARGEST_BODY, LARGEST_LOCAL_BODY, MULTIPART, read_body, whole_body
 from dovecote.emulator.connection import Ages, Connection, Connections
 from dovecote.emulator.control import Control
 from dovecote.emulator.exchange import (
@@ -21,7 +22,6 @@ from dovecote.emulator.exchange import (
     first_of,
     json_headers,
     path_parts,
-    read_body,
     refused,
     respond,
     still_there,
@@ -29,6 +29,7 @@ from dovecote.emulator.exchange import (
 from dovecote.emulator.life import Life
 from dovecote.emulator.limits import Limiter, Limits
 from dovecote.emulator.methods import METHODS, Call, Method
+from dovecote.emulator.methods.lacking import REASONS
 from dovecote.emulator.methods.updates import prepare
 from dovecote.emulator.reading import MISSING, Read, read, text_parameter
 from dovecote.emulator.recipients import Recipients
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from dovecote.emulator.exchange import Receive, Reply, Scope, Send
+    from dovecote.emulator.multipart import Multipart
     from dovecote.emulator.recipients import Recipient
     from dovecote.emulator.world import Clock, World
 
@@ -57,12 +59,16 @@ DOWNLOADS = "/file/bot"
 
 _WORD = re.compile(r"[A-Za-z]{1,64}")
 _LOG = logging.getLogger("dovecote.emulator")
+# In the answer to a webhook these are passed over, as is whatever gets something: nobody would see the result.
+UNANSWERABLE = frozenset({"setwebhook", "deletewebhook", "close", "logout"})
 _GET, _POST = "GET", "POST"
-_MULTIPART = b"multipart/"
 
 
 class Application:
-    """One emulated Telegram. `tokens` limits which bots there are; None: every well-formed token is one."""
+    """One emulated Telegram. `tokens` limits which bots there are; None: every well-formed token is one.
+
+    `is_local` is whether it takes what a local Bot API server does; `world` makes what gives files out.
+    """
 
     def __init__(
         self,
@@ -74,6 +80,7 @@ class Application:
         seed: int | None,
         limits: Limits,
         connections: Connections,
+        is_local: bool = False,
     ) -> None:
         self._clock = clock
         self._new_world = world
@@ -81,6 +88,7 @@ class Application:
         self._begin()
         self._given_limits = limits
         self._given_connections = connections
+        self._largest_body = LARGEST_LOCAL_BODY if is_local else LARGEST_BODY
         self.limits = limits
         self.tokens = Tokens(tokens)
         self.script = Script(seed)
@@ -93,7 +101,10 @@ class Application:
     def reset(self) -> None:
         """As in the beginning: no record, message, rule and state of a recipient; limits and tokens as given."""
         self._webhooks.clear()
+        before = self._world
         self._begin()
+        # Whoever waits for updates waits for those of the new world from the next call on.
+        before.inboxes.wake()
         self.script.clear()
         self.journal.clear()
         self.uploads.clear()
@@ -146,18 +157,18 @@ class Application:
         elif path.startswith(DOWNLOADS):
             await self._download(scope["method"], path.removeprefix(DOWNLOADS), receive, send)
         elif path.startswith("/emulator/"):
-            body = await read_body(receive)
-            status, answer = self._control.answer(scope["method"], path, scope["query_string"], body or b"")
+            body = await self._body(receive)
+            status, answer = self._control.answer(scope["method"], path, scope["query_string"], body)
             await respond(send, status, answer, json_headers(answer))
         else:
             # Not echoed: in `/file/bot{token}/...` there is a token.
-            await read_body(receive)
+            await self._body(receive)
             answer = orjson.dumps(not_found().as_json())
             await respond(send, 404, answer, json_headers(answer))
 
     async def _download(self, method: str, rest: str, receive: Receive, send: Send) -> None:
         """Give out a file that getFile has named. It is no call: no record is made of it."""
-        await read_body(receive)
+        await self._body(receive)
         token, _, path = rest.partition("/")
         try:
             bot_id = self.tokens.bot(token)
@@ -176,12 +187,12 @@ class Application:
     def _replied(self, bot_id: int, content_type: bytes, body: bytes) -> None:
         """Execute the method that a bot has answered to its webhook, if there is one that may stand there."""
         try:
-            given = read(b"", content_type, body)
+            given = read(b"", content_type, whole_body(content_type, body))
         except Refusal:
             return
         name = text_parameter(given.parameters, "method").lower()
         found = METHODS.get(name)
-        if found is None or not found.acts:
+        if found is None or name.startswith("get") or name in UNANSWERABLE:
             return
         record = self._arrived(bot_id, found.name, given)
         record.status = self._execute(record, found, given)[0]
@@ -202,7 +213,7 @@ class Application:
                 raise not_found()
             found = METHODS.get(method) or METHODS.get(method.lower())
             if found is None:
-                raise method_not_found()
+                raise method_not_found(REASONS.get(method.lower()))
             if body is None:
                 raise too_large()
             given = read(scope["query_string"], content_type, body)
@@ -227,13 +238,20 @@ class Application:
         real = self._execute(record, found, given) if answer.executes else None
         await self._scripted(answer, record, real, connection=connection, receive=receive, send=send)
 
-    async def _read_body(self, token: str, content_type: bytes, receive: Receive) -> tuple[bytes | None, bool]:
+    async def _read_body(
+        self, token: str, content_type: bytes, receive: Receive
+    ) -> tuple[bytes | Multipart | None, bool]:
         """The body, and whether it is an upload more than Telegram takes at a time."""
-        if not content_type.startswith(_MULTIPART):
-            return await read_body(receive), False
+        if not content_type.startswith(MULTIPART):
+            return await read_body(receive, content_type, largest=self._largest_body), False
         with self.uploads.arriving(token):
             crowded = self.uploads.are_too_many(self._limits.upload, token)
-            return await read_body(receive), crowded
+            return await read_body(receive, content_type, largest=self._largest_body), crowded
+
+    async def _body(self, receive: Receive) -> bytes:
+        """The body of what is no call."""
+        body = await read_body(receive, largest=self._largest_body)
+        return body if isinstance(body, bytes) else b""
 
     def _take_uploads(self, bot_id: int, given: Read, *, crowded: bool) -> None:
         """Count what was uploaded. Raises Refusal (429) when it was one too many at a time."""

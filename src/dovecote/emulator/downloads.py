@@ -12,7 +12,7 @@ import hashlib
 import struct
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from dovecote.emulator.files import File, image_size, unpacked
@@ -21,7 +21,7 @@ from dovecote.emulator.refusal import Refusal, bad_request
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from dovecote.emulator.reading import Upload
+    from dovecote.emulator.multipart import Upload
 
 LARGEST_DOWNLOAD: Final = 20 * 1024 * 1024
 LARGEST_FILE: Final = 4 * 1024 * 1024 * 1024
@@ -59,9 +59,14 @@ class Content:
 
 
 class Downloads:
-    """The contents by what their file_ids say of them, and the paths that getFile has answered."""
+    """The contents by what their file_ids say of them, and the paths that getFile has answered.
 
-    def __init__(self) -> None:
+    With a `folder` it is a local Bot API server's: getFile has no limit there, puts the file into the folder and
+    answers its whole path, and nothing is downloaded.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
         self._sent: dict[bytes, Content] = {}
         self._uploaded: OrderedDict[bytes, Content] = OrderedDict()
         self._uploaded_bytes = 0
@@ -114,14 +119,17 @@ class Downloads:
         content = self._content(file.digest)
         if owner != bot_id or content is None:
             raise bad_request("wrong file_id or the file is temporarily unavailable")
-        if content.size > LARGEST_DOWNLOAD:
+        if content.size > LARGEST_DOWNLOAD and self._folder is None:
             raise bad_request("file is too big")
         path = self._paths.get((bot_id, file.digest))
         if path is None:
             folder, ending = _FOLDERS.get(file.kind, ("documents", ""))
             ending = PurePosixPath(content.name or "").suffix or ending
             path = self._paths[bot_id, file.digest] = f"{folder}/file_{len(self._paths)}{ending}"
-            self._located[bot_id, path] = file.digest
+            if self._folder is None:
+                self._located[bot_id, path] = file.digest
+            else:
+                path = self._paths[bot_id, file.digest] = _put(self._folder / str(bot_id) / path, content)
         return file.fields(bot_id) | {"file_size": content.size, "file_path": path}
 
     def content(self, bot_id: int, path: str) -> Content:
@@ -142,3 +150,11 @@ def _size(kind: str, content: bytes) -> tuple[int, int]:
         with contextlib.suppress(Refusal, struct.error):
             return image_size(content)
     return 0, 0
+
+
+def _put(path: Path, content: Content) -> str:
+    """Put a content where a local server puts what it has downloaded; answers its whole path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.writelines(content.blocks())
+    return str(path.absolute())

@@ -22,8 +22,6 @@ Reply = tuple[int, bytes, Headers]
 
 T = TypeVar("T")
 
-LARGEST_BODY = 51 * 1024 * 1024
-
 _NUMBER = re.compile(r"-?\d+")
 _JSON_TYPE = (b"content-type", b"application/json")
 
@@ -54,26 +52,6 @@ def chat_of(parameters: Any) -> int | str | None:
         return chat
     text = text_of(chat).strip()
     return int(text) if _NUMBER.fullmatch(text) else text
-
-
-async def read_body(receive: Receive) -> bytes | None:
-    """The whole body; none when it is larger than Telegram takes."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return body
-    chunks = [body]
-    size = len(body)
-    while message.get("more_body"):
-        message = await receive()
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size <= LARGEST_BODY:
-            chunks.append(chunk)
-        else:
-            # Read on without keeping it, so that the client gets to read the answer.
-            chunks.clear()
-    return b"".join(chunks) if size <= LARGEST_BODY else None
 
 
 def json_headers(content: bytes) -> Headers:

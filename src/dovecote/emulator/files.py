@@ -14,11 +14,13 @@ import struct
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dovecote.emulator.reading import Upload, text_of
+from dovecote.emulator.reading import text_of
 from dovecote.emulator.refusal import Refusal, bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from dovecote.emulator.multipart import Upload
 
 PHOTO_BYTES = 10 * 1024 * 1024
 SHORTEST_FILE_ID = 20
@@ -27,7 +29,18 @@ _MAGIC = b"dcf1"
 _LAYOUT = struct.Struct(">4sqB9sQHH")
 _ALPHABET = re.compile(r"[A-Za-z0-9_-]+")
 _URL = re.compile(r"https?://", re.IGNORECASE)
-_KINDS = ("photo", "document", "video", "audio", "voice", "animation", "sticker", "thumbnail", "video_note")
+_KINDS = (
+    "photo",
+    "document",
+    "video",
+    "audio",
+    "voice",
+    "animation",
+    "sticker",
+    "thumbnail",
+    "video_note",
+    "live_photo",
+)
 # Pictures are of their own kind at Telegram; all other files are documents, which may stand for each other.
 _PICTURES = frozenset({"photo", "thumbnail"})
 # Telegram makes a picture smaller, to these longest sides.

@@ -104,7 +104,7 @@ class Inbox:
             del self.pending[next(iter(self.pending))]
         if self.added is not None:
             self.added(update)
-        self._end_poll(None)
+        self.wake()
         return update.document
 
     def allow(self, given: Any) -> None:
@@ -142,6 +142,10 @@ class Inbox:
         self._poll = asyncio.get_running_loop().create_future()
         return self._poll
 
+    def wake(self) -> None:
+        """Let whoever waits have what there is."""
+        self._end_poll(None)
+
     def end_poll(self, poll: asyncio.Future[Refusal | None]) -> None:
         """Whoever waited has left."""
         if self._poll is poll:
@@ -165,6 +169,11 @@ class Inboxes(dict[int, Inbox]):
     """By the bot's id; every bot has one. `changed` is told when a bot's webhook was set or deleted."""
 
     changed: Callable[[int, Inbox], None]
+
+    def wake(self) -> None:
+        """End every wait for an update, with none."""
+        for inbox in self.values():
+            inbox.wake()
 
     def __missing__(self, bot_id: int) -> Inbox:
         inbox = self[bot_id] = Inbox()

@@ -25,9 +25,9 @@ class Life:
 
     def bot(self, given: int | None) -> int:
         """The bot that is meant; without a number the only one. Raises ValueError when there is none, or several."""
-        known = self._tokens.bots()
         if given is not None:
             return given
+        known = self._tokens.bots()
         if len(known) != 1:
             there = ", ".join(map(str, known)) or "none yet"
             raise ValueError(f"bot: name the bot by its id; those that there are: {there}.")

@@ -127,7 +127,9 @@ class Memberships:
         }
 
     def _service(self, chat: dict[str, Any], user: int, **content: Any) -> tuple[Updates, int]:
-        """A message that Telegram writes into the chat about what somebody did."""
+        """A message that Telegram writes into the chat about what somebody did; in channels it writes none."""
+        if chat["type"] == "channel":
+            return (), 0
         head = {"from": self._world.people.user(user), "chat": chat, "date": int(self._world.clock.time())}
         whole = self._receive(self._bot, chat, head | content)
         update = self._world.inboxes[self._bot].put("message", whole, chat["id"])
@@ -157,7 +159,9 @@ class Memberships:
         if self._bot not in people.members(self._chat):
             people.set_member(self._chat, self._bot, dict(LEFT))
         self._as_usual()
-        changed = self._tell_bot(user, MEMBER)
+        # A channel has no other bots than administrators.
+        status = administrator("channel") if self._chat["type"] == "channel" else MEMBER
+        changed = self._tell_bot(user, status)
         updates, message_id = self._service(self._chat, user, new_chat_members=[self._world.bot(self._bot)])
         return self._happened(changed + updates, message_id)
 
@@ -175,6 +179,7 @@ class Memberships:
         number = self._chat["id"]
         there = self._world.supergroup(number, event.to)
         before, message_id = self._service(self._chat, event.user, migrate_to_chat_id=there["id"])
+        self._world.people.move(self._chat, there)
         after, _ = self._service(there, event.user, migrate_from_chat_id=number)
         self._world.recipients.put(number, Recipient(number, "migrated", migrate_to=there["id"]))
         return self._happened(before + after, message_id)

@@ -19,8 +19,9 @@ RIGHTS: Final = (
     "can_post_stories",
     "can_edit_stories",
     "can_delete_stories",
+    "can_send_welcome_messages",
 )
-SUPERGROUP_RIGHTS: Final = ("can_pin_messages", "can_manage_topics")
+SUPERGROUP_RIGHTS: Final = ("can_pin_messages", "can_manage_topics", "can_manage_tags")
 CHANNEL_RIGHTS: Final = ("can_post_messages", "can_edit_messages", "can_manage_direct_messages")
 PRESENT: Final = frozenset({"creator", "administrator", "member", "restricted"})
 
@@ -63,6 +64,10 @@ class People:
     def set_member(self, chat: dict[str, Any], number: int, status: dict[str, Any]) -> None:
         """Make somebody something in a chat."""
         self._members.setdefault(chat["id"], {})[number] = status
+
+    def move(self, chat: dict[str, Any], to: dict[str, Any]) -> None:
+        """A group has become another: its members are there."""
+        self._members[to["id"]] = dict(self.members(chat))
 
     def members(self, chat: dict[str, Any]) -> dict[int, dict[str, Any]]:
         """Those of whom it was ever said what they are there, by id."""

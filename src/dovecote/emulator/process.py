@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Self
@@ -34,6 +35,7 @@ class EmulatorProcess:
         seed: int | None = None,
         limits: Limits | None = None,
         connection_age: float | None = None,
+        local: str | os.PathLike[str] | None = None,
         scale: float = 1.0,
     ) -> None:
         self._command = [sys.executable, "-m", "dovecote.emulator", "--port", str(port), "--capacity", str(capacity)]
@@ -44,6 +46,8 @@ class EmulatorProcess:
             self._command += ["--limits", orjson.dumps(limits).decode()]
         if connection_age is not None:
             self._command += ["--connection-age", str(connection_age)]
+        if local is not None:
+            self._command += ["--local", os.fspath(local)]
         if core is not None:
             self._command += ["--core", str(core)]
         self._process: subprocess.Popen[str] | None = None

@@ -7,37 +7,22 @@ Malformed JSON and malformed multipart are no errors: they read as missing param
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import orjson
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
 
+from dovecote.emulator.multipart import Multipart
 from dovecote.emulator.refusal import bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dovecote.emulator.multipart import Upload
+
 JSON = b"application/json"
 MISSING: dict[str, Any] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A file that came in a multipart body. The head (at most 64 KiB) is kept to read an image's size, not the rest."""
-
-    name: str
-    content_type: str
-    size: int
-    sha256: str
-    head: bytes
-
-    def as_json(self) -> dict[str, Any]:
-        """What the control API shows of it."""
-        return {"file_name": self.name, "content_type": self.content_type, "size": self.size, "sha256": self.sha256}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +34,19 @@ class Read:
     kept: bytes | Mapping[str, Any]
 
 
-def read(query: bytes, content_type: bytes, body: bytes) -> Read:
+def read(query: bytes, content_type: bytes, body: bytes | Multipart) -> Read:
     """Merge query string and body. Raises Refusal for text that is no UTF-8."""
-    if not query and content_type.startswith(JSON):
+    if not query and content_type.startswith(JSON) and isinstance(body, bytes):
         return Read(json_parameters(body), MISSING, body)
     parameters = form_parameters(query)
-    uploads: dict[str, Upload] = {}
-    if body:
+    uploads: Mapping[str, Upload] = MISSING
+    if isinstance(body, Multipart):
+        fields, uploads = body.parts()
+        parameters = {**fields, **parameters}
+    elif body:
         kind = content_type.partition(b";")[0].strip().lower()
         if kind == JSON:
             parameters = {**json_parameters(body), **parameters}
-        elif kind == b"multipart/form-data":
-            fields, uploads = multipart_parameters(content_type, body)
-            parameters = {**fields, **parameters}
         elif kind in {b"application/x-www-form-urlencoded", b""}:
             parameters = {**form_parameters(body), **parameters}
     kept = {**parameters, **{name: upload.as_json() for name, upload in uploads.items()}}
@@ -88,87 +73,6 @@ def form_parameters(encoded: bytes) -> dict[str, Any]:
         for name, value in pairs:
             parameters.setdefault(name, value)
     return parameters
-
-
-def multipart_parameters(content_type: bytes, body: bytes) -> tuple[dict[str, Any], dict[str, Upload]]:
-    """The fields and the files of a multipart body. Raises Refusal for a field that is no UTF-8."""
-    boundary = parse_options_header(content_type)[1].get(b"boundary")
-    if not boundary:
-        return {}, {}
-    parts = _Parts()
-    parser = MultipartParser(
-        boundary,
-        {
-            "on_part_begin": parts.begin,
-            "on_header_field": parts.header_name,
-            "on_header_value": parts.header_value,
-            "on_header_end": parts.header_end,
-            "on_part_data": parts.data,
-            "on_part_end": parts.end,
-        },
-    )
-    try:
-        parser.write(body)
-        parser.finalize()
-    except FormParserError:
-        return {}, {}
-    return parts.fields, parts.uploads
-
-
-class _Parts:
-    """Collects what the parser announces."""
-
-    def __init__(self) -> None:
-        self.fields: dict[str, Any] = {}
-        self.uploads: dict[str, Upload] = {}
-        self._headers: dict[str, str] = {}
-        self._name = self._value = b""
-        self._chunks: list[bytes] = []
-
-    def begin(self) -> None:
-        self._headers = {}
-        self._chunks = []
-
-    def header_name(self, data: bytes, start: int, end: int) -> None:
-        self._name += data[start:end]
-
-    def header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def header_end(self) -> None:
-        self._headers[self._name.decode("latin-1").lower()] = self._value.decode("utf-8", "replace")
-        self._name = self._value = b""
-
-    def data(self, data: bytes, start: int, end: int) -> None:
-        self._chunks.append(data[start:end])
-
-    def end(self) -> None:
-        # The library assumes latin-1 where it decodes by itself; what clients write in a file's name is UTF-8.
-        disposition = self._headers.get("content-disposition", "").encode()
-        options = parse_options_header(disposition)[1]
-        name = options.get(b"name", b"").decode("utf-8", "replace")
-        content = b"".join(self._chunks)
-        if b"filename" in options:
-            upload = Upload(
-                _text(options[b"filename"]),
-                self._headers.get("content-type", "application/octet-stream"),
-                len(content),
-                hashlib.sha256(content).hexdigest(),
-                content[:65536],
-            )
-            self.uploads.setdefault(name, upload)
-            return
-        try:
-            self.fields.setdefault(name, content.decode())
-        except UnicodeDecodeError:
-            raise bad_request("Strings must be encoded in UTF-8") from None
-
-
-def _text(encoded: bytes) -> str:
-    try:
-        return encoded.decode("utf-8")
-    except UnicodeDecodeError:
-        return encoded.decode("latin-1")
 
 
 def text_of(value: Any) -> str:

@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
 
@@ -53,7 +54,9 @@ class Emulator:
     `port` 0 takes a free one. `tokens` limits which bots there are (None: every well-formed token is a bot). At most
     `capacity` records and their messages are kept. `seed` makes dice, poll ids and faults by rate repeatable. `limits`
     are off unless they are given (Limits.telegram() has them all); connections live for `connection_age` of the clock's
-    seconds (None: for ever). Entering it, or `start`, raises InvalidConfiguration when the address cannot be had.
+    seconds (None: for ever). With a folder as `local` it is a local Bot API server: it takes uploads of 2000 MB, and
+    getFile puts a file of any size into that folder and answers its path there. Entering it, or
+    `start`, raises InvalidConfiguration when the address cannot be had.
     """
 
     def __init__(
@@ -67,11 +70,13 @@ class Emulator:
         seed: int | None = None,
         limits: Limits | None = None,
         connection_age: float | None = None,
+        local: str | os.PathLike[str] | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._clock = clock or Clock()
         self._seed = seed
+        self._local = None if local is None else Path(local)
         self._application = Application(
             tokens=tokens,
             capacity=capacity,
@@ -80,12 +85,13 @@ class Emulator:
             seed=seed,
             limits=limits or NO_LIMITS,
             connections=Connections(connection_age),
+            is_local=local is not None,
         )
         self._state = ServerState()
         self._server: asyncio.Server | None = None
 
     def _world(self) -> World:
-        return World(self._clock, Random(self._seed))  # noqa: S311 - dice, not secrets
+        return World(self._clock, Random(self._seed), local=self._local)  # noqa: S311 - dice, not secrets
 
     async def __aenter__(self) -> Self:
         """Start."""
@@ -303,6 +309,7 @@ def run_emulator(
     seed: int | None = None,
     limits: Limits | None = None,
     connection_age: float | None = None,
+    local: str | os.PathLike[str] | None = None,
     on_ready: Callable[[str], None] | None = None,
     until_input_ends: bool = False,
 ) -> None:
@@ -320,6 +327,7 @@ def run_emulator(
         seed=seed,
         limits=limits,
         connection_age=connection_age,
+        local=local,
     )
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(emulator, on_ready, until_input_ends=until_input_ends))

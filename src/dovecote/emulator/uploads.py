@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from dovecote.emulator.limits import UploadLimit
-    from dovecote.emulator.reading import Upload
+    from dovecote.emulator.multipart import Upload
 
 
 @dataclass(slots=True)

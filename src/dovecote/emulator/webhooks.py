@@ -11,23 +11,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import orjson
-from pyreqwest.client import ClientBuilder
-from pyreqwest.exceptions import ConnectError, PyreqwestError, RequestTimeoutError
+
+from dovecote.emulator.posting import PostFailed, post
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pyreqwest.client import Client
-
     from dovecote.emulator.inbox import Inbox, Update, Webhook
     from dovecote.emulator.world import Clock
 
-ANSWER_SECONDS: Final = 60.0
 LONGEST_DELAY: Final = 60
 LONGEST_RETRY_AFTER: Final = 3600
 SECRET_HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the name of a header
@@ -41,7 +37,6 @@ class Webhooks:
     def __init__(self, clock: Clock, replied: Callable[[int, bytes, bytes], None]) -> None:
         self._clock = clock
         self._replied = replied
-        self._client: Client | None = None
         self._deliveries: dict[int, _Deliveries] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -52,12 +47,8 @@ class Webhooks:
             before.stop()
         if inbox.webhook is None:
             return
-        if self._client is None:
-            # The certificate of a test's server is its own. The machine's proxies are for the world outside.
-            builder = ClientBuilder().danger_accept_invalid_certs(enable=True).no_proxy().follow_redirects(enable=False)
-            self._client = builder.timeout(timedelta(seconds=ANSWER_SECONDS)).build()
-        post = _Post(self._client, inbox.webhook, lambda kind, body: self._replied(bot_id, kind, body))
-        deliveries = self._deliveries[bot_id] = _Deliveries(self._clock, inbox, post, self._tasks)
+        post_to = _Post(inbox.webhook, lambda kind, body: self._replied(bot_id, kind, body))
+        deliveries = self._deliveries[bot_id] = _Deliveries(self._clock, inbox, post_to, self._tasks)
         inbox.added = deliveries.add
         for update in list(inbox.pending.values()):
             deliveries.add(update)
@@ -73,37 +64,28 @@ class Webhooks:
         self.clear()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
 
 
 class _Post:
-    """One request to a webhook."""
+    """The requests to one webhook."""
 
-    def __init__(self, client: Client, webhook: Webhook, replied: Callable[[bytes, bytes], None]) -> None:
-        self._client = client
+    def __init__(self, webhook: Webhook, replied: Callable[[bytes, bytes], None]) -> None:
         self._replied = replied
         self.webhook = webhook
 
     async def send(self, update: Update) -> tuple[str, int]:
         """Post the update; answers what was wrong ("": nothing), and the seconds of a Retry-After."""
-        request = self._client.post(self.webhook.url).header("content-type", "application/json")
+        headers = {"Content-Type": "application/json"}
         if self.webhook.secret_token:
-            request = request.header(SECRET_HEADER, self.webhook.secret_token)
+            headers[SECRET_HEADER] = self.webhook.secret_token
         try:
-            response = await request.body_bytes(orjson.dumps(update.document)).build().send()
-            body = bytes(await response.bytes())
-        except ConnectError:
-            return "Connection refused", 0
-        except RequestTimeoutError:
-            return "Read timeout expired", 0
-        except PyreqwestError:
-            return "Webhook connection closed", 0
-        if not 200 <= response.status <= 299:  # noqa: PLR2004 - HTTP's successes
-            after = response.get_header("retry-after") or ""
-            return _wrong(response.status), min(int(after), LONGEST_RETRY_AFTER) if after.isdecimal() else 0
-        self._replied((response.get_header("content-type") or "").encode("latin-1"), body)
+            answer = await post(self.webhook.url, headers, orjson.dumps(update.document))
+        except PostFailed as failure:
+            return str(failure), 0
+        if not 200 <= answer.status <= 299:  # noqa: PLR2004 - HTTP's successes
+            after = answer.headers.get("retry-after", "")
+            return _wrong(answer.status), min(int(after), LONGEST_RETRY_AFTER) if after.isdecimal() else 0
+        self._replied(answer.headers.get("content-type", "").encode("latin-1"), answer.body)
         return "", 0
 
 

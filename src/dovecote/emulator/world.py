@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from dovecote.emulator.bots import Bots
 from dovecote.emulator.downloads import Downloads
 from dovecote.emulator.inbox import Inboxes
 from dovecote.emulator.people import People
@@ -24,6 +25,7 @@ from dovecote.emulator.refusal import bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
     from random import Random
 
 SUPERGROUPS_BELOW = -(10**12)
@@ -129,21 +131,25 @@ class Messages:
 
 
 class World:
-    """Everything that calls read and change."""
+    """Everything that calls read and change. `local` is the folder of a local Bot API server's files."""
 
-    def __init__(self, clock: Clock, random: Random) -> None:
+    def __init__(self, clock: Clock, random: Random, *, local: Path | None = None) -> None:
         self.clock = clock
         self.random = random
         self.messages = Messages()
         self.recipients = Recipients()
-        self.downloads = Downloads()
+        self.downloads = Downloads(local)
         self.people = People()
+        self.bots = Bots()
         self.inboxes = Inboxes()
         self.queries = Queries()
+        self.invite_links: dict[tuple[int, str], dict[str, Any]] = {}
+        self.pins: dict[tuple[int, int], list[int]] = {}
         self.reactions: dict[tuple[int, int, int, int], tuple[str, ...]] = {}
         self.votes: dict[tuple[str, int], tuple[int, ...]] = {}
         self._users: dict[int, orjson.Fragment] = {}
         self._names: dict[int, str] = {}
+        self._full: dict[int, dict[str, Any]] = {}
         self._albums = 0
 
     def bot(self, bot_id: int) -> dict[str, Any]:
@@ -180,6 +186,10 @@ class World:
         chat = {**self.chat(number), **names}
         self.people.chats[chat["id"]] = chat
         return chat
+
+    def full(self, number: int) -> dict[str, Any]:
+        """What getChat tells of a chat beyond its name, as far as a bot has set it."""
+        return self._full.setdefault(number, {})
 
     def supergroup(self, number: int, to: int | None) -> dict[str, Any]:
         """What a basic group becomes, under its title. Raises ValueError when `to` is no supergroup's number."""

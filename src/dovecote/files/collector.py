@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from dovecote.files.storages import Storages
     from dovecote.ports import Leadership
-    from dovecote.ports.files import FileSweeper
+    from dovecote.ports.files import FileObserver, FileSweeper
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ async def collect(
     grace: timedelta,
     on_progress: Callable[[Collection], None] = lambda _: None,
     may_go_on: Callable[[], bool] = lambda: True,
+    observer: FileObserver | None = None,
 ) -> Collection:
     """Remove whatever has not been needed for `grace`, and whatever belongs to no file. Raises StoreUnavailable.
 
@@ -48,6 +49,8 @@ async def collect(
     done, more = Collection(), True
     while more and may_go_on():
         collected, more = await sweeper.collect(grace=grace, limit=BATCH)
+        if observer is not None:
+            observer.collected(collected)
         done += collected
         on_progress(done)
     while may_go_on() and (objects := await sweeper.doomed(limit=BATCH)):
@@ -72,12 +75,14 @@ class FileCollector:
         *,
         grace: timedelta,
         interval: timedelta,
+        observer: FileObserver | None = None,
     ) -> None:
         self._sweeper = sweeper
         self._storages = storages
         self._leadership = leadership
         self._grace = grace
         self._interval = interval
+        self._observer = observer
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
@@ -95,7 +100,13 @@ class FileCollector:
 
     async def _collect(self) -> None:
         try:
-            done = await collect(self._sweeper, self._storages, grace=self._grace, may_go_on=self._may_go_on)
+            done = await collect(
+                self._sweeper,
+                self._storages,
+                grace=self._grace,
+                may_go_on=self._may_go_on,
+                observer=self._observer,
+            )
         except DovecoteError as error:
             logger.warning("files could not be collected, and are with the next round: %s", error)
             return

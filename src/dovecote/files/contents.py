@@ -10,6 +10,7 @@ Hashing and disks are waited for in threads: the loop is never blocked by them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import inspect
@@ -52,7 +53,7 @@ async def taken_in(source: Source, *, max_size: int | None = None) -> AsyncItera
     """Read a source to its end, and keep what cannot be read again until the block is left.
 
     Raises FileTooLarge for more than `max_size` bytes, TypeError for what cannot be read, FileNotFoundError and its kin
-    for a path, StorageUnavailable where the temporary folder is full.
+    for a path, StorageUnavailable where the temporary folder does not take it.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         _check_size(memoryview(source).nbytes, max_size)
@@ -196,20 +197,36 @@ class _Spool:
 
     def close(self) -> None:
         if self._file is not None:
-            self._file.close()
+            # What could not be written is told already, and is not to be written at the end either.
+            with contextlib.suppress(OSError):
+                self._file.close()
 
     def _flush(self) -> None:
-        if self._file is None:
-            self._head = bytes(self._buffer[:HEAD])
-            self._file = tempfile.TemporaryFile(prefix="dovecote-")  # noqa: SIM115 - it lives as long as the spool
         self._digest.update(self._buffer)
         try:
+            if self._file is None:
+                self._head = bytes(self._buffer[:HEAD])
+                self._file = tempfile.TemporaryFile(prefix="dovecote-")  # noqa: SIM115 - it lives as long as the spool
             self._file.write(self._buffer)
             self._file.flush()
         except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-                raise
-            raise StorageUnavailable(
-                f"the temporary folder {tempfile.gettempdir()} is full: free some space, or name another with TMPDIR."
-            ) from error
+            raise _does_not_take(error) from error
         self._buffer.clear()
+
+
+def _does_not_take(error: OSError) -> StorageUnavailable:
+    """What to tell where the temporary folder does not take a stream; there may be none at all."""
+    where = tempfile.tempdir or "for streams"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StorageUnavailable(
+            f"the temporary folder {where} is full: free some space, or name another with TMPDIR."
+        )
+    if error.errno == errno.EFBIG:
+        return StorageUnavailable(
+            f"a file in the temporary folder {where} cannot be so large ({error.strerror}): raise the limit of the"
+            " process or of the file system, or name another folder with TMPDIR."
+        )
+    return StorageUnavailable(
+        f"the temporary folder {where} cannot be written to ({error.strerror or error}): mend it, or name another with"
+        " TMPDIR."
+    )

@@ -25,5 +25,7 @@ def check_name(name: str) -> None:
     """Raise ValueError for a name that no file can have."""
     if not name or len(name.encode(errors="replace")) > LONGEST_NAME:
         raise ValueError(f"a file's name has 1 to {LONGEST_NAME} bytes in UTF-8, and {name[:40]!r} has not.")
+    if name in {".", ".."}:
+        raise ValueError(f"{name!r} cannot be a file's name: it is a folder's.")
     if not name.isprintable() or "/" in name or "\\" in name:
         raise ValueError(f"{name!r} cannot be a file's name: it holds a slash, a backslash or a control character.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -17,6 +18,7 @@ from dovecote.files.contents import taken_in
 from dovecote.files.direct import Direct
 from dovecote.files.keys import check_name, fresh_key
 from dovecote.files.mover import Mover
+from dovecote.files.strays import Strays
 from dovecote.files.verifier import Verifier
 from dovecote.model import NewFile, ObjectPlace
 
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     from dovecote.files.contents import Content, Source
     from dovecote.files.incoming import Incoming
     from dovecote.files.storages import Storages
-    from dovecote.model import Collection, FileStore, Move, StoredFile, UploadTicket, Verification
-    from dovecote.ports.files import DirectUploads, FileCatalogue, FileSweeper
+    from dovecote.model import Collection, FileStore, Move, Removal, StoredFile, UploadTicket, Verification
+    from dovecote.ports.files import DirectUploads, FileCatalogue, FileObserver, FileSweeper
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class Files:
         incoming: Incoming | None = None,
         uploads: DirectUploads | None = None,
         grace: timedelta = timedelta(days=7),
+        observer: FileObserver | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._sweeper = sweeper
@@ -59,6 +62,7 @@ class Files:
         self._incoming = incoming
         self._direct = None if uploads is None else Direct(uploads, storages)
         self._grace = grace
+        self._observer = observer
 
     async def put(
         self, source: Source, *, name: str | None = None, keep: bool = False, max_size: int | None = None
@@ -93,11 +97,22 @@ class Files:
 
     async def put_content(self, content: Content, *, name: str | None, keep: bool) -> StoredFile:
         """Store what was taken in already."""
+        try:
+            file, outcome = await self._put_content(content, name=name, keep=keep)
+        except DovecoteError:
+            if self._observer is not None:
+                self._observer.put("failed", content.size)
+            raise
+        if self._observer is not None:
+            self._observer.put(outcome, content.size)
+        return file
+
+    async def _put_content(self, content: Content, *, name: str | None, keep: bool) -> tuple[StoredFile, str]:
         await self._storages.primary()
         for _ in range(TRIES):
             known = await self._catalogue.needed_again(content.sha256, name=name, keep=keep)
             if known is not None:
-                return known
+                return known, "known"
             new = NewFile(
                 key=fresh_key(content.sha256),
                 sha256=content.sha256,
@@ -114,7 +129,7 @@ class Files:
             ours = [ObjectPlace(store.id, new.key) for store in written]
             await self._storages.remove([each for each in ours if each not in copies], self._sweeper)
             if file is not None:
-                return file
+                return file, "stored"
             logger.warning("an upload took longer than %s, or the files were moved meanwhile: it begins again", WINDOW)
         raise StorageUnavailable(
             f"the upload took longer than {WINDOW}, {TRIES} times: is the connection to the store so slow?"
@@ -130,11 +145,16 @@ class Files:
                 size=content.size,
             )
         except DovecoteError as error:
+            self._storage_failed(error)
             if store.role == "primary":
                 raise
             logger.warning("the store %s, which the files move to, did not take one: %s", store.url, error)
             return False
         return True
+
+    def _storage_failed(self, error: DovecoteError) -> None:
+        if self._observer is not None:
+            self._observer.storage_failed(error)
 
     async def info(self, file_id: int) -> StoredFile:
         """What is known of a file. Raises UnknownFile."""
@@ -167,6 +187,7 @@ class Files:
                     begun = True
                     yield chunk
             except DovecoteError as error:
+                self._storage_failed(error)
                 # Another copy is as good, unless a part was given out already.
                 if begun or place == copies[-1]:
                     raise
@@ -177,18 +198,21 @@ class Files:
             raise FileMissing(f"file {file.id} is in no store: put its content again.")
 
     async def save(self, file_id: int, path: str | os.PathLike[str]) -> StoredFile:
-        """Write the content to a file of the disk, whole or not at all. Raises what `get` does, and OSError."""
+        """Write the content to a file of the disk, whole or not at all: what was there stays if it fails.
+
+        Raises what `get` does, StorageUnavailable where the disk is full or takes no file so large, and OSError for a
+        path that cannot be written to.
+        """
         file = await self._catalogue.file(file_id)
         target = Path(path)
         part = await asyncio.to_thread(_part_of, target)
         try:
             async for chunk in self.stream(file_id):
-                await asyncio.to_thread(part.write, chunk)
-            await asyncio.to_thread(part.close)
+                await asyncio.to_thread(_written, part, chunk, target)
+            await asyncio.to_thread(_written, part, None, target)
             await asyncio.to_thread(os.replace, part.name, target)
         except BaseException:
-            await asyncio.to_thread(part.close)
-            await asyncio.to_thread(Path(part.name).unlink, missing_ok=True)
+            await asyncio.to_thread(_discarded, part)
             raise
         return file
 
@@ -251,7 +275,11 @@ class Files:
     ) -> Collection:
         """Remove now what the leader would: files that nobody needs or keeps, and objects that belong to no file."""
         return await collect(
-            self._sweeper, self._storages, grace=self._grace if grace is None else grace, on_progress=on_progress
+            self._sweeper,
+            self._storages,
+            grace=self._grace if grace is None else grace,
+            on_progress=on_progress,
+            observer=self._observer,
         )
 
     async def verify(
@@ -261,6 +289,20 @@ class Files:
         records = self._storages.records
         verifier = Verifier(self._catalogue, records, self._storages, quick=quick, on_progress=on_progress)
         return await verifier.verify()
+
+    async def remove_strays(
+        self, *, grace: timedelta | None = None, on_progress: Callable[[Removal], None] = lambda _: None
+    ) -> Removal:
+        """Remove the objects that no file and no upload has, once they were stored longer than `grace` ago.
+
+        What another installation has put under the same prefix would be among them: let none do that.
+        """
+        strays = Strays(self._catalogue, self._storages, on_progress=on_progress)
+        return await strays.remove(grace=self._grace if grace is None else grace)
+
+    async def remove_old(self, url: str, *, on_progress: Callable[[Removal], None] = lambda _: None) -> Removal:
+        """Remove what a move has left in the store of that URL. Raises StoresDiffer where that could harm a file."""
+        return await Strays(self._catalogue, self._storages, on_progress=on_progress).remove_old(url)
 
     async def move(self, url: str, *, on_progress: Callable[[Move], None] = lambda _: None) -> Move:
         """Move all files to the store of that URL while everything goes on; begun again, it goes on where it was.
@@ -281,3 +323,25 @@ class Files:
 def _part_of(target: Path) -> IO[bytes]:
     """A new file beside the target, which is renamed when it is whole."""
     return target.with_name(f".{secrets.token_hex(8)}.part").open("xb")
+
+
+def _written(part: IO[bytes], chunk: bytes | None, target: Path) -> None:
+    """Write a chunk, or, with None, the end. Raises StorageUnavailable."""
+    try:
+        if chunk is None:
+            part.close()
+        else:
+            part.write(chunk)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageUnavailable(
+            f"the disk of {target.parent} does not take the file ({reason}): what was there is as it was. Make room, or"
+            " name another folder."
+        ) from error
+
+
+def _discarded(part: IO[bytes]) -> None:
+    """Remove what was begun. What could not be written is not to be written at the end either."""
+    with contextlib.suppress(OSError):
+        part.close()
+    Path(part.name).unlink(missing_ok=True)

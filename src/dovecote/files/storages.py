@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from dovecote.model import FileStore, ObjectPlace
     from dovecote.ports import ManagedStorage
-    from dovecote.ports.files import FileStores, FileSweeper
+    from dovecote.ports.files import FileObserver, FileStores, FileSweeper
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +36,13 @@ class Storages:
         open_: Callable[[str], ManagedStorage],
         *,
         identity: Callable[[str], str] = lambda url: url,
+        observer: FileObserver | None = None,
     ) -> None:
         self.records = records
         self._url = url
         self._open = open_
         self._identity = identity
+        self._observer = observer
         self._known: dict[int, FileStore] = {}
         self._opened: dict[str, ManagedStorage] = {}
         self._primary: FileStore | None = None
@@ -125,6 +127,8 @@ class Storages:
                 storage = await self.storage(each.store_id)
                 await storage.delete(each.key)
             except DovecoteError as error:
+                if self._observer is not None:
+                    self._observer.storage_failed(error)
                 logger.warning("the object %s could not be removed and is tried again later: %s", each.key, error)
             else:
                 gone.append(each)

@@ -150,6 +150,28 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True)
+class Removal:
+    """Objects that nobody owned and that were removed, and their bytes.
+
+    `young` are those that stay for the grace period; `failed` those that the store did not remove.
+    """
+
+    objects: int = 0
+    size: int = 0
+    young: int = 0
+    failed: int = 0
+
+    def __add__(self, other: Removal) -> Removal:
+        """Both together."""
+        return Removal(
+            self.objects + other.objects,
+            self.size + other.size,
+            self.young + other.young,
+            self.failed + other.failed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Move:
     """A move from one store to another. `lacking` is how many files the target does not hold yet."""
 

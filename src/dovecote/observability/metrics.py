@@ -17,6 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from dovecote.model import BotStopped, Dead, Delivered, Failed, Happened, Migrated, Released, Scope, Snoozed, Unknown
+from dovecote.observability.file_metrics import FileMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,6 +84,7 @@ class Metrics:
         for reason in _ENDS:
             self._ended.labels(reason)  # so that they are 0 and not absent until the first of them
         self.stats_unknown()
+        self.files: Final = FileMetrics(self.registry, OUTCOMES)
 
     def cycle_done(self, seconds: float, cycle: Cycle) -> None:
         """Count one cycle that took `seconds`."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         FileStore,
         NewFile,
         ObjectPlace,
+        Outcome,
         RemoteFile,
         StoredFile,
     )
@@ -127,6 +128,25 @@ class FileStores(Protocol):
 
         A page of files behind `after_id` at a time; answers where it has got to, None at the end. The objects stay.
         """
+
+
+class FileObserver(Protocol):
+    """Who counts what is done with files. Sizes are in bytes."""
+
+    def put(self, outcome: str, size: int) -> None:
+        """A content was put: `stored`, `known` already, or `failed`."""
+
+    def sending(self, *, known: int, unknown: int) -> None:
+        """A notification's files are about to be sent: so many by Telegram's name, so many with an upload."""
+
+    def uploaded(self, outcome: Outcome, size: int) -> None:
+        """A request with files has ended; `size` is of the files."""
+
+    def collected(self, done: Collection) -> None:
+        """The collection has done so much."""
+
+    def storage_failed(self, error: Exception) -> None:
+        """A storage did not do what it was asked, or does not hold what it should."""
 
 
 class FileSource(Protocol):

@@ -14,24 +14,25 @@ import time
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
-from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, create_engine, event, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.pool import NullPool, QueuePool
 
 from dovecote.errors import InvalidConfiguration, MissingExtra, NotMigrated, StoreUnavailable
 from dovecote.stores.addresses import AMBIGUOUS, is_ambiguous, parameter_faults, place_of
+from dovecote.stores.loop_engines import LoopEngines
 from dovecote.stores.tables import POSTGRESQL, SQLITE, Tables
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from alembic.config import Config
     from alembic.script import ScriptDirectory
     from sqlalchemy import URL, Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 T = TypeVar("T")
 
@@ -80,16 +81,16 @@ class _Begun(NamedTuple):
 class Database:
     """An outbox's database: its tables, and `run` for a function over a connection in a transaction."""
 
-    def __init__(self, url: URL, *, pool_size: int = 0) -> None:
-        """Take its URL. With `pool_size` each event loop keeps so many connections; it has to `release` them."""
+    def __init__(self, url: URL, *, pool_size: int = 0, keeps_statements: bool = True) -> None:
+        """Take its URL. With `pool_size` each event loop keeps so many connections; it has to `release` them.
+
+        `keeps_statements`: see `LoopEngines`.
+        """
         self.url = url
         self._pool_size = pool_size
         self.is_postgresql = url.get_backend_name() == "postgresql"
         self.tables: Tables = POSTGRESQL if self.is_postgresql else SQLITE
-        # Of PostgreSQL, one for each event loop: an application may enqueue from many threads with a loop in each, and
-        # an engine's first connection waits on a lock of the loop that it was first used in.
-        self._async_engines: WeakKeyDictionary[AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
-        self._engines_lock = threading.Lock()
+        self._engines = LoopEngines(url, pool_size=pool_size, keeps_statements=keeps_statements)
         self._engine: Engine | None = None
         # SQLite lets whoever waits for the file starve, so writers of this object wait for each other outside.
         self._writing = threading.Lock() if pool_size else None
@@ -97,39 +98,22 @@ class Database:
             if importlib.util.find_spec("asyncpg") is None:
                 raise MissingExtra("postgres", "An outbox on PostgreSQL")
         else:
-            self._engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
+            # The last connection that is closed writes the whole log back into the file, which is not for each call.
+            pool: dict[str, Any] = (
+                {"poolclass": QueuePool, "pool_size": pool_size, "max_overflow": 0}
+                if pool_size
+                else {"poolclass": NullPool}
+            )
+            self._engine = create_engine(
+                url, hide_parameters=True, connect_args={"check_same_thread": not pool_size}, **pool
+            )
             event.listen(self._engine, "connect", _prepare_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
 
     @property
     def async_engine(self) -> AsyncEngine | None:
         """The engine for the running event loop; None on SQLite, which runs in threads instead."""
-        if not self.is_postgresql:
-            return None
-        loop = asyncio.get_running_loop()
-        with self._engines_lock:
-            engine = self._async_engines.get(loop)
-            if engine is None:
-                # Mostly no pool: there is nothing to give back when the loop ends. The driver reads the URL itself, as
-                # it does for a worker: it knows libpq's parameters, such as sslmode, and SQLAlchemy would not.
-                pool: dict[str, Any] = (
-                    {"pool_size": self._pool_size, "max_overflow": 0, "pool_pre_ping": True}
-                    if self._pool_size
-                    else {"poolclass": NullPool}
-                )
-                engine = create_async_engine(
-                    self.url.set(drivername="postgresql+asyncpg", query={}),
-                    async_creator=self._connect,
-                    hide_parameters=True,
-                    **pool,
-                )
-                self._async_engines[loop] = engine
-            return engine
-
-    async def _connect(self) -> Any:
-        import asyncpg  # noqa: PLC0415 (an extra)
-
-        return await asyncpg.connect(self.url.render_as_string(hide_password=False))
+        return self._engines.engine() if self.is_postgresql else None
 
     async def run(self, function: Callable[[Connection], T], *, write: bool = False) -> T:
         """Run `function` in a transaction of its own and commit it; say `write` when it changes anything.
@@ -142,7 +126,7 @@ class Database:
                 async with engine.begin() as connection:
                     return await connection.run_sync(function)
             return await asyncio.to_thread(self._run_in_thread, function, write=write)
-        except (OperationalError, InterfaceError, ProgrammingError, DBAPIError, OSError, TimeoutError) as error:
+        except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
             raise translated(error, self.url) from error
 
     def _run_in_thread(self, function: Callable[[Connection], T], *, write: bool) -> T:
@@ -162,12 +146,12 @@ class Database:
         async with AsyncExitStack() as stack:
             try:
                 opened = await self._opened(stack)
-            except (DBAPIError, OSError, TimeoutError) as error:
+            except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
                 raise translated(error, self.url) from error
             yield opened
             try:
                 await (opened.commit() if isinstance(opened, AsyncConnection) else to_the_end(opened.commit))
-            except (DBAPIError, OSError, TimeoutError) as error:
+            except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
                 raise translated(error, self.url) from error
 
     async def _opened(self, stack: AsyncExitStack) -> AsyncConnection | Connection:
@@ -203,10 +187,9 @@ class Database:
 
     async def release(self) -> None:
         """Give back the pooled connections of this event loop."""
-        with self._engines_lock:
-            engine = self._async_engines.pop(asyncio.get_running_loop(), None)
-        if engine is not None:
-            await engine.dispose()
+        await self._engines.release()
+        if self._engine is not None:
+            self._engine.dispose()
 
     async def migrate(self, revision: str = "head") -> None:
         """Bring the schema to `revision` (of Alembic; `base` takes everything away)."""
@@ -250,8 +233,7 @@ class Database:
 
     async def close(self) -> None:
         """Give back every connection."""
-        with self._engines_lock:
-            self._async_engines.clear()
+        await self._engines.close()
         if self._engine is not None:
             self._engine.dispose()
 
@@ -347,11 +329,15 @@ def translated(error: Exception, url: URL) -> Exception:
         return StoreUnavailable(refusal)
     if isinstance(error, ProgrammingError):
         return error
-    if isinstance(error, (OperationalError, InterfaceError, OSError, TimeoutError)):
+    if str(getattr(original, "sqlstate", None) or "").startswith(EXHAUSTED) or isinstance(
+        error, (OperationalError, InterfaceError, PoolTimeout, OSError, TimeoutError)
+    ):
         return StoreUnavailable(f"{place_of(url)} cannot be used just now: {message}")
     return error
 
 
+# What the server has no more of, such as connections ("too many clients already"), memory or disk.
+EXHAUSTED = "53"
 # A database or a role that does not exist, a wrong password, a host that is not let in.
 NO_ENTRY = {"3D000", "28000", "28P01"}
 NO_RIGHTS = "42501"

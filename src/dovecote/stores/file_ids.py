@@ -233,7 +233,9 @@ class FileIds:
         return insert(self._table).values(**key._asdict(), **values)
 
     def _is_one_of(self, keys: Sequence[UploadKey]) -> ColumnElement[bool]:
-        return tuple_(*self._table.primary_key).in_([tuple(key) for key in keys])
+        """Found by their contents, and then told apart: SQLite finds no tuples by an index."""
+        contents = self._table.c.sha256.in_({key.sha256 for key in keys})
+        return and_(contents, tuple_(*self._table.primary_key).in_([tuple(key) for key in keys]))
 
 
 def _key(row: Any) -> UploadKey:

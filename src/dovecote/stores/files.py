@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import exists, false, literal, or_, select, union_all
+from sqlalchemy import false, literal, or_, select, union_all
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dovecote.errors import FileInUse, UnknownFile
@@ -50,7 +50,8 @@ class Files:
         file, named = self._tables.file, self._tables.file_name
         statement = select(file).order_by(file.c.id.desc()).limit(limit)
         if name is not None:
-            statement = statement.where(exists().where(named.c.name == name, named.c.file_id == file.c.id))
+            # EXISTS would let SQLite read all files until a page of this name is found.
+            statement = statement.where(file.c.id.in_(select(named.c.file_id).where(named.c.name == name)))
         if before_id is not None:
             statement = statement.where(file.c.id < max(IDS[0], min(before_id, IDS[-1])))
 

@@ -1,6 +1,20 @@
 """The Bot API's methods, a table: importing a module of this package adds its methods to the registry."""
 
-from dovecote.emulator.methods import asking, copying, editing, media, polls, sending, updates
+from dovecote.emulator.methods import (
+    asking,
+    chats,
+    copying,
+    editing,
+    media,
+    members,
+    paying,
+    pinning,
+    polls,
+    replacing,
+    sending,
+    settings,
+    updates,
+)
 from dovecote.emulator.methods.registry import METHODS, Call, Method, method
 
 __all__ = [
@@ -8,11 +22,17 @@ __all__ = [
     "Call",
     "Method",
     "asking",
+    "chats",
     "copying",
     "editing",
     "media",
+    "members",
     "method",
+    "paying",
+    "pinning",
     "polls",
+    "replacing",
     "sending",
+    "settings",
     "updates",
 ]

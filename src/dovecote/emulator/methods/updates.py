@@ -23,6 +23,7 @@ LONGEST_SECRET: Final = 256
 MOST_CONNECTIONS: Final = 100
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]*")
+_BLANK = re.compile(r"\s")
 
 
 def prepare(inbox: Inbox, parameters: Mapping[str, Any]) -> int:
@@ -60,7 +61,7 @@ def set_webhook(call: Call) -> Any:
         port = parts.port
     except ValueError:
         port = 0
-    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0 or _BLANK.search(url):
         raise bad_request("invalid webhook URL specified")
     secret = text_parameter(parameters, "secret_token")
     if len(secret) > LONGEST_SECRET:
