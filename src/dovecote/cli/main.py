@@ -22,6 +22,7 @@ from dovecote.cli import (
     files,
     jobs,
     leading,
+    moving,
     pruning,
     recipients,
     schedules,
@@ -50,7 +51,7 @@ app = typer.Typer(
     help="Delivers notifications for Telegram bots from a transactional outbox: once, on time, within the limits.",
     epilog="Begin with: dovecote demo\n\nOn your own bot: dovecote init",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
 )
@@ -98,6 +99,7 @@ for part in (
     jobs,
     schedules,
     pruning,
+    moving,
     demonstration,
 ):
     part.register(app)
