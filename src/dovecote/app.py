@@ -13,6 +13,7 @@ from dovecote.batch import BatchSummary, process_batch
 from dovecote.channels.fetching import UrlFetcher
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
+from dovecote.direct import DirectMessages
 from dovecote.enqueuing import Enqueuing
 from dovecote.errors import StorageUnavailable, TokenUnreadable, UnknownBot
 from dovecote.filing import Filing
@@ -25,6 +26,7 @@ from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
 from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url
+from dovecote.stores.direct import direct_slots
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
@@ -96,6 +98,7 @@ class Dovecote(Administration, Enqueuing):
         self._knowledge = Knowledge(self._file_ids)
         self._leading = Leading(self.database, self.settings, self.metrics)
         self._planning = Planning(self.database, self.settings, self.metrics, self._bots, self._enqueuer)
+        self.direct = DirectMessages(direct_slots(self.database), lambda: self.store, self._bots)
         _remember(self)
 
     async def __aenter__(self) -> Self:
@@ -123,6 +126,7 @@ class Dovecote(Administration, Enqueuing):
             await self._channel.close()
         if self._store is not None:
             await self._store.close()
+        await self.direct.close()
         await self._planning.close()
         await self._leading.close()
         await self._filing.close()

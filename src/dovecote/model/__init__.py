@@ -14,6 +14,7 @@ from dovecote.model.attachments import (
     UploadKey,
     UploadTurn,
 )
+from dovecote.model.direct import DirectTurn
 from dovecote.model.files import (
     Collection,
     DirectUpload,
@@ -125,6 +126,7 @@ __all__ = [
     "Dead",
     "Delivered",
     "DeliveryPolicy",
+    "DirectTurn",
     "DirectUpload",
     "Discrepancy",
     "DueSchedules",

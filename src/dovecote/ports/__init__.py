@@ -5,6 +5,7 @@ No port has more than eight methods. Each port has one conformance suite that ru
 
 from dovecote.ports.administration import BotStore, HealthStore, HistoryStore, PruneStore, RecipientStore
 from dovecote.ports.delivery import Channel, Observer, OutboxStore, TokenSource
+from dovecote.ports.direct import DirectSlots
 from dovecote.ports.jobs import JobRunStore, JobStore
 from dovecote.ports.leadership import Election, Leadership, LeaseStore, Loop, TermStore
 from dovecote.ports.schedules import ScheduleBook, ScheduleObserver, ScheduleStore
@@ -13,6 +14,7 @@ from dovecote.ports.storage import FileStorage, ManagedStorage, StorageUpkeep
 __all__ = [
     "BotStore",
     "Channel",
+    "DirectSlots",
     "Election",
     "FileStorage",
     "HealthStore",
