@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Self
 
 from dovecote.administration import Administration
 from dovecote.attachments import AttachmentChannel, Knowledge, Patience, PreparedOutbox, Turns, UrlSender
@@ -14,6 +14,8 @@ from dovecote.broadcasting import Broadcasting
 from dovecote.channels.fetching import UrlFetcher
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
+from dovecote.direct import DirectMessages
+from dovecote.enqueuing import Enqueuing
 from dovecote.errors import StorageUnavailable, TokenUnreadable, UnknownBot
 from dovecote.filing import Filing
 from dovecote.leading import Leading
@@ -25,10 +27,10 @@ from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
 from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url
+from dovecote.stores.direct import direct_slots
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
-from dovecote.stores.own_transaction import own_transaction
 from dovecote.stores.pruning import Pruning
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.sql_functions import tell_settings
@@ -40,7 +42,6 @@ from dovecote.worker import Worker, WorkerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractAsyncContextManager
 
     from dovecote.broadcasts import Broadcaster, Broadcasts
     from dovecote.files import Files
@@ -60,7 +61,7 @@ FILE_CONNECTIONS = 6
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
 
 
-class Dovecote(Administration):
+class Dovecote(Administration, Enqueuing):
     """An outbox and everything that works on it.
 
     `Dovecote("sqlite:///dovecote.db")` or `Dovecote("postgresql://...")`; without a URL it is the configured one. All
@@ -100,6 +101,7 @@ class Dovecote(Administration):
         self._leading = Leading(self.database, self.settings, self.metrics)
         self._planning = Planning(self.database, self.settings, self.metrics, self._bots, self._enqueuer)
         self._broadcasting = Broadcasting(self.database, self.settings, self._bots, self._enqueue_alone)
+        self.direct = DirectMessages(direct_slots(self.database), lambda: self.store, self._bots)
         _remember(self)
 
     async def __aenter__(self) -> Self:
@@ -132,6 +134,7 @@ class Dovecote(Administration):
             await self._channel.close()
         if self._store is not None:
             await self._store.close()
+        await self.direct.close()
         await self._planning.close()
         await self._leading.close()
         await self._filing.close()
@@ -140,34 +143,9 @@ class Dovecote(Administration):
         self._channel = self._store = self._sender = None
         _forget(self)
 
-    # The application's side.
-
-    @overload
-    async def enqueue(self, connection: Any, notifications: Notification) -> int: ...
-
-    @overload
-    async def enqueue(self, connection: Any, notifications: Sequence[Notification]) -> list[int]: ...
-
-    async def enqueue(self, connection: Any, notifications: Notification | Sequence[Notification]) -> int | list[int]:
-        """Write notifications in the transaction of `connection`, and answer their ids. Never commits.
-
-        Takes SQLAlchemy's AsyncSession, AsyncConnection, Session and Connection, an asyncpg connection, and a
-        sqlite3 connection, on the outbox's database and in a transaction. A key that is known already changes nothing
-        and answers the id of the first. Raises InvalidNotification and UnknownBot before anything is written,
-        UnsupportedConnection, WrongDatabase, NotMigrated.
-        """
-        return await self._enqueuer.enqueue(connection, notifications)
-
     async def _enqueue_alone(self, notifications: Sequence[Notification]) -> list[int]:
         async with self.transaction() as connection:
             return await self.enqueue(connection, notifications)
-
-    def transaction(self) -> AbstractAsyncContextManager[Any]:
-        """A transaction of its own on the outbox's database, for whoever has none: what it yields goes to `enqueue`.
-
-        Raises StoreUnavailable when the database cannot be reached.
-        """
-        return own_transaction(self.database)
 
     @property
     def files(self) -> Files:

@@ -48,6 +48,7 @@ TABLES = [
     "recipient",
     "schedule",
     "schedule_file",
+    "switch",
 ]
 FIXTURES = {"sqlite": "sqlite_url", "postgresql-18": "postgres_url", "postgresql-17": "postgres17_url"}
 

@@ -33,6 +33,7 @@ from dovecote.model.broadcast import (
     Segment,
     StoredContent,
 )
+from dovecote.model.direct import DirectTurn
 from dovecote.model.files import (
     Collection,
     DirectUpload,
@@ -154,6 +155,7 @@ __all__ = [
     "Dead",
     "Delivered",
     "DeliveryPolicy",
+    "DirectTurn",
     "DirectUpload",
     "Discrepancy",
     "DryRun",

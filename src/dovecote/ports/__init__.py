@@ -6,6 +6,7 @@ No port has more than eight methods. Each port has one conformance suite that ru
 from dovecote.ports.administration import BotStore, HealthStore, HistoryStore, PruneStore, RecipientStore
 from dovecote.ports.broadcasts import BroadcastBook, BroadcastRecipients, BroadcastStore, ContentStore
 from dovecote.ports.delivery import Channel, Observer, OutboxStore, TokenSource
+from dovecote.ports.direct import DirectSlots
 from dovecote.ports.jobs import JobRunStore, JobStore
 from dovecote.ports.leadership import Election, Leadership, LeaseStore, Loop, TermStore
 from dovecote.ports.schedules import ScheduleBook, ScheduleObserver, ScheduleStore
@@ -18,6 +19,7 @@ __all__ = [
     "BroadcastStore",
     "Channel",
     "ContentStore",
+    "DirectSlots",
     "Election",
     "FileStorage",
     "HealthStore",

@@ -273,6 +273,7 @@ class Tables:
     notification_key: Table
     recipient: Table
     chat_wait: Table
+    switch: Table
     schedule: Table
     schedule_file: Table
     occurrence: Table
@@ -296,6 +297,15 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         notification_key=_notification_key(metadata, prefix),
         recipient=_recipient(metadata, prefix),
         chat_wait=chat_wait(metadata, prefix, Instant(), Chat),
+        # Of whoever moves to Dovecote step by step: which share of a bot's chats has moved.
+        switch=Table(
+            f"{prefix}switch",
+            metadata,
+            Column("bot_id", Integer, primary_key=True, autoincrement=False),
+            Column("share", Double, nullable=False),
+            Column("changed_at", Instant(), nullable=False),
+            CheckConstraint("share BETWEEN 0 AND 1", name="share"),
+        ),
         schedule=schedule_table(metadata, prefix),
         schedule_file=schedule_file_table(metadata, prefix),
         occurrence=occurrence_table(metadata, prefix),
