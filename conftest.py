@@ -31,7 +31,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["pytester"]
-pytest_collect_file = collector(Path(__file__).parent, "README.md", "docs/*.md", "docs/*/*.md")
+# The blocks of docs/testing.md are files of tests: tests/testing/test_documented.py runs them.
+pytest_collect_file = collector(
+    Path(__file__).parent, "README.md", "docs/*.md", "docs/*/*.md", excludes=("docs/testing.md",)
+)
 
 SEED = os.environ.get("DOVECOTE_TEST_SEED") or str(random.SystemRandom().getrandbits(32))
 

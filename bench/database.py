@@ -22,7 +22,7 @@ from servers import PostgresServer, free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["SETTINGS", "Counts", "counted", "free_port", "fresh_database", "postgresql", "scalar"]
+__all__ = ["SETTINGS", "Counts", "connect", "counted", "free_port", "fresh_database", "postgresql", "scalar"]
 
 SETTINGS = {
     "fsync": "on",

@@ -21,15 +21,20 @@ class _Load(asyncio.Protocol):
         self.turns = turns
         self.done = done
         self.transport: asyncio.WriteTransport | None = None
+        self.answer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.WriteTransport", transport)  # uvloop's own is not derived from it
         self._next()
 
     def data_received(self, data: bytes) -> None:
-        if not data.startswith(b"HTTP/1.1 200") or not data.endswith(b"}}"):
-            self._fail(f"the peer answered {data!r}")
+        self.answer += data
+        if not self.answer.startswith(b"HTTP/1.1 200"):
+            self._fail(f"the peer answered {self.answer!r}")
             return
+        if not self.answer.endswith(b"}}"):
+            return  # head and body may come apart
+        self.answer = b""
         self.turns[1] -= 1
         if self.turns[1] == 0 and not self.done.done():
             self.done.set_result(None)

@@ -8,17 +8,25 @@ import sqlite3
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import aiosqlite
 import asyncpg
+import psycopg
+from asgiref.sync import sync_to_async
+from django_world import database_of
 from sqlalchemy import Connection, create_engine, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
+from dovecote.stores.django_callers import is_djangos
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
+
+    from dovecote.stores.enqueue import Enqueuer
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,66 @@ async def asyncpg_from_a_pool(url: str) -> AsyncIterator[Application]:
         yield await of_asyncpg(connection)
 
 
+@asynccontextmanager
+async def psycopg_connection(url: str) -> AsyncIterator[Application]:
+    with psycopg.connect(url) as connection:
+        yield await of_asyncpg(connection, "SELECT 1")
+
+
+@asynccontextmanager
+async def awaited_psycopg_connection(url: str) -> AsyncIterator[Application]:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        yield await of_asyncpg(connection)
+
+
+@asynccontextmanager
+async def aiosqlite_connection(url: str) -> AsyncIterator[Application]:
+    async with aiosqlite.connect(str(make_url(url).database)) as connection:
+        yield Application(
+            connection,
+            lambda: None,
+            connection.commit,
+            connection.rollback,
+            partial(connection.execute, "SAVEPOINT here"),
+            partial(connection.execute, "ROLLBACK TO here"),
+        )
+
+
+@asynccontextmanager
+async def djangos_connection(url: str) -> AsyncIterator[Application]:
+    """In the thread that `sync_to_async` uses, as all of Django's are under an event loop."""
+    from django.db import transaction  # noqa: PLC0415 (once it has been set up)
+
+    with database_of(url) as (alias, connection):
+        atomics: list[Any] = []
+        savepoints: list[Any] = []
+
+        def begin() -> None:
+            atomics.append(transaction.atomic(using=alias))
+            atomics[-1].__enter__()
+
+        def end(*, rollback: bool) -> None:
+            transaction.set_rollback(rollback, using=alias)
+            atomics.pop().__exit__(None, None, None)
+
+        def close() -> None:
+            connection.close()  # Which one it is, is a matter of the thread.
+
+        application = Application(
+            connection,
+            sync_to_async(begin),
+            partial(sync_to_async(end), rollback=False),
+            partial(sync_to_async(end), rollback=True),
+            sync_to_async(lambda: savepoints.append(transaction.savepoint(using=alias))),
+            sync_to_async(lambda: transaction.savepoint_rollback(savepoints.pop(), using=alias)),
+        )
+        await application.again()
+        yield application
+        while atomics:
+            await application.rollback()
+        await sync_to_async(close)()
+
+
 async def of_asyncpg(connection: Any, begin: str = "BEGIN") -> Application:
     statements = (begin, "COMMIT", "ROLLBACK", "SAVEPOINT here", "ROLLBACK TO here")
     application = Application(connection, *(partial(connection.execute, statement) for statement in statements))
@@ -152,11 +220,47 @@ KINDS: dict[str, Opener] = {
     "postgresql-Connection-psycopg": blocking("postgresql+psycopg", Connection),
     "postgresql-asyncpg": asyncpg_connection,
     "postgresql-asyncpg-pool": asyncpg_from_a_pool,
+    "postgresql-psycopg": psycopg_connection,
+    "postgresql-AsyncConnection-of-psycopg": awaited_psycopg_connection,
+    "postgresql-Django": djangos_connection,
     "sqlite-AsyncSession-aiosqlite": awaited("sqlite+aiosqlite", AsyncSession),
     "sqlite-AsyncConnection-aiosqlite": awaited("sqlite+aiosqlite", AsyncConnection),
     "sqlite-Session-pysqlite": blocking("sqlite+pysqlite", Session),
     "sqlite-Connection-pysqlite": blocking("sqlite+pysqlite", Connection),
     "sqlite-sqlite3": of_sqlite3(),
     "sqlite-sqlite3-after-BEGIN": of_sqlite3(isolation_level=None),
+    "sqlite-aiosqlite": aiosqlite_connection,
+    "sqlite-Django": djangos_connection,
 }
 """Every kind of connection that enqueue takes, by database, kind and driver."""
+
+SYNC = "-sync"
+"""Behind a kind: through `enqueue_sync`."""
+SYNC_KINDS = tuple(
+    f"{kind}{SYNC}"
+    for kind in (
+        *("postgresql-psycopg", "postgresql-Django"),
+        *("sqlite-Session-pysqlite", "sqlite-Connection-pysqlite", "sqlite-sqlite3", "sqlite-Django"),
+    )
+)
+
+
+class SyncEnqueuer:
+    """`enqueue_sync`, as the suite asks for `enqueue`."""
+
+    def __init__(self, enqueuer: Enqueuer) -> None:
+        self._enqueuer = enqueuer
+
+    async def enqueue(self, connection: Any, notifications: Any) -> Any:
+        # Of Django's, in the thread where its transaction is, as in any view that is not async.
+        write = self._enqueuer.enqueue_sync
+        return (
+            await sync_to_async(write)(connection, notifications)
+            if is_djangos(connection)
+            else write(connection, notifications)
+        )
+
+
+def through(kind: str, enqueuer: Enqueuer) -> Enqueuer:
+    """The enqueuer as tests of that kind use it."""
+    return cast("Enqueuer", SyncEnqueuer(enqueuer)) if kind.endswith(SYNC) else enqueuer

@@ -29,7 +29,7 @@ from sybil import Document, Example, Region, Sybil
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 PYTHON = {"python", "python3", "py"}
 SHELL = {"bash", "sh"}
@@ -155,8 +155,8 @@ def mistake(message: str) -> Callable[[Example], str]:
     return lambda _: message
 
 
-def collector(root: Path, *patterns: str) -> Callable[[Path, Any], Any]:
-    """A `pytest_collect_file` for the documents under `root` that match one of the patterns.
+def collector(root: Path, *patterns: str, excludes: Sequence[str] = ()) -> Callable[[Path, Any], Any]:
+    """A `pytest_collect_file` for the documents under `root` that match one of the patterns, less the `excludes`.
 
     Under pytest-xdist the blocks of a document must stay on one worker: `--dist loadscope` keeps them there.
     """
@@ -169,4 +169,5 @@ def collector(root: Path, *patterns: str) -> Callable[[Path, Any], Any]:
         sandbox: Sandbox = namespace.pop(SANDBOX)
         sandbox.close()
 
-    return Sybil([parse], path=str(root), patterns=patterns, setup=set_up, teardown=tear_down).pytest()
+    sybil = Sybil([parse], path=str(root), patterns=patterns, excludes=excludes, setup=set_up, teardown=tear_down)
+    return sybil.pytest()

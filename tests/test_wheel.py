@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -85,9 +86,15 @@ def test_the_version_is_the_sources(wheel: Path, python: Path) -> None:
 
 def test_every_module_can_be_imported_from_the_wheel(python: Path) -> None:
     script = """
-import importlib, pkgutil, dovecote
+import django, importlib, pkgutil, dovecote
+from django.conf import settings
+# A model can be imported in a project only.
+settings.configure(INSTALLED_APPS=[
+    "django.contrib.contenttypes", "django.contrib.auth", "django.contrib.admin", "dovecote.integrations.django"
+])
+django.setup()
 for module in pkgutil.walk_packages(dovecote.__path__, "dovecote."):
-    if ".migrations." not in module.name:  # Alembic runs those, in a context of its own
+    if ".stores.migrations." not in module.name:  # Alembic runs those, in a context of its own
         importlib.import_module(module.name)
         print(module.name)
 """
@@ -100,5 +107,32 @@ def test_the_command_is_installed_and_says_what_it_does(wheel: Path, python: Pat
         entry_points = ConfigParser()
         entry_points.read_string(archive.read(name).decode())
     assert entry_points["console_scripts"]["dovecote"] == "dovecote.cli.main:run"
+    assert entry_points["pytest11"]["dovecote"] == "dovecote.testing.plugin"
 
     assert "Usage: dovecote" in run(python.with_name("dovecote"), "--help", cwd=python.parent)
+
+
+def test_as_pipx_installs_it_the_program_makes_a_project_that_runs_by_its_own_environment(
+    python: Path, tmp_path: Path
+) -> None:
+    # As pipx does: an environment that is on nobody's path, and a link to the program in a folder that is.
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "dovecote").symlink_to(python.with_name("dovecote"))
+    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path)}
+
+    done = subprocess.run(
+        ["dovecote", "init", "--yes", "--directory", "shop"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    (started,) = re.findall(
+        r'^ExecStart="(.*)" -m dovecote run$', (tmp_path / "shop" / "dovecote.service").read_text(), re.MULTILINE
+    )
+    assert Path(started).parent == python.parent
+    shown = run(started, "-I", "-m", "dovecote", "config", "check", cwd=tmp_path / "shop")
+    assert shown == "OK: the settings have no faults.\n"

@@ -174,6 +174,20 @@ class Administration:
         """
         return await self._recipients.disable(bot, prepared_recipient(chat_id), reason)
 
+    async def welcome_recipient(self, bot: str, chat_id: int | str) -> bool:
+        """Take a recipient in, as for a /start: it is sent to, and schedules for everybody mean it from now on.
+
+        Where it lives stays known. Answers whether it was disabled. Raises UnknownBot, InvalidNotification.
+        """
+        return await self._recipients.welcome(bot, prepared_chat(chat_id))
+
+    async def move_recipient(self, bot: str, chat_id: int | str, new_chat_id: int | str) -> int:
+        """Follow a group to the supergroup that it has become, with all that waits for it; answers how much that is.
+
+        Again it does nothing. Raises UnknownBot, InvalidNotification.
+        """
+        return await self._recipients.move(bot, prepared_chat(chat_id), prepared_chat(new_chat_id))
+
     async def set_recipient_zone(self, bot: str, chat_id: int | str, zone: str | None) -> None:
         """Note where a recipient lives, as "Europe/Berlin", for schedules by local time; None where nobody knows.
 

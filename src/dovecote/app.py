@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Self
 
 from dovecote.administration import Administration
 from dovecote.attachments import AttachmentChannel, Knowledge, Patience, PreparedOutbox, Turns, UrlSender
 from dovecote.batch import BatchSummary, process_batch
+from dovecote.broadcasting import Broadcasting
 from dovecote.channels.fetching import UrlFetcher
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.config import Settings, load_settings
+from dovecote.direct import DirectMessages
+from dovecote.enqueuing import Enqueuing
 from dovecote.errors import StorageUnavailable, TokenUnreadable, UnknownBot
 from dovecote.filing import Filing
 from dovecote.leading import Leading
-from dovecote.model import Retention, Situation
+from dovecote.model import Retention, Situation, under_way
 from dovecote.observability.metrics import Metrics
 from dovecote.observability.traced import KnownTraces, TracedChannel, TracedOutbox
 from dovecote.observability.tracing import enqueuing
@@ -26,11 +29,11 @@ from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
 from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url
+from dovecote.stores.direct import direct_slots
 from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
 from dovecote.stores.overview import Overviews
-from dovecote.stores.own_transaction import own_transaction
 from dovecote.stores.pruning import Pruning
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.restoring import Restoring, doubt_all
@@ -44,9 +47,9 @@ from dovecote.worker import Worker, WorkerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
+    from dovecote.broadcasts import Broadcaster, Broadcasts
     from dovecote.files import Files
     from dovecote.leadership import Elector
     from dovecote.model import LeadershipReport, Notification, OldSnapshot, Pruned
@@ -64,7 +67,7 @@ FILE_CONNECTIONS = 6
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
 
 
-class Dovecote(Administration):
+class Dovecote(Administration, Enqueuing):
     """An outbox and everything that works on it.
 
     `Dovecote("sqlite:///dovecote.db")` or `Dovecote("postgresql://...")`; without a URL it is the configured one. All
@@ -105,6 +108,8 @@ class Dovecote(Administration):
         self._traces = KnownTraces(Traces(self._file_database))
         self._leading = Leading(self.database, self.settings, self.metrics)
         self._planning = Planning(self.database, self.settings, self.metrics, self._bots, self._enqueuer)
+        self._broadcasting = Broadcasting(self.database, self.settings, self._bots, self._enqueue_alone)
+        self.direct = DirectMessages(direct_slots(self.database), lambda: self.store, self._bots)
         _remember(self)
 
     async def __aenter__(self) -> Self:
@@ -117,6 +122,11 @@ class Dovecote(Administration):
     def schedules(self) -> Schedules:
         """The schedules of notifications: add, edit, pause, trigger and so on."""
         return self._planning.schedules
+
+    @property
+    def broadcasts(self) -> Broadcasts:
+        """One content for many recipients: create, preview, start, pause, recall and so on."""
+        return self._broadcasting.broadcasts
 
     @property
     def jobs(self) -> JobRecords:
@@ -132,6 +142,7 @@ class Dovecote(Administration):
             await self._channel.close()
         if self._store is not None:
             await self._store.close()
+        await self.direct.close()
         await self._planning.close()
         await self._leading.close()
         await self._filing.close()
@@ -140,30 +151,9 @@ class Dovecote(Administration):
         self._channel = self._store = self._sender = None
         _forget(self)
 
-    # The application's side.
-
-    @overload
-    async def enqueue(self, connection: Any, notifications: Notification) -> int: ...
-
-    @overload
-    async def enqueue(self, connection: Any, notifications: Sequence[Notification]) -> list[int]: ...
-
-    async def enqueue(self, connection: Any, notifications: Notification | Sequence[Notification]) -> int | list[int]:
-        """Write notifications in the transaction of `connection`, and answer their ids. Never commits.
-
-        Takes SQLAlchemy's AsyncSession, AsyncConnection, Session and Connection, an asyncpg connection, and a
-        sqlite3 connection, on the outbox's database and in a transaction. A key that is known already changes nothing
-        and answers the id of the first. Raises InvalidNotification and UnknownBot before anything is written,
-        UnsupportedConnection, WrongDatabase, NotMigrated.
-        """
-        return await self._enqueuer.enqueue(connection, notifications)
-
-    def transaction(self) -> AbstractAsyncContextManager[Any]:
-        """A transaction of its own on the outbox's database, for whoever has none: what it yields goes to `enqueue`.
-
-        Raises StoreUnavailable when the database cannot be reached.
-        """
-        return own_transaction(self.database)
+    async def _enqueue_alone(self, notifications: Sequence[Notification]) -> list[int]:
+        async with self.transaction() as connection:
+            return await self.enqueue(connection, notifications)
 
     @property
     def files(self) -> Files:
@@ -202,7 +192,8 @@ class Dovecote(Administration):
                 outbox = PostgreSQLOutbox(self.database.url, listen=self.settings.worker.listen)
             else:
                 outbox = SQLiteOutbox(self.database.url)
-            self._store = TracedOutbox(PreparedOutbox(outbox, self._knowledge), self._traces)
+            prepared = PreparedOutbox(self._broadcasting.outbox(outbox), self._knowledge)
+            self._store = TracedOutbox(prepared, self._traces)
         return self._store
 
     @property
@@ -212,12 +203,8 @@ class Dovecote(Administration):
             telegram = self.settings.telegram
             self._channel = self._attachment_channel()
             tokens = BotTokens(self._bots, self.unseal)
-            self._sender = Sender(
-                TracedChannel(self._channel, self._traces),
-                tokens,
-                timeout=telegram.timeout,
-                unreadable_pause=UNREADABLE_TOKEN_PAUSE,
-            )
+            channel = TracedChannel(self._broadcasting.channel(self._channel), self._traces)
+            self._sender = Sender(channel, tokens, timeout=telegram.timeout, unreadable_pause=UNREADABLE_TOKEN_PAUSE)
         return self._sender
 
     def _attachment_channel(self) -> AttachmentChannel:
@@ -300,7 +287,12 @@ class Dovecote(Administration):
             RetentionLoop(Pruning(self.database), self.elector(), self._retention(), interval=interval),
             self._filing.collector(self.elector()),
             self.scheduler(),
+            self.broadcaster(),
         ]
+
+    def broadcaster(self) -> Broadcaster:
+        """The loop that moves broadcasts on, ready to `run`, or to `turn` once."""
+        return self._broadcasting.broadcaster(self.elector())
 
     def scheduler(self) -> Scheduler:
         """The loop that fires schedules, ready to `run`, or to `fire_due` once."""
@@ -328,7 +320,9 @@ class Dovecote(Administration):
 
         Cheap, whatever the backlog. Raises UnknownBot, StoreUnavailable, NotMigrated, MissingExtra.
         """
-        return Situation(outbox=await Overviews(self.database).overview(bot=bot), leadership=await self.leadership())
+        outbox = await Overviews(self.database).overview(bot=bot)
+        newest = await self.broadcasts.list()
+        return Situation(outbox=outbox, broadcasts=under_way(newest, bot), leadership=await self.leadership())
 
     async def migrate(self) -> None:
         """Bring the schema to this version's. Safe to call from many instances at once.

@@ -17,6 +17,8 @@ DovecoteError
 ├── LeaseStoreUnavailable    Redis or Valkey cannot be reached just now
 ├── InvalidSchedule          a field of a schedule cannot be
 ├── UnknownSchedule          no schedule has that name
+├── InvalidBroadcast         a field of a broadcast cannot be, or it is not in the state for that
+├── UnknownBroadcast         no broadcast has that name
 ├── InvalidJob               a job, or an argument of it, that cannot be kept as JSON; or one that cannot be run here
 ├── UnknownJob               no job has that id
 ├── InvalidKey               a key that no file storage could keep safely
@@ -153,6 +155,23 @@ class UnknownSchedule(DovecoteError, LookupError):
     def __init__(self, name: str) -> None:
         """Name it."""
         super().__init__(f'no schedule is named "{name}": `dovecote schedule list` shows those that there are.')
+
+
+class InvalidBroadcast(DovecoteError, ValueError):
+    """A field of a broadcast cannot be, or the broadcast is not in a state for what is asked."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        """Say which `field`, and in `problem` the value and the remedy."""
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+
+
+class UnknownBroadcast(DovecoteError, LookupError):
+    """No broadcast has that name."""
+
+    def __init__(self, name: str) -> None:
+        """Name it."""
+        super().__init__(f'no broadcast is named "{name}": `dovecote broadcast list` shows those that there are.')
 
 
 class InvalidJob(DovecoteError, ValueError):

@@ -171,15 +171,21 @@ class Service:
             logger.info("delivering from %r", self._dovecote)
             if on_ready is not None:
                 on_ready()
-            if until_empty and not self._over.is_set():
-                await self._fire_due()
-            await self._run_loops(until_empty=until_empty)
+            await (self._empty() if until_empty else self._run_loops(until_empty=False))
         finally:
             for number in SIGNALS:
                 loop.remove_signal_handler(number)
             if self.listener is not None:
                 await self.listener.stop()
             logger.info("stopped")
+
+    async def _empty(self) -> None:
+        """Deliver until nothing is waiting: what is due fires first, what is broadcast comes a window at a time."""
+        if not self._over.is_set():
+            await self._fire_due()
+        await self._run_loops(until_empty=True)
+        while not self._over.is_set() and await self._broadcast_on():
+            await self._run_loops(until_empty=True)
 
     async def _fire_due(self) -> None:
         """Fire what is due and fan out what is open: what it makes is part of what is to be emptied."""
@@ -189,6 +195,14 @@ class Service:
         finally:
             await self._firing.close()
             self._firing = None
+
+    async def _broadcast_on(self) -> bool:
+        """Let what is broadcast come into the outbox, which holds a window of it at most; answers whether any does."""
+        broadcaster = self._dovecote.broadcaster()
+        try:
+            return await broadcaster.fill()
+        finally:
+            await broadcaster.close()
 
     async def _run_loops(self, *, until_empty: bool) -> None:
         delivering = Delivering(self._dovecote.worker, until_empty=until_empty)

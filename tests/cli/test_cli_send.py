@@ -23,7 +23,7 @@ class TestSend:
             "Notification 1 is enqueued. A worker delivers it (`dovecote run`), this command does not.\n"
         )
         stats = dovecote.ok("stats", "--json").json
-        assert stats.pop("now").keys() == {"outbox", "leadership"}
+        assert stats.pop("now").keys() == {"outbox", "broadcasts", "leadership"}
         assert stats == {
             "bot": None,
             "due": 1,

@@ -89,7 +89,7 @@ class TestInit:
         dovecote.ok("init")
         dovecote.ok("init", "--force")
 
-        assert (dovecote.folder / ".gitignore").read_text() == "*.pyc\ndovecote.keys\n"
+        assert (dovecote.folder / ".gitignore").read_text() == "*.pyc\ndovecote.keys\n.env\n"
 
     def test_another_file_has_its_key_beside_it_and_works_from_everywhere(self, dovecote: CommandLine) -> None:
         (dovecote.folder / "etc").mkdir()

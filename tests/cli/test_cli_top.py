@@ -89,3 +89,26 @@ async def test_it_is_read_each_second_and_an_outage_leaves_the_last_numbers(dove
     page = io.StringIO()
     Console(file=page, width=160).print(view(found, "no way"))
     assert page.getvalue().startswith("The database does not answer, and this is how it was: no way")
+
+
+def test_broadcasts_under_way_are_shown_with_their_progress(dovecote: CommandLine) -> None:
+    for name in ("news", "draft"):
+        dovecote.ok("broadcast", "create", name, "--bot", "shop", "--text", "x", "--chat", "1", "--chat", "2")
+    dovecote.ok("broadcast", "start", "news", "--yes")
+    dovecote.ok("broadcast", "pause", "news")
+
+    assert dovecote.ok("top", "--json").json["broadcasts"] == [
+        {
+            "name": "news",
+            "bot": "shop",
+            "state": "paused",
+            "reason": "by hand",
+            "settled": 0,
+            "recipients": 2,
+            "rate": None,
+            "ends_in": None,
+        }
+    ]
+    dovecote.ok("bot", "add", "other", "--token-variable", "X")
+    assert dovecote.ok("top", "--json", "--bot", "other").json["broadcasts"] == []
+    assert "paused: by hand" in dovecote.ok("top", "--once").out

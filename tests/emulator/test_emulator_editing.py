@@ -161,7 +161,7 @@ class TestPins:
 
         assert await api.result("pinChatMessage", chat_id=42, message_id=1) is True
         assert await api.result("unpinChatMessage", chat_id=42, message_id=1) is True
-        assert await api.result("unpinChatMessage", chat_id=42) is True
+        assert await api.refusal("unpinChatMessage", chat_id=42) == "message to unpin not found"
         assert await api.refusal("pinChatMessage", chat_id=42, message_id=9) == "message to pin not found"
         assert await api.refusal("unpinChatMessage", chat_id=42, message_id=9) == "message to unpin not found"
 

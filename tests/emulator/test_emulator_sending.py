@@ -273,9 +273,6 @@ class TestOthers:
     async def test_refusals(self, api: Api, method: str, parameters: dict[str, Any], words: str) -> None:
         assert await api.refusal(method, chat_id=42, **parameters) == words
 
-    async def test_a_callback_query_is_answered(self, api: Api) -> None:
-        assert await api.result("answerCallbackQuery", callback_query_id="1", text="Done") is True
-
     async def test_a_chat_is_described(self, api: Api) -> None:
         private = await api.result("getChat", chat_id=42)
         group = await api.result("getChat", chat_id=-7)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
-from applications import KINDS
+from applications import KINDS, SYNC, SYNC_KINDS, through
 from migrated import migrate
 from outboxes import Outbox
 
@@ -44,7 +44,7 @@ def migrated_postgres_url(postgres: PostgresDatabases) -> Iterator[str]:
     postgres.drop_database(url)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[*KINDS, *SYNC_KINDS])
 def kind(request: pytest.FixtureRequest) -> str:
     """A kind of connection."""
     name: str = request.param
@@ -54,7 +54,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def opener(kind: str) -> Opener:
     """Opens connections of the kind."""
-    return KINDS[kind]
+    return KINDS[kind.removesuffix(SYNC)]
 
 
 @pytest_asyncio.fixture
@@ -68,9 +68,9 @@ async def outbox(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Out
 
 
 @pytest.fixture
-def enqueuer(outbox: Outbox) -> Enqueuer:
+def enqueuer(outbox: Outbox, kind: str) -> Enqueuer:
     """Writes into the outbox, by its clock."""
-    return Enqueuer(outbox.database, clock=outbox._microseconds)
+    return through(kind, Enqueuer(outbox.database, clock=outbox._microseconds))
 
 
 @pytest_asyncio.fixture

@@ -21,6 +21,17 @@ if TYPE_CHECKING:
     from dovecote.stores.enqueue import Enqueuer
 
 MEGABYTE = 1024 * 1024
+KINDS = (
+    *("postgresql-asyncpg", "postgresql-AsyncSession-asyncpg", "postgresql-psycopg", "postgresql-Session-psycopg"),
+    *("postgresql-Django", "sqlite-sqlite3", "sqlite-AsyncSession-aiosqlite", "sqlite-aiosqlite", "sqlite-Django"),
+)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """A kind of connection: one for each driver, since the statements are the same over all kinds."""
+    name: str = request.param
+    return name
 
 
 async def put(outbox: Outbox, *ids: int, size: int = 1000, content_type: str = "image/png") -> None:

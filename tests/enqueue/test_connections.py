@@ -8,8 +8,14 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import aiosqlite
 import asyncpg
+import psycopg
 import pytest
+from applications import through
+from asgiref.sync import sync_to_async
+from django_world import database_of
+from psycopg.types.string import StrDumper, TextLoader
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
@@ -74,11 +80,11 @@ class TestWrongDatabase:
 
         assert await outbox.rows("notification") == []
 
-    async def test_an_outbox_that_is_not_migrated(self, opener: Opener, elsewhere: str) -> None:
+    async def test_an_outbox_that_is_not_migrated(self, kind: str, opener: Opener, elsewhere: str) -> None:
         database = Database(outbox_url(elsewhere))
         async with opener(elsewhere) as application:
             with pytest.raises(NotMigrated, match="dovecote migrate"):
-                await Enqueuer(database).enqueue(application.connection, HELLO)
+                await through(kind, Enqueuer(database)).enqueue(application.connection, HELLO)
             await application.rollback()
         await database.close()
 
@@ -109,6 +115,24 @@ class TestWrongDatabase:
         # BEGIN, COMMIT, and the one statement of enqueue.
         enqueues = [count for statement, count in statements.items() if "notification_key" in statement]
         assert enqueues == [1]
+        assert not [statement for statement in statements if "installation" in statement or "dovecote.bot" in statement]
+
+    @pytest.mark.parametrize(
+        "kind", ["postgresql-psycopg", "postgresql-AsyncConnection-of-psycopg", "postgresql-Django-sync"], indirect=True
+    )
+    async def test_a_known_connection_is_not_asked_again(
+        self, enqueuer: Enqueuer, application: Application, outbox: Outbox, postgres: PostgresDatabases
+    ) -> None:
+        url = outbox.database.url.render_as_string(hide_password=False)
+        await enqueuer.enqueue(application.connection, HELLO)
+        await application.commit()
+        postgres.forget_statements(url)
+
+        await enqueuer.enqueue(await application.again(), HELLO)
+        await application.commit()
+        statements = postgres.statements(url)
+
+        assert sum(count for statement, count in statements.items() if "notification_key" in statement) == 1
         assert not [statement for statement in statements if "installation" in statement or "dovecote.bot" in statement]
 
 
@@ -151,6 +175,68 @@ class TestUnsupported:
                 pytest.raises(UnsupportedConnection, match="execute BEGIN first"),
             ):
                 await enqueuer.enqueue(connection, HELLO)
+
+        assert await outbox.rows("notification") == []
+
+    @pytest.mark.parametrize("kind", ["postgresql-psycopg", "postgresql-psycopg-sync"], indirect=True)
+    async def test_a_psycopg_connection_that_commits_by_itself(self, enqueuer: Enqueuer, outbox: Outbox) -> None:
+        url = outbox.database.url.render_as_string(hide_password=False)
+        with psycopg.connect(url, autocommit=True) as connection:
+            with pytest.raises(UnsupportedConnection, match=r"autocommit.*`with connection\.transaction\(\):`"):
+                await enqueuer.enqueue(connection, HELLO)
+            assert await outbox.rows("notification") == []
+
+            with connection.transaction():
+                notification_id = await enqueuer.enqueue(connection, HELLO)
+
+        assert await outbox.places() == {notification_id: "waiting"}
+
+    @pytest.mark.parametrize("kind", POSTGRESQL, indirect=True)
+    async def test_an_awaited_psycopg_connection_that_commits_by_itself(
+        self, enqueuer: Enqueuer, outbox: Outbox
+    ) -> None:
+        url = outbox.database.url.render_as_string(hide_password=False)
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            with pytest.raises(UnsupportedConnection, match=r"autocommit.*`async with connection\.transaction\(\):`"):
+                await enqueuer.enqueue(connection, HELLO)
+            assert await outbox.rows("notification") == []
+
+            # In a pipeline the answer of BEGIN has not come yet.
+            async with connection.pipeline():
+                with pytest.raises(UnsupportedConnection, match="autocommit"):
+                    await enqueuer.enqueue(connection, HELLO)
+                async with connection.transaction():
+                    notification_id = await enqueuer.enqueue(connection, HELLO)
+
+        assert await outbox.places() == {notification_id: "waiting"}
+
+    @pytest.mark.parametrize("kind", SQLITE, indirect=True)
+    async def test_an_aiosqlite_connection_that_commits_by_itself(self, enqueuer: Enqueuer, outbox: Outbox) -> None:
+        path = str(outbox.database.url.database)
+        settings: list[dict[str, Any]] = [{"isolation_level": None}]
+        if sys.version_info >= (3, 12):
+            settings.append({"autocommit": True})
+        for setting in settings:
+            async with aiosqlite.connect(path, **setting) as connection:
+                with pytest.raises(UnsupportedConnection, match=r"aiosqlite.*execute BEGIN first"):
+                    await enqueuer.enqueue(connection, HELLO)
+        assert await outbox.rows("notification") == []
+
+        async with aiosqlite.connect(path, isolation_level=None) as connection:
+            await connection.execute("BEGIN")
+            notification_id = await enqueuer.enqueue(connection, HELLO)
+            await connection.commit()
+
+        assert await outbox.places() == {notification_id: "waiting"}
+
+    @pytest.mark.parametrize(
+        "kind", ["postgresql-Django", "postgresql-Django-sync", "sqlite-Django", "sqlite-Django-sync"], indirect=True
+    )
+    async def test_a_django_connection_outside_of_atomic(self, enqueuer: Enqueuer, outbox: Outbox) -> None:
+        with database_of(outbox.database.url.render_as_string(hide_password=False)) as (_, connection):
+            with pytest.raises(UnsupportedConnection, match=r"not in a transaction.*`with transaction\.atomic\(\):`"):
+                await enqueuer.enqueue(connection, HELLO)
+            await sync_to_async(lambda: connection.close())()  # noqa: PLW0108 (which one, is a matter of the thread)
 
         assert await outbox.rows("notification") == []
 
@@ -213,6 +299,37 @@ class TestApplicationsOwnSettings:
 
         assert await outbox.places() == {notification_id: "waiting"}
 
+    @pytest.mark.parametrize("kind", ["postgresql-psycopg", "postgresql-psycopg-sync"], indirect=True)
+    async def test_cursors_rows_and_types_of_a_psycopg_application(self, enqueuer: Enqueuer, outbox: Outbox) -> None:
+        class Spoilt(StrDumper):
+            def dump(self, obj: str) -> Any:
+                return super().dump(f"spoilt {obj}")
+
+        class Loader(TextLoader):
+            def load(self, data: Any) -> str:
+                return f"spoilt {bytes(data)!r}"
+
+        url = outbox.database.url.render_as_string(hide_password=False)
+        with psycopg.connect(url, row_factory=lambda _: lambda _: (), cursor_factory=psycopg.RawCursor) as connection:
+            connection.adapters.register_dumper(str, Spoilt)
+            for name in ("text", "int4", "int8"):
+                connection.adapters.register_loader(name, Loader)
+            notification_id = await enqueuer.enqueue(connection, HELLO)
+
+        assert await outbox.places() == {notification_id: "waiting"}
+
+    @pytest.mark.parametrize("kind", SQLITE, indirect=True)
+    async def test_factories_of_an_aiosqlite_application(self, enqueuer: Enqueuer, outbox: Outbox) -> None:
+        async with aiosqlite.connect(str(outbox.database.url.database)) as connection:
+            connection.row_factory = lambda *_: None  # type: ignore[assignment]
+            connection.text_factory = bytes
+            notification_id = await enqueuer.enqueue(connection, HELLO)
+            with pytest.raises(LookupError, match='there are: "shop"'):
+                await enqueuer.enqueue(connection, Notification(bot="shpo", chat_id=7, text="hello"))
+            await connection.commit()
+
+        assert await outbox.places() == {notification_id: "waiting"}
+
     @pytest.mark.parametrize("kind", SQLITE, indirect=True)
     async def test_factories_of_a_sqlite3_application(self, enqueuer: Enqueuer, outbox: Outbox) -> None:
         with contextlib.closing(sqlite3.connect(str(outbox.database.url.database))) as connection:
@@ -238,7 +355,7 @@ class TestApplicationsOwnSettings:
     def test_no_driver_is_imported(self) -> None:
         program = (
             "import sys, dovecote.stores.connections, dovecote.stores.enqueue\n"
-            "print([name for name in ('asyncpg', 'psycopg', 'aiosqlite') if name in sys.modules])"
+            "print([name for name in ('asyncpg', 'psycopg', 'aiosqlite', 'django', 'asgiref') if name in sys.modules])"
         )
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 

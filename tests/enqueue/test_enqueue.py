@@ -11,7 +11,7 @@ from outboxes import START, at
 
 from dovecote.errors import InvalidNotification, UnknownBot
 from dovecote.model import DeliveryPolicy, Notification, Priority
-from dovecote.stores import enqueue_batch
+from dovecote.stores import enqueue_batch, enqueue_statements
 
 if TYPE_CHECKING:
     from applications import Application
@@ -201,24 +201,35 @@ class TestSequences:
 
     @pytest.mark.parametrize("keyed", [False, True], ids=["without-keys", "with-keys"])
     async def test_ids_grow_with_the_input_over_all_chunks(
-        self, application: Application, enqueuer: Enqueuer, outbox: Outbox, *, keyed: bool
+        self,
+        application: Application,
+        enqueuer: Enqueuer,
+        outbox: Outbox,
+        kind: str,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        keyed: bool,
     ) -> None:
+        # Of the real size over one kind for each database, over all others with smaller chunks: the time.
+        count = 10_000
+        if kind not in {"postgresql-asyncpg", "sqlite-sqlite3"}:
+            count = 500
+            for module in (enqueue_batch, enqueue_statements):
+                monkeypatch.setattr(module, "CHUNK", 100)
         # The order of the keys is the opposite of the input's, and every tenth notification has none.
         ids = await enqueuer.enqueue(
             application.connection,
-            [
-                greeting(n + 1, key=f"{99999 - n}" if keyed and n % 10 else None, labels=(str(n),))
-                for n in range(10_000)
-            ],
+            [greeting(n + 1, key=f"{99999 - n}" if keyed and n % 10 else None, labels=(str(n),)) for n in range(count)],
         )
         await application.commit()
 
+        assert len(ids) == count
         assert ids == sorted(set(ids))
         rows = await outbox.rows("notification")
         assert [row.id for row in rows] == ids
-        assert [row.labels for row in rows] == [[str(n)] for n in range(10_000)]
-        assert [row.chat for row in rows] == [str(n + 1) for n in range(10_000)]
-        assert [row.key for row in rows] == [f"{99999 - n}" if keyed and n % 10 else None for n in range(10_000)]
+        assert [row.labels for row in rows] == [[str(n)] for n in range(count)]
+        assert [row.chat for row in rows] == [str(n + 1) for n in range(count)]
+        assert [row.key for row in rows] == [f"{99999 - n}" if keyed and n % 10 else None for n in range(count)]
         assert {row.due_at for row in rows} == {START}
         keys = {row.key: row.notification_id for row in await outbox.rows("notification_key")}
         assert keys == {row.key: row.id for row in rows if row.key is not None}
@@ -256,6 +267,8 @@ class TestSequences:
 
         assert caught.value.index is None
 
+    # It is refused before the connection is used: once for each way in.
+    @pytest.mark.parametrize("kind", ["postgresql-asyncpg", "sqlite-sqlite3", "sqlite-sqlite3-sync"], indirect=True)
     @pytest.mark.parametrize("wrong", ["hello", {"bot": "shop"}, {1}, None, 7, iter([])])
     async def test_what_is_no_sequence_is_refused(
         self, application: Application, enqueuer: Enqueuer, wrong: Any

@@ -23,6 +23,8 @@ TABLES = [
     "attachment",
     "attempt",
     "bot",
+    "broadcast",
+    "broadcast_recipient",
     "chat_wait",
     "direct_upload",
     "file",
@@ -46,6 +48,7 @@ TABLES = [
     "recipient",
     "schedule",
     "schedule_file",
+    "switch",
     "trace_context",
 ]
 FIXTURES = {"sqlite": "sqlite_url", "postgresql-18": "postgres_url", "postgresql-17": "postgres17_url"}

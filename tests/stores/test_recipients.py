@@ -101,6 +101,59 @@ async def test_disabling_again_replaces_the_reason_and_keeps_the_time(outbox: Ou
     assert (one.reason, one.disabled_at) == ("opted_out", at(0))
 
 
+async def test_who_blocks_and_comes_back_still_lives_where_it_did(outbox: Outbox) -> None:
+    await outbox.recipients.set_zone("shop", "42", "Asia/Tokyo")
+    await outbox.advance(5)
+    await refused(outbox, 1, "42", Refusal.BLOCKED)
+
+    assert await outbox.recipients.enable("shop", "42") is True
+
+    (row,) = await outbox.rows("recipient")
+    assert (row.zone, row.zone_since, row.disabled_at, row.disabled_reason) == ("Asia/Tokyo", at(0), None, None)
+    assert row.strikes == 0
+
+
+async def test_one_that_is_welcomed_is_told_of_and_enabled_and_keeps_its_zone(outbox: Outbox) -> None:
+    await refused(outbox, 1, "42", Refusal.BLOCKED)
+    await outbox.recipients.set_zone("shop", "43", "Asia/Tokyo")
+    await outbox.advance(5)
+
+    welcomed = [await outbox.recipients.welcome("shop", chat) for chat in ("42", "43", "44", "44")]
+
+    assert welcomed == [True, False, False, False]
+    rows = {row.chat: (row.zone, row.zone_since, row.disabled_at) for row in await outbox.rows("recipient")}
+    assert rows == {"42": (None, at(5), None), "43": ("Asia/Tokyo", at(0), None), "44": (None, at(5), None)}
+
+
+async def test_a_group_that_moves_takes_along_what_is_known_and_what_waits(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipients, "UNBLOCKED_AT_ONCE", 2)
+    await outbox.recipients.set_zone("shop", "-7", "Asia/Tokyo")
+    await outbox.recipients.disable("shop", "-7", "opted_out")
+    await outbox.put(1, chat="-7", lease_token=9)
+    await outbox.put(2, 3, 4, 5, chat="-7")
+    await outbox.put(6, chat="-8")
+
+    assert await outbox.recipients.move("shop", "-7", "-1007") == 4
+
+    (row,) = await outbox.rows("recipient")
+    assert (row.chat, row.zone, row.disabled_reason) == ("-1007", "Asia/Tokyo", "opted_out")
+    chats = {row.id: row.chat for row in await outbox.rows("notification")}
+    assert chats == {1: "-7", 2: "-1007", 3: "-1007", 4: "-1007", 5: "-1007", 6: "-8"}
+    assert await outbox.recipients.move("shop", "-7", "-1007") == 0
+    assert await outbox.recipients.move("shop", "-1007", "-1007") == 0
+
+
+async def test_a_group_that_is_known_under_its_new_chat_stays_as_it_is_known_there(outbox: Outbox) -> None:
+    await outbox.recipients.set_zone("shop", "-7", "Asia/Tokyo")
+    await outbox.recipients.set_zone("shop", "-1007", "Europe/Berlin")
+
+    await outbox.recipients.move("shop", "-7", "-1007")
+
+    assert [(row.chat, row.zone) for row in await outbox.rows("recipient")] == [("-1007", "Europe/Berlin")]
+
+
 async def test_a_reason_says_something(outbox: Outbox) -> None:
     with pytest.raises(ValueError, match="' ' is no reason"):
         await outbox.recipients.disable("shop", "42", " ")
@@ -112,6 +165,8 @@ async def test_an_unknown_bot_is_named(outbox: Outbox) -> None:
         outbox.recipients.enable("shpo", "42"),
         outbox.recipients.disable("shpo", "42", "opted_out"),
         outbox.recipients.unblock("shpo", "42"),
+        outbox.recipients.welcome("shpo", "42"),
+        outbox.recipients.move("shpo", "42", "43"),
     ):
         with pytest.raises(UnknownBot, match='no bot is named "shpo"'):
             await call

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import typer
 
     from dovecote.app import Dovecote
-    from dovecote.config import Settings
+    from dovecote.config import Settings, Tables
 
 T = TypeVar("T")
 
@@ -33,9 +33,12 @@ class Refused(DovecoteError):
 
 @dataclass(slots=True)
 class Globals:
-    """The options that stand before the command."""
+    """The options that stand before the command.
 
-    config: Path | None = None
+    `config` is the settings file, or the settings of the program that this one is a command of, such as Django's.
+    """
+
+    config: Path | Tables | None = None
     debug: bool = False
 
 

@@ -9,19 +9,21 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.main import get_command
 
 from dovecote.cli import (
     bots,
+    broadcasts,
     dead,
     demonstration,
     examining,
     files,
     jobs,
     leading,
+    moving,
     pruning,
     recipients,
     restoring,
@@ -39,6 +41,9 @@ from dovecote.errors import DovecoteError
 from dovecote.redaction import REDACTED_TOKEN, redact
 from dovecote.version import __version__
 
+if TYPE_CHECKING:
+    from dovecote.config import Tables
+
 REFUSED = 1
 WRONG_USAGE = 2
 ON_THE_COMMAND_LINE = (
@@ -52,7 +57,7 @@ app = typer.Typer(
     help="Delivers notifications for Telegram bots from a transactional outbox: once, on time, within the limits.",
     epilog="Begin with: dovecote demo\n\nOn your own bot: dovecote init",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
 )
@@ -81,7 +86,7 @@ def _global_options(
 ) -> None:
     del version
     chosen = globals_of(context)
-    chosen.config = config
+    chosen.config = config or chosen.config
     chosen.debug = debug
 
 
@@ -100,8 +105,10 @@ for part in (
     files,
     jobs,
     schedules,
+    broadcasts,
     pruning,
     restoring,
+    moving,
     demonstration,
 ):
     part.register(app)
@@ -112,12 +119,15 @@ def run() -> NoReturn:
     sys.exit(main())
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what `arguments` (by default the process's) ask for, and answer the exit code."""
+def main(arguments: Sequence[str] | None = None, *, settings: "Tables | None" = None, program: str = "dovecote") -> int:
+    """Do what `arguments` (by default the process's) ask for, and answer the exit code.
+
+    `program` is what it is called, and `settings` are its settings, where it is a command of another one.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = Globals()
+    chosen = Globals(config=settings)
     try:
-        code = _carry_out(given, chosen)
+        code = _carry_out(given, chosen, program)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the answer has seen enough. What is still buffered must not fail once more at the end.
@@ -131,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _carry_out(arguments: list[str], chosen: Globals) -> int:
+def _carry_out(arguments: list[str], chosen: Globals, program: str) -> int:
     if any(REDACTED_TOKEN in redact(argument) for argument in arguments):
         note(f"Error: {ON_THE_COMMAND_LINE}")
         return WRONG_USAGE
@@ -142,7 +152,7 @@ def _carry_out(arguments: list[str], chosen: Globals) -> int:
     try:
         command = get_command(app)
         _show_no_type_of_switches(command)
-        answer = command.main(arguments, prog_name="dovecote", standalone_mode=False, obj=chosen)
+        answer = command.main(arguments, prog_name=program, standalone_mode=False, obj=chosen)
     except typer.Abort:
         return 130
     except typer.TyperException as error:

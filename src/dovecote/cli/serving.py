@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 HIGHEST_PORT = 65_535
 INTERRUPTED = 130
 
+Shadow = Annotated[
+    bool, typer.Option("--shadow", help="Refuse to begin unless an emulator stands where everything is sent to.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
@@ -35,17 +39,18 @@ def worker(
     until_empty: Annotated[
         bool, typer.Option("--until-empty", help="Fire what is due, deliver, and end when nothing is waiting.")
     ] = False,
+    shadow: Shadow = False,
 ) -> None:
     """Deliver until SIGTERM or Ctrl-C, then finish what is in flight. Run as many as you like."""
     settings = settings_of(context)
     if http_port is not None:
         settings = settings.model_copy(update={"http": settings.http.model_copy(update={"port": http_port})})
-    _serve(context, settings, http=http_port is not None, until_empty=until_empty)
+    _serve(context, settings, http=http_port is not None, until_empty=until_empty, shadow=shadow)
 
 
-def run_everything(context: typer.Context) -> None:
+def run_everything(context: typer.Context, *, shadow: Shadow = False) -> None:
     """Everything in one process: a worker, and the listener for health and metrics."""
-    _serve(context, settings_of(context), http=True, role="run")
+    _serve(context, settings_of(context), http=True, role="run", shadow=shadow)
 
 
 def emulator(
@@ -93,7 +98,13 @@ def emulator(
 
 
 def _serve(
-    context: typer.Context, settings: "Settings", *, http: bool, until_empty: bool = False, role: str = "worker"
+    context: typer.Context,
+    settings: "Settings",
+    *,
+    http: bool,
+    until_empty: bool = False,
+    role: str = "worker",
+    shadow: bool = False,
 ) -> None:
     from dovecote.app import Dovecote
     from dovecote.config import load_schedules
@@ -105,6 +116,10 @@ def _serve(
     configure_logging(format=settings.log.format, level="debug" if globals_of(context).debug else settings.log.level)
 
     async def serve() -> None:
+        if shadow:
+            from dovecote.moving.shadow import check_emulator
+
+            await check_emulator(settings.telegram.base_url)
         async with Dovecote(settings=settings) as dovecote:
             delivery_only()
             await Service(dovecote, http=http, role=role, schedules=schedules).run(until_empty=until_empty)

@@ -1,7 +1,10 @@
 """`init`, `migrate`, `config check`: from an empty folder to an outbox."""
 
 import os
-from collections.abc import Mapping
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +15,7 @@ from dovecote.cli.output import note, say, say_json
 
 if TYPE_CHECKING:
     from dovecote.app import Dovecote
+    from dovecote.config import Settings
 
 KEYS_FILE = "dovecote.keys"
 KEY_VARIABLES = ("DOVECOTE_ENCRYPTION_KEYS", "DOVECOTE_ENCRYPTION_KEYS_FILE")
@@ -22,7 +26,7 @@ config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
-    app.command(epilog="Example: dovecote init --database postgresql://localhost/shop")(init)
+    app.command(epilog="Example: dovecote init --directory shop --database postgresql://localhost/shop")(init)
     app.command(epilog="Example: dovecote migrate")(migrate)
     config_app.command("check", epilog="Example: dovecote --config production.toml config check")(check)
     app.add_typer(config_app, name="config")
@@ -35,18 +39,96 @@ def init(
         str | None,
         typer.Option(metavar="URL", help="The database of the outbox; without it, sqlite:///dovecote.db."),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write the settings file anew where there is one. A key file is kept.")
+    bot: Annotated[str | None, typer.Option(metavar="NAME", help="The bot of the example; without it, shop.")] = None,
+    directory: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where to write it all; it is made where there is none.")
+    ] = None,
+    bare: Annotated[
+        bool, typer.Option("--bare", help="Write settings and key and make the outbox, and nothing else.")
     ] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Write anew what an earlier init has written. A key file is kept."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: what is not given has its default.")] = False,
 ) -> None:
-    """Write a settings file and an encryption key, and make the outbox."""
+    """Make a project folder: settings, an encryption key, the outbox, an example, a systemd unit."""
+    from dovecote.cli.project import check_bot_name
     from dovecote.config.reading import CONFIG_VARIABLE, DEFAULT_FILE
 
-    file = globals_of(context).config or Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
-    if exists(file) and not force:
-        raise Refused(f'there is a file "{file}" already: keep it and run `dovecote migrate`, or add --force.')
+    chosen = globals_of(context).config
+    if not isinstance(chosen, Path | None):
+        raise Refused(f"the settings are in {chosen.name}: change them there; `migrate` makes the outbox.")
+    named = chosen or os.environ.get(CONFIG_VARIABLE)
+    if named and directory is not None:
+        raise Refused(f'the settings file is "{named}": leave --directory, or do not name a settings file.')
+    if bot is not None:
+        check_bot_name(bot)
     check_url(database)
     _check_variable(database)
+    with _in(directory):
+        file = Path(named or DEFAULT_FILE)
+        if exists(file) and not force:
+            raise Refused(f'there is a file "{file}" already: keep it and run `dovecote migrate`, or add --force.')
+        # What has a settings file of its own name is laid out by its owner.
+        bare = bare or bool(named)
+        if sys.stdin.isatty() and not yes:
+            database = database or _asked_database()
+            bot = bot or (None if bare else _asked_bot())
+        _write(file, database)
+        settings = settings_of(context)
+        on_database(context, settings, lambda dovecote: dovecote.migrate())
+        bot = bot or "shop"
+        told = [] if bare else _write_project(bot, settings, force=force)
+    say("\n".join([f"Ready. The settings are in {file}, the outbox is {_shown(settings.database.url)}.", *told]))
+    say(
+        "Next:\n"
+        + ("" if directory is None else f"  cd {shlex.quote(str(directory))}\n")
+        + f"  {f'dovecote bot add {bot}':<46}  give a bot's token, at a prompt\n"
+        f"  {f'dovecote send --bot {bot} --chat CHAT_ID Hello':<46}  put a notification into the outbox\n"
+        f"  {'dovecote run':<46}  deliver"
+    )
+
+
+@contextmanager
+def _in(directory: Path | None) -> Iterator[None]:
+    """Work in that folder. Raises Refused for one that cannot be made."""
+    if directory is None:
+        yield
+        return
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        changed = chdir(directory)
+        changed.__enter__()
+    except OSError as error:
+        raise Refused(f'"{directory}" cannot be used ({error.strerror}): choose another --directory.') from error
+    try:
+        yield
+    finally:
+        changed.__exit__(None, None, None)
+
+
+def _asked_database() -> str | None:
+    from dovecote.config import SETTINGS
+
+    if os.environ.get(URL_VARIABLE, "").strip():
+        return None
+    default = str(SETTINGS["database.url"].default)
+    answer: str = typer.prompt("Database of the outbox", default=default, err=True)
+    check_url(answer)
+    return None if answer == default else answer
+
+
+def _asked_bot() -> str:
+    from dovecote.cli.project import check_bot_name
+
+    answer: str = typer.prompt("A name for your bot", default="shop", err=True)
+    check_bot_name(answer)
+    return answer
+
+
+def _write(file: Path, database: str | None) -> None:
+    """The settings file, and a key beside it unless the environment has one."""
     values: dict[str, object] = {}
     if database is not None:
         values["database.url"] = database
@@ -56,15 +138,16 @@ def init(
         values["encryption.keys_file"] = str(keys if file.parent == Path() else keys.absolute())
         _make_keys(keys)
     _write_settings(file, values)
-    settings = settings_of(context)
-    on_database(context, settings, lambda dovecote: dovecote.migrate())
-    say(
-        f"Ready. The settings are in {file}, the outbox is {_shown(settings.database.url)}.\n"
-        "Next:\n"
-        "  dovecote bot add shop                           give a bot's token, at a prompt\n"
-        "  dovecote send --bot shop --chat CHAT_ID Hello   put a notification into the outbox\n"
-        "  dovecote run                                    deliver"
-    )
+
+
+def _write_project(bot: str, settings: "Settings", *, force: bool) -> list[str]:
+    """The rest of the project, in the working directory; answers what is to be told."""
+    from dovecote.cli.project import project_files, write_project
+
+    written, kept = write_project(Path(), project_files(bot, settings, Path.cwd()), force=force)
+    _ignore(Path(".env"))
+    told = [f"Written beside it: {', '.join(written)}."] if written else []
+    return told + ([f"Kept as they were: {', '.join(kept)}."] if kept else [])
 
 
 def migrate(
@@ -149,16 +232,16 @@ def _write_settings(file: Path, values: Mapping[str, object]) -> None:
         opened.write(template(values))
 
 
-def _ignore(keys: Path) -> None:
-    """Keep the key file out of the Git repository that its folder is in, if it is in one."""
-    folder = keys.parent.absolute()
+def _ignore(secret: Path) -> None:
+    """Keep a file out of the Git repository that its folder is in, if it is in one."""
+    folder = secret.parent.absolute()
     if not any((above / ".git").exists() for above in (folder, *folder.parents)):
         return
-    ignored = keys.parent / ".gitignore"
+    ignored = secret.parent / ".gitignore"
     lines = ignored.read_text(encoding="utf-8").splitlines() if ignored.exists() else []
-    if keys.name not in lines:
-        ignored.write_text("\n".join([*lines, keys.name, ""]), encoding="utf-8")
-        note(f"{ignored} names {keys.name} now.")
+    if secret.name not in lines:
+        ignored.write_text("\n".join([*lines, secret.name, ""]), encoding="utf-8")
+        note(f"{ignored} names {secret.name} now.")
 
 
 def _shown(url: str) -> str:

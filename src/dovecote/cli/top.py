@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dovecote.app import Dovecote
-    from dovecote.model import BotActivity, LeadershipReport, Situation
+    from dovecote.model import BotActivity, BroadcastProgress, LeadershipReport, Situation
 
 EVERY_SECONDS = 1.0
 
@@ -82,7 +83,7 @@ async def follow(
 
 
 def view(found: Situation, problem: str | None = None) -> Group:
-    """Everything, for a terminal. Broadcasts with their progress are one more table here."""
+    """Everything, for a terminal."""
     from rich.console import Group
     from rich.text import Text
 
@@ -102,6 +103,7 @@ def view(found: Situation, problem: str | None = None) -> Group:
             ["bot", "pace", "429", "chats that wait", "due", "oldest", "delivered/s", "dead/s", "unknown/s", "state"],
             map(_bot, overview.bots),
         ),
+        _table(["broadcast", "bot", "settled", "of", "rate", "ends in", "state"], map(_broadcast, found.broadcasts)),
         Text(clean(_leader(found.leadership))),
         _table(
             ["instance", "role", "host", "process", "state"],
@@ -145,6 +147,18 @@ def _bot(bot: BotActivity) -> list[str]:
         _age(max(ages, default=None)),
         *(f"{rate:,.1f}" for rate in bot.outcomes.values()),
         "works" if bot.stopped_reason is None else f"stopped: {bot.stopped_reason}",
+    ]
+
+
+def _broadcast(broadcast: BroadcastProgress) -> list[str]:
+    return [
+        broadcast.name,
+        broadcast.bot,
+        f"{broadcast.settled:,}",
+        f"{broadcast.recipients:,}",
+        "" if broadcast.rate is None else f"{broadcast.rate:,.1f}",
+        "" if broadcast.ends_in is None else str(timedelta(seconds=round(broadcast.ends_in))),
+        broadcast.state if broadcast.reason is None else f"{broadcast.state}: {broadcast.reason}",
     ]
 
 

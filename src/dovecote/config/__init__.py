@@ -11,7 +11,7 @@ silently ignored is found weeks later. Two families of variables belong to other
 """
 
 from dovecote.config.contradictions import LEASE_MARGIN
-from dovecote.config.reading import configuration_faults, load_settings
+from dovecote.config.reading import Tables, configuration_faults, load_settings
 from dovecote.config.schedules import edited_schedule, load_schedules, schedule_faults, schedule_of, table_of
 from dovecote.config.settings import (
     SETTINGS,
@@ -50,6 +50,7 @@ __all__ = [
     "Setting",
     "Settings",
     "Storage",
+    "Tables",
     "Telegram",
     "Worker",
     "configuration_faults",

@@ -38,7 +38,18 @@ _BY_VARIABLE: Final = {setting.variable: setting for setting in SETTINGS.values(
 _LONGEST_SHOWN: Final = 80
 
 
-def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The settings of another program's own configuration, in place of a file: the same tables, as dictionaries.
+
+    `name` is what the sentences about its faults call it.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+
+
+def load_settings(path: Path | Tables | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """The settings from the file `path` and from `environ`, by default the process's environment.
 
     Without `path` it is the file that DOVECOTE_CONFIG names, else `dovecote.toml` in the working directory; only that
@@ -50,7 +61,9 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
     return settings
 
 
-def configuration_faults(path: Path | None = None, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+def configuration_faults(
+    path: Path | Tables | None = None, environ: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """Every fault that `load_settings` would raise, as sentences; empty when there is none."""
     return _examine(path, os.environ if environ is None else environ)[1]
 
@@ -63,7 +76,7 @@ class _Given:
     origin: str
 
 
-def _examine(path: Path | None, environ: Mapping[str, str]) -> tuple[Settings, tuple[str, ...]]:
+def _examine(path: Path | Tables | None, environ: Mapping[str, str]) -> tuple[Settings, tuple[str, ...]]:
     faults: list[str] = []
     given = _from_file(path, environ, faults) | _from_environment(environ, faults)
 
@@ -94,13 +107,17 @@ def _values(section: str, given: Mapping[str, _Given]) -> dict[str, object]:
     return {name.removeprefix(prefix): at.value for name, at in given.items() if name.startswith(prefix)}
 
 
-def _from_file(path: Path | None, environ: Mapping[str, str], faults: list[str]) -> dict[str, _Given]:
+def _from_file(path: Path | Tables | None, environ: Mapping[str, str], faults: list[str]) -> dict[str, _Given]:
     found = _tables(path, environ, faults)
     return {} if found is None else dict(_settings_in(found[1], found[0], faults))
 
 
-def _tables(path: Path | None, environ: Mapping[str, str], faults: list[str]) -> tuple[Path, dict[str, Any]] | None:
+def _tables(
+    path: Path | Tables | None, environ: Mapping[str, str], faults: list[str]
+) -> tuple[Path | str, Mapping[str, Any]] | None:
     """The file and what is in it; None, and perhaps a fault, where there is nothing to read."""
+    if isinstance(path, Tables):
+        return path.name, path.values
     named = environ.get(CONFIG_VARIABLE)
     file = path or Path(named or DEFAULT_FILE)
     try:
@@ -115,7 +132,9 @@ def _tables(path: Path | None, environ: Mapping[str, str], faults: list[str]) ->
     return None
 
 
-def settings_file(path: Path | None = None, environ: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+def settings_file(
+    path: Path | Tables | None = None, environ: Mapping[str, str] | None = None
+) -> Mapping[str, Any] | None:
     """The tables of the file that `load_settings` reads; None where there is none.
 
     Raises InvalidConfiguration for one that cannot be read.
@@ -141,7 +160,7 @@ def _no_toml(error: ValueError | RecursionError) -> str:
             return "a number in it has too many digits"
 
 
-def _settings_in(tables: dict[str, Any], file: Path, faults: list[str]) -> Iterator[tuple[str, _Given]]:
+def _settings_in(tables: Mapping[str, Any], file: Path | str, faults: list[str]) -> Iterator[tuple[str, _Given]]:
     for section, table in tables.items():
         if section == SCHEDULES:
             continue  # those are read by `schedules`
@@ -151,7 +170,8 @@ def _settings_in(tables: dict[str, Any], file: Path, faults: list[str]) -> Itera
             else:
                 faults.append(f'"{file}" has outside of a table the unknown "{section}"{_meant(section)}')
         elif not isinstance(table, dict):
-            faults.append(f'"{file}" has {section} as a value: it is a table, begin it with [{section}].')
+            begin = f"begin it with [{section}]" if isinstance(file, Path) else f'write "{section}": {{...}}'
+            faults.append(f'"{file}" has {section} as a value: it is a table, {begin}.')
         else:
             for key, value in table.items():
                 name = f"{section}.{key}"

@@ -36,6 +36,8 @@ from dovecote.schedule_form import schedule_form
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dovecote.config.reading import Tables
+
 WHEN: Final = ("cron", "every", "at", "dates")
 TO: Final = ("chat", "chats", "everybody")
 DURATIONS: Final = ("every", "jitter", "catch_up_window", "grace", "window")
@@ -52,7 +54,9 @@ KEYS: Final = frozenset(
 )
 
 
-def load_schedules(path: Path | None = None, environ: Mapping[str, str] | None = None) -> tuple[Schedule, ...] | None:
+def load_schedules(
+    path: Path | Tables | None = None, environ: Mapping[str, str] | None = None
+) -> tuple[Schedule, ...] | None:
     """The schedules of the settings file, found as by `load_settings`; None where there is no file.
 
     A file without any means that there are to be none, and no file says nothing. What they hold is checked when they
@@ -85,7 +89,7 @@ def _read(tables: Mapping[str, Any], *, meaning: bool = False) -> tuple[dict[str
     return found, faults
 
 
-def schedule_faults(path: Path | None = None, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+def schedule_faults(path: Path | Tables | None = None, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Everything that keeps the schedules of the settings file from being applied and shows without a database.
 
     A file that cannot be read is not told of: it is a fault of the settings.

@@ -1,6 +1,7 @@
 """A strict Bot API server for tests, demonstrations and the suites of bot developers."""
 
 from dovecote.emulator.connection import TELEGRAM_AGE
+from dovecote.emulator.events import Happened
 from dovecote.emulator.limits import BotLimit, GroupLimit, Limits, PaidLimit, Penalty, PrivateLimit, UploadLimit
 from dovecote.emulator.process import EmulatorProcess
 from dovecote.emulator.recipients import Recipient
@@ -9,6 +10,7 @@ from dovecote.emulator.script import Answer, Match, Rule
 from dovecote.emulator.server import DEFAULT_PORT, Emulator, run_emulator
 from dovecote.emulator.traffic import BotTraffic
 from dovecote.emulator.uploads import Uploaded
+from dovecote.emulator.user import User
 from dovecote.emulator.world import Clock, ScaledClock
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "Emulator",
     "EmulatorProcess",
     "GroupLimit",
+    "Happened",
     "Limits",
     "Match",
     "PaidLimit",
@@ -32,5 +35,6 @@ __all__ = [
     "ScaledClock",
     "UploadLimit",
     "Uploaded",
+    "User",
     "run_emulator",
 ]

@@ -6,21 +6,32 @@ without an await, so requests are recorded in the order in which they are execut
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from dovecote.emulator.bodies import LARGEST_BODY, LARGEST_LOCAL_BODY, MULTIPART, read_body
+from dovecote.emulator.bodies import LARGEST_BODY, LARGEST_LOCAL_BODY, MULTIPART, read_body, whole_body
 from dovecote.emulator.connection import Ages, Connection, Connections
 from dovecote.emulator.control import Control
+from dovecote.emulator.exchange import (
+    chat_of,
+    content_type_of,
+    first_of,
+    json_headers,
+    path_parts,
+    refused,
+    respond,
+    still_there,
+)
+from dovecote.emulator.life import Life
 from dovecote.emulator.limits import Limiter, Limits
 from dovecote.emulator.methods import METHODS, Call, Method
-from dovecote.emulator.reading import MISSING, Read, read, text_of
+from dovecote.emulator.methods.lacking import REASONS
+from dovecote.emulator.methods.updates import prepare
+from dovecote.emulator.reading import MISSING, Read, read, text_parameter
 from dovecote.emulator.recipients import Recipients
 from dovecote.emulator.records import Journal, Record
 from dovecote.emulator.refusal import (
@@ -34,24 +45,22 @@ from dovecote.emulator.refusal import (
 from dovecote.emulator.script import Answer, Script
 from dovecote.emulator.tokens import Tokens, bot_in
 from dovecote.emulator.uploads import Uploads
+from dovecote.emulator.webhooks import Webhooks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from dovecote.emulator.exchange import Receive, Reply, Scope, Send
     from dovecote.emulator.multipart import Multipart
     from dovecote.emulator.recipients import Recipient
     from dovecote.emulator.world import Clock, World
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
-Reply = tuple[int, bytes, Headers]
-
 DOWNLOADS = "/file/bot"
 
-_NUMBER = re.compile(r"-?\d+")
 _WORD = re.compile(r"[A-Za-z]{1,64}")
 _LOG = logging.getLogger("dovecote.emulator")
-_JSON_TYPE = (b"content-type", b"application/json")
+# In the answer to a webhook these are passed over, as is whatever gets something: nobody would see the result.
+UNANSWERABLE = frozenset({"setwebhook", "deletewebhook", "close", "logout"})
 _GET, _POST = "GET", "POST"
 
 
@@ -75,7 +84,8 @@ class Application:
     ) -> None:
         self._clock = clock
         self._new_world = world
-        self._world = world()
+        self._webhooks = Webhooks(clock, self._replied)
+        self._begin()
         self._given_limits = limits
         self._given_connections = connections
         self._largest_body = LARGEST_LOCAL_BODY if is_local else LARGEST_BODY
@@ -85,17 +95,30 @@ class Application:
         self.ages = Ages(clock, connections)
         self.journal = Journal(capacity, self._forget)
         self.uploads = Uploads()
+        self.life = Life(lambda: self._world, self.tokens)
         self._control = Control(self)
 
     def reset(self) -> None:
         """As in the beginning: no record, message, rule and state of a recipient; limits and tokens as given."""
-        self._world = self._new_world()
+        self._webhooks.clear()
+        before = self._world
+        self._begin()
+        # Whoever waits for updates waits for those of the new world from the next call on.
+        before.inboxes.wake()
         self.script.clear()
         self.journal.clear()
         self.uploads.clear()
         self.tokens.reset()
         self.limits = self._given_limits
         self.ages.settings = self._given_connections
+
+    def _begin(self) -> None:
+        self._world = self._new_world()
+        self._world.inboxes.changed = self._webhooks.changed
+
+    async def close(self) -> None:
+        """Leave nothing in the loop."""
+        await self._webhooks.close()
 
     @property
     def limits(self) -> Limits:
@@ -136,12 +159,12 @@ class Application:
         elif path.startswith("/emulator/"):
             body = await self._body(receive)
             status, answer = self._control.answer(scope["method"], path, scope["query_string"], body)
-            await _respond(send, status, answer, _headers(answer))
+            await respond(send, status, answer, json_headers(answer))
         else:
             # Not echoed: in `/file/bot{token}/...` there is a token.
             await self._body(receive)
             answer = orjson.dumps(not_found().as_json())
-            await _respond(send, 404, answer, _headers(answer))
+            await respond(send, 404, answer, json_headers(answer))
 
     async def _download(self, method: str, rest: str, receive: Receive, send: Send) -> None:
         """Give out a file that getFile has named. It is no call: no record is made of it."""
@@ -153,7 +176,7 @@ class Application:
                 raise not_found()
             content = self._world.downloads.content(bot_id, path)
         except Refusal as refusal:
-            await _respond(send, *_refused(refusal))
+            await respond(send, *refused(refusal))
             return
         headers = [(b"content-type", b"application/octet-stream"), (b"content-length", b"%d" % content.size)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -161,21 +184,28 @@ class Application:
             await send({"type": "http.response.body", "body": block, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    def receive_file(
-        self, bot_id: int, *, kind: str, content: bytes, size: int | None, name: str | None
-    ) -> dict[str, Any]:
-        """Let somebody send a file to a bot. Raises ValueError for what cannot be."""
-        return self._world.downloads.receive(bot_id, kind=kind, content=content, size=size, name=name)
+    def _replied(self, bot_id: int, content_type: bytes, body: bytes) -> None:
+        """Execute the method that a bot has answered to its webhook, if there is one that may stand there."""
+        try:
+            given = read(b"", content_type, whole_body(content_type, body))
+        except Refusal:
+            return
+        name = text_parameter(given.parameters, "method").lower()
+        found = METHODS.get(name)
+        if found is None or name.startswith("get") or name in UNANSWERABLE:
+            return
+        record = self._arrived(bot_id, found.name, given)
+        record.status = self._execute(record, found, given)[0]
 
     async def _bot_api(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
         connection: Connection = scope["state"]["connection"]
         if self.ages and connection.is_over:
             # It was sent into a connection that ends: nobody has read it.
             connection.reset()
-            await _wait(receive, None)
+            await still_there(receive, None)
             return
-        token, method = _parts(path)
-        content_type = _content_type(scope)
+        token, method = path_parts(path)
+        content_type = content_type_of(scope)
         body, crowded = await self._read_body(token, content_type, receive)
         try:
             bot_id = self.tokens.bot(token)
@@ -183,7 +213,7 @@ class Application:
                 raise not_found()
             found = METHODS.get(method) or METHODS.get(method.lower())
             if found is None:
-                raise method_not_found()
+                raise method_not_found(REASONS.get(method.lower()))
             if body is None:
                 raise too_large()
             given = read(scope["query_string"], content_type, body)
@@ -196,11 +226,14 @@ class Application:
         if self.script:
             answer = self.script.decide(bot_id, found.name, record.chat_id, reused=connection.requests > 1)
         if answer is None:
-            reply = self._execute(record, found, given)
+            fault = None
+            if found.name == "getUpdates":
+                fault = await self._poll(bot_id, given, receive)
+            reply = self._execute(record, found, given, fault)
             if given.uploads and not await self._space(record, given, receive):
                 return
             record.status = reply[0]
-            await _respond(send, *reply)
+            await respond(send, *reply)
             return
         real = self._execute(record, found, given) if answer.executes else None
         await self._scripted(answer, record, real, connection=connection, receive=receive, send=send)
@@ -230,17 +263,34 @@ class Application:
     def _arrived(self, bot_id: int, method: str, given: Read) -> Record:
         journal, clock = self.journal, self._clock
         record = Record(
-            journal.next_sequence(), bot_id, method, _chat_of(given.parameters), clock.monotonic(), clock.time()
+            journal.next_sequence(), bot_id, method, chat_of(given.parameters), clock.monotonic(), clock.time()
         )
         record.kept = given.kept
         journal.add(record)
         return record
 
-    def _execute(self, record: Record, method: Method, given: Read) -> Reply:
-        """Run the method, if the limits let it, and note in the record what came of it."""
+    async def _poll(self, bot_id: int, given: Read, receive: Receive) -> Refusal | None:
+        """Wait until getUpdates has something to answer; answers what has ended the wait otherwise."""
+        inbox = self._world.inboxes[bot_id]
+        try:
+            seconds = prepare(inbox, given.parameters)
+        except Refusal as refusal:
+            return refusal
+        if not seconds:
+            return None
+        poll = inbox.begin_poll()
+        try:
+            return await first_of(poll, receive, seconds / self._clock.scale)
+        finally:
+            inbox.end_poll(poll)
+
+    def _execute(self, record: Record, method: Method, given: Read, fault: Refusal | None = None) -> Reply:
+        """Run the method, if the limits let it, and note in the record what came of it; `fault` came of it already."""
         call = Call(self._world, record.bot_id, method, given.parameters, given.uploads)
         charged = 0
         try:
+            if fault is not None:
+                raise fault  # noqa: TRY301 - it is answered and recorded as one of the method's own
             if self._limiter is not None:
                 charged = self._limiter.admit(
                     record.bot_id, self._number(record.chat_id), method, given.parameters, record.monotonic
@@ -248,13 +298,13 @@ class Application:
             content = orjson.dumps({"ok": True, "result": method.run(call)})
         except Refusal as refusal:
             self.journal.refuse(record, refusal.code, refusal.description)
-            return _refused(refusal)
+            return refused(refusal)
         except Exception:  # noqa: BLE001 - whatever it is, a client must get an answer and the log the traceback
             # A fault of the emulator must not look like one of the client's; the traceback holds no token.
             _LOG.exception("the emulator failed in %s", method.name)
             failure = internal()
             self.journal.refuse(record, failure.code, failure.description)
-            return _refused(failure)
+            return refused(failure)
         self._world.downloads.remember(given.uploads.values())
         record.message_ids = call.message_ids
         record.space = call.space
@@ -264,7 +314,7 @@ class Application:
             traffic = self.journal.traffic[record.bot_id]
             traffic.sent(len(call.message_ids), record.monotonic)
             traffic.paid += charged
-        return 200, content, _headers(content)
+        return 200, content, json_headers(content)
 
     async def _space(self, record: Record, given: Read, receive: Receive) -> bool:
         """Let a file that is uploaded again wait for its turn; answers whether the client is still there."""
@@ -272,7 +322,7 @@ class Application:
         if limit is None:
             return True
         wait = self.uploads.wait(limit, record.bot_id, given.uploads.values(), record.monotonic)
-        return wait <= 0 or await _wait(receive, wait / self._clock.scale)
+        return wait <= 0 or await still_there(receive, wait / self._clock.scale)
 
     def _number(self, chat_id: int | str | None) -> int | None:
         """The chat's number for the limits; none for what is no chat, which the method itself refuses."""
@@ -290,7 +340,7 @@ class Application:
         name = known.name if known else method if bot_id is not None and _WORD.fullmatch(method) else ""
         record = self._arrived(bot_id or 0, name, Read(MISSING, MISSING, b""))
         self.journal.refuse(record, refusal.code, refusal.description)
-        await _respond(send, *_refused(refusal))
+        await respond(send, *refused(refusal))
 
     async def _scripted(
         self,
@@ -303,7 +353,7 @@ class Application:
         send: Send,
     ) -> None:
         """Answer as the rule says; `real` is what came of the call where the rule lets it be executed."""
-        if answer.delay and not await _wait(receive, answer.delay / self._clock.scale):
+        if answer.delay and not await still_there(receive, answer.delay / self._clock.scale):
             return
         if answer.mode == "answer" or answer.is_cut:
             if real is not None and answer.is_real:
@@ -315,72 +365,17 @@ class Application:
                     self.journal.refuse(record, status, None)
             if not answer.is_cut:
                 record.status = status
-                await _respond(send, status, content, headers)
+                await respond(send, status, content, headers)
                 return
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": content[: len(content) // 2], "more_body": True})
         record.status = None
         if answer.mode == "stall" and not answer.delay:
-            await _wait(receive, None)
+            await still_there(receive, None)
             return
         if answer.mode == "reset":
             await connection.written()
             connection.reset()
         else:
             connection.close()
-        await _wait(receive, None)
-
-
-def _parts(path: str) -> tuple[str, str]:
-    """Token and method of `/bot{token}/{method}` or `/bot{token}/test/{method}`; an empty token if it is neither."""
-    parts = path.split("/")
-    if len(parts) == 3:  # noqa: PLR2004 - "", token, method
-        return parts[1][3:], parts[2]
-    if len(parts) == 4 and parts[2] == "test":  # noqa: PLR2004 - the same and "test"
-        return parts[1][3:], parts[3]
-    return "", ""
-
-
-def _content_type(scope: Scope) -> bytes:
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            content_type: bytes = value
-            return content_type
-    return b""
-
-
-def _chat_of(parameters: Any) -> int | str | None:
-    """The call's chat for the record and the script: a number wherever it is one."""
-    chat = parameters.get("chat_id")
-    if type(chat) is int or chat is None:
-        return chat
-    text = text_of(chat).strip()
-    return int(text) if _NUMBER.fullmatch(text) else text
-
-
-def _headers(content: bytes) -> Headers:
-    return [_JSON_TYPE, (b"content-length", b"%d" % len(content))]
-
-
-def _refused(refusal: Refusal) -> Reply:
-    content = orjson.dumps(refusal.as_json())
-    headers = _headers(content)
-    if "retry_after" in refusal.parameters:
-        headers.append((b"retry-after", b"%d" % refusal.parameters["retry_after"]))
-    return refusal.code, content, headers
-
-
-async def _respond(send: Send, status: int, content: bytes, headers: Headers) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
-
-
-async def _wait(receive: Receive, seconds: float | None) -> bool:
-    """Wait; answers whether the client is still there. The client's leaving and the emulator's stopping end it."""
-    try:
-        async with asyncio.timeout(seconds):
-            while (await receive())["type"] != "http.disconnect":
-                continue
-    except TimeoutError:
-        return True
-    return False
+        await still_there(receive, None)

@@ -44,6 +44,15 @@ async def read_body(
     return b"".join(chunks) if size <= largest else None
 
 
+def whole_body(content_type: bytes, body: bytes) -> bytes | Multipart:
+    """A body that is here already, as read_body would have read it."""
+    if content_type.partition(b";")[0].strip().lower() != FORM_DATA:
+        return body
+    parts = Multipart(content_type)
+    parts.feed(body)
+    return parts
+
+
 async def _read_multipart(
     receive: Callable[[], Awaitable[MutableMapping[str, Any]]], content_type: bytes, largest: int
 ) -> Multipart | None:

@@ -6,13 +6,14 @@ It knows nothing of HTTP but method, path, query and body, and answers a status 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 from pydantic import TypeAdapter
 
 from dovecote.emulator.connection import Connections
 from dovecote.emulator.documents import InvalidDocument, parsed, validated
+from dovecote.emulator.events import parse_events, parse_names
 from dovecote.emulator.limits import NO_LIMITS, parse_limits
 from dovecote.emulator.reading import form_parameters
 from dovecote.emulator.recipients import parse_recipients
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PAGE = 1_000
 LARGEST_PAGE = 100_000
+
+T = TypeVar("T")
 
 Query = Mapping[str, str]
 Route = Callable[[Query, bytes], bytes]
@@ -53,6 +56,10 @@ class Control:
             ("GET", "/emulator/uploads"): self._get_uploads,
             ("POST", "/emulator/reset"): self._post_reset,
             ("POST", "/emulator/files"): self._post_files,
+            ("GET", "/emulator/messages"): self._get_messages,
+            ("GET", "/emulator/updates"): self._get_updates,
+            ("POST", "/emulator/updates"): self._post_updates,
+            ("POST", "/emulator/names"): self._post_names,
             ("GET", "/emulator/script"): self._get_script,
             ("POST", "/emulator/script"): self._post_script,
             ("DELETE", "/emulator/script"): self._delete_script,
@@ -114,12 +121,30 @@ class Control:
             raise InvalidQuery("bot: name the bot that the file is sent to, by its id.")
         kind, name = query.get("kind") or "document", query.get("name") or None
         try:
-            received = self._application.receive_file(
+            received = self._application.life.receive_file(
                 bot_id, kind=kind, content=body, size=_number(query, "size"), name=name
             )
         except ValueError as error:
             raise InvalidQuery(str(error)) from None
         return orjson.dumps(received)
+
+    def _get_messages(self, query: Query, _body: bytes) -> bytes:
+        chat = _chat(query)
+        if chat is None:
+            raise InvalidQuery("chat: name the chat whose messages you want.")
+        return orjson.dumps({"messages": _told(self._application.life.messages, _number(query, "bot"), chat)})
+
+    def _get_updates(self, query: Query, _body: bytes) -> bytes:
+        return orjson.dumps({"updates": _told(self._application.life.updates, _number(query, "bot"))})
+
+    def _post_updates(self, _query: Query, body: bytes) -> bytes:
+        given = parse_events(parsed(body, "one event or a list of events"))
+        return orjson.dumps({"happened": [_told(self._application.life.happen, event) for event in given]})
+
+    def _post_names(self, _query: Query, body: bytes) -> bytes:
+        given = parse_names(parsed(body, "one object of names, or a list of them"))
+        described = [_told(self._application.life.describe, one.id, **one.given()) for one in given]
+        return orjson.dumps({"names": described})
 
     def _get_script(self, _query: Query, _body: bytes) -> bytes:
         return orjson.dumps({"rules": self._script.as_json()})
@@ -187,6 +212,13 @@ class Control:
 
 def _error(text: str) -> bytes:
     return orjson.dumps({"ok": False, "error": text})
+
+
+def _told(do: Callable[..., T], *arguments: Any, **names: Any) -> T:
+    try:
+        return do(*arguments, **names)
+    except ValueError as error:
+        raise InvalidQuery(str(error)) from None
 
 
 def _number(query: Query, name: str) -> int | None:

@@ -7,13 +7,15 @@ grow with the rest, and getFile says of it what Telegram says of a file that it 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import struct
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from dovecote.emulator.files import File, unpacked
+from dovecote.emulator.files import File, image_size, unpacked
 from dovecote.emulator.refusal import Refusal, bad_request
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ _FOLDERS: Final = {
     "voice": ("voice", ".oga"),
     "animation": ("animations", ".mp4"),
     "sticker": ("stickers", ".webp"),
+    "video_note": ("video_notes", ".mp4"),
     "thumbnail": ("thumbnails", ".jpg"),
 }
 KINDS: Final = ("document", *_FOLDERS)
@@ -85,8 +88,14 @@ class Downloads:
         length = len(content) if size is None else size
         digest = hashlib.sha256(content or b"%d" % length).digest()[:9]
         self._sent[digest] = Content(length, content or None, name)
-        fields = File(kind, digest, length).fields(bot_id)
+        width, height = _size(kind, content)
+        fields = File(kind, digest, length, width, height).fields(bot_id)
         return fields if name is None else fields | {"file_name": name}
+
+    def name(self, digest: bytes) -> str | None:
+        """What a content was called by whoever sent it."""
+        content = self._content(digest)
+        return None if content is None else content.name
 
     def remember(self, uploads: Iterable[Upload]) -> None:
         """Keep what a bot has uploaded, if it is small enough to be here as a whole."""
@@ -133,6 +142,14 @@ class Downloads:
 
     def _content(self, digest: bytes) -> Content | None:
         return self._sent.get(digest) or self._uploaded.get(digest)
+
+
+def _size(kind: str, content: bytes) -> tuple[int, int]:
+    """A picture's size; Telegram would not take what is none, but a test may not care."""
+    if kind == "photo":
+        with contextlib.suppress(Refusal, struct.error):
+            return image_size(content)
+    return 0, 0
 
 
 def _put(path: Path, content: Content) -> str:

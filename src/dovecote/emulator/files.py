@@ -29,7 +29,18 @@ _MAGIC = b"dcf1"
 _LAYOUT = struct.Struct(">4sqB9sQHH")
 _ALPHABET = re.compile(r"[A-Za-z0-9_-]+")
 _URL = re.compile(r"https?://", re.IGNORECASE)
-_KINDS = ("photo", "document", "video", "audio", "voice", "animation", "sticker", "thumbnail")
+_KINDS = (
+    "photo",
+    "document",
+    "video",
+    "audio",
+    "voice",
+    "animation",
+    "sticker",
+    "thumbnail",
+    "video_note",
+    "live_photo",
+)
 # Pictures are of their own kind at Telegram; all other files are documents, which may stand for each other.
 _PICTURES = frozenset({"photo", "thumbnail"})
 # Telegram makes a picture smaller, to these longest sides.

@@ -114,6 +114,12 @@ class Recipients:
         if not states:
             del self._by_chat[number]
 
+    def state(self, bot_id: int, number: int) -> State | None:
+        """The state of a whole chat for a bot."""
+        states = self._by_chat.get(number, {})
+        found = states.get((bot_id, 0)) or states.get((None, 0))
+        return None if found is None else found.state
+
     def as_json(self) -> list[dict[str, Any]]:
         """All of them, for the control API."""
         return [

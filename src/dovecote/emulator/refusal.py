@@ -39,9 +39,10 @@ def not_found() -> Refusal:
     return Refusal(404, "Not Found")
 
 
-def method_not_found() -> Refusal:
-    """The Bot API has no such method, or the emulator does not know it yet."""
-    return Refusal(404, "Not Found: method not found")
+def method_not_found(reason: str | None = None) -> Refusal:
+    """The Bot API has no such method, or the emulator lacks it, for a reason."""
+    lacks = f" in Dovecote's emulator: {reason}" if reason else ""
+    return Refusal(404, f"Not Found: method not found{lacks}")
 
 
 def too_large() -> Refusal:

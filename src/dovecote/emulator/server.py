@@ -16,16 +16,18 @@ import socket
 import sys
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from dovecote.emulator.application import Application
 from dovecote.emulator.connection import Connection, Connections
+from dovecote.emulator.events import Raw
 from dovecote.emulator.limits import NO_LIMITS
 from dovecote.emulator.records import DEFAULT_CAPACITY
 from dovecote.emulator.refusal import Refusal
+from dovecote.emulator.user import User
 from dovecote.emulator.world import Clock, World
 from dovecote.errors import InvalidConfiguration
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
+    from dovecote.emulator.events import AnyEvent, Happened
     from dovecote.emulator.limits import Limits
     from dovecote.emulator.recipients import Recipient
     from dovecote.emulator.records import Record
@@ -131,6 +134,7 @@ class Emulator:
         if self._server is None:
             return
         self._server.close()
+        await self._application.close()
         for connection in list(self._state.connections):
             connection.transport.abort()
         async with asyncio.timeout(STOP_SECONDS):
@@ -182,8 +186,60 @@ class Emulator:
 
         A large one may be given by its `size` in bytes alone. Raises ValueError for what cannot be.
         """
-        received = self._application.receive_file(bot_id, kind=kind, content=content, size=size, name=name)
+        received = self._application.life.receive_file(bot_id, kind=kind, content=content, size=size, name=name)
         return str(received["file_id"])
+
+    def user(
+        self,
+        number: int,
+        *,
+        first_name: str | None = None,
+        last_name: str | None = None,
+        username: str | None = None,
+        language_code: str | None = None,
+        is_premium: bool | None = None,
+    ) -> User:
+        """Somebody, by id, who can write to bots, press buttons, block. Names that are given here are kept."""
+        names = {
+            "first_name": first_name,
+            "last_name": last_name,
+            "username": username,
+            "language_code": language_code,
+            "is_premium": is_premium,
+        }
+        given = {name: value for name, value in names.items() if value is not None}
+        if number <= 0:
+            raise ValueError(f"user {number}: a user's id is positive.")
+        if given:
+            self._application.life.describe(number, **given)
+        return User(self._application.life, number)
+
+    def group(self, number: int, title: str, *, username: str | None = None, is_forum: bool = False) -> None:
+        """Give a group or a supergroup a title, and what else it is known by. Raises ValueError for a private chat."""
+        if number >= 0:
+            raise ValueError(f"chat {number}: a group's id is negative.")
+        names: dict[str, Any] = {"title": title}
+        if username is not None:
+            names["username"] = username
+        if is_forum:
+            names["is_forum"] = True
+        self._application.life.describe(number, **names)
+
+    def happen(self, *happenings: AnyEvent) -> list[Happened]:
+        """Let people do things, in order (dovecote.emulator.events). Raises ValueError for what cannot be."""
+        return [self._application.life.happen(event) for event in happenings]
+
+    def update(self, update: Mapping[str, Any], *, bot: int | None = None) -> Happened:
+        """Give a bot any update, as the Bot API writes it and without its update_id: `{"shipping_query": {...}}`."""
+        return self._application.life.happen(Raw(update=update, bot=bot))
+
+    def messages(self, chat: int | str, *, bot: int | None = None) -> list[dict[str, Any]]:
+        """The messages that are in a chat now, the bot's and people's, in order, as the Bot API writes them."""
+        return self._application.life.messages(bot, chat)
+
+    def updates(self, *, bot: int | None = None) -> list[dict[str, Any]]:
+        """The updates that wait for a bot: neither confirmed by getUpdates nor taken by its webhook."""
+        return self._application.life.updates(bot)
 
     def script(self, *rules: Rule) -> None:
         """Add scripted answers."""

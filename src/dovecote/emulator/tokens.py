@@ -47,6 +47,11 @@ class Tokens:
         self._single: dict[str, bool] = {}
         self._revoked_bots: set[int] = set()
 
+    def bots(self) -> list[int]:
+        """The ids of the bots that are known: those that were given, or those that have called."""
+        tokens = self._known if self._given is None else self._given
+        return sorted({bot for token in tokens if (bot := bot_in(token)) is not None})
+
     def reset(self) -> None:
         """As in the beginning."""
         self._known.clear()

@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import time
 import zlib
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from dovecote.emulator.bots import Bots
 from dovecote.emulator.downloads import Downloads
+from dovecote.emulator.inbox import Inboxes
+from dovecote.emulator.people import People
+from dovecote.emulator.queries import Queries
 from dovecote.emulator.reading import text_of
 from dovecote.emulator.recipients import Recipients
 from dovecote.emulator.refusal import bad_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from random import Random
 
 SUPERGROUPS_BELOW = -(10**12)
 LARGEST_CHAT_ID = 2**52
 NAMES_KEPT = 100_000
+RECEIVED_KEPT = 200_000
+"""Messages that people have written: no record stands for them, whose going would take them along."""
 
 
 class Clock:
@@ -70,6 +77,7 @@ class Messages:
     def __init__(self) -> None:
         self._spaces: dict[int, dict[int, bytes]] = {}
         self._last: dict[int, int] = {}
+        self._received: deque[tuple[int, int]] = deque()
 
     @staticmethod
     def space(bot_id: int, chat_id: int) -> int:
@@ -88,6 +96,21 @@ class Messages:
         if kept is None:
             kept = self._spaces[space] = {}
         kept[message_id] = message
+
+    def receive(self, space: int, message_id: int, message: bytes) -> None:
+        """Keep a message that somebody has written; beyond RECEIVED_KEPT the oldest of them goes."""
+        self.put(space, message_id, message)
+        self._received.append((space, message_id))
+        if len(self._received) > RECEIVED_KEPT:
+            oldest, number = self._received.popleft()
+            self.forget(oldest, [number])
+
+    def of_chat(self, bot_id: int, chat_id: int) -> Iterator[dict[str, Any]]:
+        """The messages of a chat that the bot can see, in order, as they are now."""
+        for found in list(self._spaces.get(self.space(bot_id, chat_id), {}).values()):
+            message: dict[str, Any] = orjson.loads(found)
+            if message["chat"]["id"] == chat_id:
+                yield message
 
     def find(self, bot_id: int, chat_id: int, message_id: int) -> dict[str, Any] | None:
         """The message, if the bot can see it in that chat."""
@@ -116,8 +139,17 @@ class World:
         self.messages = Messages()
         self.recipients = Recipients()
         self.downloads = Downloads(local)
+        self.people = People()
+        self.bots = Bots()
+        self.inboxes = Inboxes()
+        self.queries = Queries()
+        self.invite_links: dict[tuple[int, str], dict[str, Any]] = {}
+        self.pins: dict[tuple[int, int], list[int]] = {}
+        self.reactions: dict[tuple[int, int, int, int], tuple[str, ...]] = {}
+        self.votes: dict[tuple[str, int], tuple[int, ...]] = {}
         self._users: dict[int, orjson.Fragment] = {}
         self._names: dict[int, str] = {}
+        self._full: dict[int, dict[str, Any]] = {}
         self._albums = 0
 
     def bot(self, bot_id: int) -> dict[str, Any]:
@@ -137,6 +169,9 @@ class World:
             given = self._chat_id(given)
         if given == 0 or abs(given) > LARGEST_CHAT_ID:
             raise bad_request("Chat not found")
+        known = self.people.chats.get(given)
+        if known is not None:
+            return known
         if given > 0:
             return {"id": given, "first_name": f"User {given}", "type": "private"}
         if given > SUPERGROUPS_BELOW:
@@ -145,6 +180,23 @@ class World:
         if name is not None:
             return {"id": given, "title": name, "username": name, "type": "channel"}
         return {"id": given, "title": f"Group {SUPERGROUPS_BELOW - given}", "type": "supergroup"}
+
+    def group(self, number: int, **names: Any) -> dict[str, Any]:
+        """Give a group or a channel a `title` and the like; answers the chat."""
+        chat = {**self.chat(number), **names}
+        self.people.chats[chat["id"]] = chat
+        return chat
+
+    def full(self, number: int) -> dict[str, Any]:
+        """What getChat tells of a chat beyond its name, as far as a bot has set it."""
+        return self._full.setdefault(number, {})
+
+    def supergroup(self, number: int, to: int | None) -> dict[str, Any]:
+        """What a basic group becomes, under its title. Raises ValueError when `to` is no supergroup's number."""
+        there = SUPERGROUPS_BELOW + number if to is None else to
+        if there >= SUPERGROUPS_BELOW:
+            raise ValueError(f"to {there}: a supergroup's number is below {SUPERGROUPS_BELOW}.")
+        return self.group(there, title=self.chat(number)["title"], type="supergroup")
 
     def _chat_id(self, given: Any) -> int:
         text = "" if given is None else text_of(given).strip()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from dovecote.model.broadcast import BroadcastRecord, BroadcastState
 from dovecote.model.health import OldSnapshot
 from dovecote.model.leadership import LeadershipReport
 
@@ -49,8 +50,51 @@ class Overview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BroadcastProgress:
+    """A broadcast that runs or is paused: how many of its recipients are settled, how fast, and for how long yet.
+
+    `rate` is recipients a second and `ends_in` seconds, None where nobody can tell.
+    """
+
+    name: str
+    bot: str
+    state: str
+    reason: str | None
+    settled: int
+    recipients: int
+    rate: float | None
+    ends_in: float | None
+
+    @classmethod
+    def of(cls, record: BroadcastRecord) -> BroadcastProgress:
+        """That of a broadcast."""
+        ends_in = record.ends_in
+        return cls(
+            name=record.broadcast.name,
+            bot=record.broadcast.bot,
+            state=record.state.value,
+            reason=record.reason,
+            settled=record.counts.settled,
+            recipients=record.counts.recipients,
+            rate=record.rate,
+            ends_in=None if ends_in is None else ends_in.total_seconds(),
+        )
+
+
+def under_way(records: Iterable[BroadcastRecord], bot: str | None) -> tuple[BroadcastProgress, ...]:
+    """Those of `records` that run or are paused, of this bot alone or of all."""
+    states = (BroadcastState.RUNNING, BroadcastState.PAUSED)
+    return tuple(
+        BroadcastProgress.of(record)
+        for record in records
+        if record.state in states and bot in {None, record.broadcast.bot}
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """What `dovecote top` shows: what the outbox does, and who works on it."""
+    """What `dovecote top` shows: what the outbox does, broadcasts under way, and who works on it."""
 
     outbox: Overview
+    broadcasts: tuple[BroadcastProgress, ...]
     leadership: LeadershipReport

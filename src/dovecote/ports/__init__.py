@@ -12,7 +12,9 @@ from dovecote.ports.administration import (
     RecipientStore,
     RestoreStore,
 )
+from dovecote.ports.broadcasts import BroadcastBook, BroadcastRecipients, BroadcastStore, ContentStore
 from dovecote.ports.delivery import Channel, EnqueueSpan, Observer, OutboxStore, TokenSource, TraceStore
+from dovecote.ports.direct import DirectSlots
 from dovecote.ports.jobs import JobRunStore, JobStore
 from dovecote.ports.leadership import Election, Leadership, LeaseStore, Loop, TermStore
 from dovecote.ports.schedules import ScheduleBook, ScheduleObserver, ScheduleStore
@@ -20,7 +22,12 @@ from dovecote.ports.storage import FileStorage, ManagedStorage, StorageUpkeep
 
 __all__ = [
     "BotStore",
+    "BroadcastBook",
+    "BroadcastRecipients",
+    "BroadcastStore",
     "Channel",
+    "ContentStore",
+    "DirectSlots",
     "Election",
     "EnqueueSpan",
     "FileStorage",

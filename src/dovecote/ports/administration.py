@@ -114,7 +114,19 @@ class RecipientStore(Protocol):
         """
 
     async def enable(self, bot: str, chat: str) -> bool:
-        """Let it be sent to again, and forget its refusals; answers whether it was disabled. Raises UnknownBot."""
+        """Let it be sent to again, and forget its refusals; answers whether it was disabled. Raises UnknownBot.
+
+        What is known of where it lives stays.
+        """
+
+    async def welcome(self, bot: str, chat: str) -> bool:
+        """The same, and it is told of, as by `set_zone`, while the zone that it has stays. Raises UnknownBot."""
+
+    async def move(self, bot: str, old: str, new: str) -> int:
+        """Let a recipient be another chat, with what waits for it and is not leased; answers how much that was.
+
+        What is known of the new chat already is stronger. In bounded transactions. Raises UnknownBot.
+        """
 
     async def disable(self, bot: str, chat: str, reason: str) -> bool:
         """Let nothing more be sent to it. Answers whether it was enabled until now; if not, the reason is replaced.

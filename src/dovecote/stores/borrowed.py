@@ -35,6 +35,11 @@ _TYPED = re.compile(r"\$(\d+)::")
 _AS_JSON = "WITH answered AS (%s) SELECT CAST(to_json(answered) AS text) FROM answered"
 
 
+def is_answered(sql: str) -> bool:
+    """Whether a statement that `OverDriver` fetches on PostgreSQL answers rows."""
+    return sql.startswith(_AS_JSON[: _AS_JSON.index("%")])
+
+
 class Borrowed(Protocol):
     """A connection of the application's, as far as our functions use one: `cast` it to a Connection for them."""
 

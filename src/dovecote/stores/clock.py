@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from sqlalchemy import func, select
 from dovecote.stores.tables import EPOCH, Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection
 
@@ -19,8 +20,25 @@ if TYPE_CHECKING:
 
 
 def real_microseconds() -> int:
-    """Microseconds since the epoch by this machine's clock."""
-    return time.time_ns() // 1000
+    """Microseconds since the epoch by this machine's clock, or by the one that stands in for it."""
+    return time.time_ns() // 1000 if _stand_in is None else _stand_in()
+
+
+_stand_in: Callable[[], int] | None = None
+
+
+@contextmanager
+def time_from(microseconds: Callable[[], int]) -> Iterator[None]:
+    """Let every store on SQLite in this process have this time meanwhile, those that are there already included.
+
+    For an application's own tests: whatever Dovecote it has made for itself must agree with the test's.
+    """
+    global _stand_in  # noqa: PLW0603 (the machine's clock is one for the process, and so is what stands in for it)
+    before, _stand_in = _stand_in, microseconds
+    try:
+        yield
+    finally:
+        _stand_in = before
 
 
 class StoreClock:

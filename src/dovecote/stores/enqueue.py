@@ -19,10 +19,12 @@ from weakref import WeakSet
 from dovecote.content import shown
 from dovecote.errors import InvalidNotification, UnknownBot, WrongDatabase
 from dovecote.model import Notification
+from dovecote.stores.callers import run_within
 from dovecote.stores.clock import real_microseconds
-from dovecote.stores.connections import caller_of, run_within
+from dovecote.stores.connections import blocking_caller_of, caller_of
 from dovecote.stores.enqueue_batch import Batch
 from dovecote.stores.enqueue_statements import bot_ids, bot_names, is_installation, write_postgresql, write_sqlite
+from dovecote.stores.own_loop import in_own_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from dovecote.ports import EnqueueSpan
-    from dovecote.stores.connections import Caller
+    from dovecote.stores.callers import BlockingCaller, Caller, Target
     from dovecote.stores.database import Database, Run
     from dovecote.stores.enqueue_statements import Steps
 
@@ -88,6 +90,21 @@ class Enqueuer:
         batch = Batch(_sequence(notifications))
         return await self._write(caller, batch) if len(batch) else []
 
+    @overload
+    def enqueue_sync(self, connection: object, notifications: Notification) -> int: ...
+
+    @overload
+    def enqueue_sync(self, connection: object, notifications: Sequence[Notification]) -> list[int]: ...
+
+    def enqueue_sync(self, connection: object, notifications: Notification | Sequence[Notification]) -> int | list[int]:
+        """The same without `await`, over connections that block. An awaited one is an UnsupportedConnection."""
+        caller = blocking_caller_of(connection)
+        if isinstance(notifications, Notification):
+            (notification_id,) = self._write_blocking(caller, Batch([notifications], alone=True))
+            return notification_id
+        batch = Batch(_sequence(notifications))
+        return self._write_blocking(caller, batch) if len(batch) else []
+
     def write(self, connection: Connection, notifications: Sequence[Notification]) -> list[int]:
         """Write into the outbox within a transaction, the outbox's own or one that was borrowed; answer the ids.
 
@@ -104,6 +121,14 @@ class Enqueuer:
         with self._span(batch.bots, len(batch)) as batch.trace:
             return await caller.run(self._steps(batch))
 
+    def _write_blocking(self, caller: BlockingCaller, batch: Batch) -> list[int]:
+        if not self._is_known(caller):
+            if self._installation is None:
+                self._installation = in_own_loop(self._database.installation())
+            self._learn(caller, leads_here=caller.run_blocking(self._is_ours(self._installation)))
+        with self._span(batch.bots, len(batch)) as batch.trace:
+            return caller.run_blocking(self._steps(batch))
+
     def run_within(self, connection: object) -> Run:
         """Runs functions in the transaction that is open on a connection of the application's, and ends nothing.
 
@@ -119,24 +144,36 @@ class Enqueuer:
 
     async def _check_database(self, caller: Caller) -> None:
         """Raise WrongDatabase unless the connection leads to this outbox."""
-        if caller.origin is not None and caller.origin in self._known:
-            return
-        ours = "postgresql" if self._database.is_postgresql else "sqlite"
-        where = self._database.url.render_as_string(hide_password=True)
-        if caller.dialect != ours:
+        if not self._is_known(caller):
+            if self._installation is None:
+                self._installation = await self._database.installation()
+            self._learn(caller, leads_here=await caller.run(self._is_ours(self._installation)))
+
+    def _is_known(self, target: Target) -> bool:
+        """Whether it leads to this outbox for certain. Raises WrongDatabase for another kind of database."""
+        if target.origin is not None and target.origin in self._known:
+            return True
+        if target.dialect != ("postgresql" if self._database.is_postgresql else "sqlite"):
             raise WrongDatabase(
-                f"the connection is one to {caller.dialect}, and the outbox is {where}: pass a connection to it, since"
-                " one commit must cover both."
+                f"the connection is one to {target.dialect}, and the outbox is {self._where()}: pass a connection to"
+                " it, since one commit must cover both."
             )
-        if self._installation is None:
-            self._installation = await self._database.installation()
-        if not await caller.run(is_installation(self._installation, postgresql=self._database.is_postgresql)):
+        return False
+
+    def _is_ours(self, installation: str) -> Steps[bool]:
+        return is_installation(installation, postgresql=self._database.is_postgresql)
+
+    def _learn(self, target: Target, *, leads_here: bool) -> None:
+        if not leads_here:
             raise WrongDatabase(
-                f"the connection leads to another database than the outbox's, {where}: pass a connection to that one,"
-                " since one commit must cover both."
+                f"the connection leads to another database than the outbox's, {self._where()}: pass a connection to"
+                " that one, since one commit must cover both."
             )
-        if caller.origin is not None:
-            self._known.add(caller.origin)
+        if target.origin is not None:
+            self._known.add(target.origin)
+
+    def _where(self) -> str:
+        return self._database.url.render_as_string(hide_password=True)
 
     def _steps(self, batch: Batch) -> Steps[list[int]]:
         postgresql = self._database.is_postgresql

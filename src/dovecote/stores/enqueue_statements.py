@@ -46,11 +46,18 @@ class Statement:
         self.named = sql
         self.names = tuple(dict.fromkeys(re.findall(r":(\w+)", sql)))
         self.text = text(sql)
+        self.answers = not sql.lstrip().startswith("INSERT")
+        """Whether it answers rows, which a driver in a pipeline does not know beforehand."""
 
     @cached_property
     def numbered(self) -> str:
         """With `$1`, `$2` and so on, in the order of `names`."""
         return re.sub(r":(\w+)", lambda name: f"${self.names.index(name[1]) + 1}", self.named)
+
+    @cached_property
+    def formatted(self) -> str:
+        """With `%(name)s`, as psycopg and Django write it."""
+        return re.sub(r":(\w+)", r"%(\1)s", self.named.replace("%", "%%"))
 
 
 class Query(NamedTuple):

@@ -18,6 +18,7 @@ from dovecote.errors import UnknownNotification
 from dovecote.model import EVERYTHING, Attempt, DeliveryPolicy, NotificationRecord, Priority, State, Stats
 from dovecote.stores.attached import attached_files
 from dovecote.stores.bots import TENTHS, bot_id_of, day_of
+from dovecote.stores.broadcast_outcomes import sent_again
 from dovecote.stores.clock import StoreClock, real_microseconds
 from dovecote.stores.column_types import IDS, is_id
 from dovecote.stores.selections import forget, restrictions
@@ -142,7 +143,7 @@ class History:
             # In the order of the ids, so that two operators cannot wait for each other.
             for chunk in _chunks(sorted(id_ for id_ in set(ids) if is_id(id_))):
                 found = (
-                    select(history.c.id, history.c.method, history.c.params)
+                    select(history.c.id, history.c.chat, history.c.method, history.c.params)
                     .where(history.c.id.in_(chunk), history.c.outcome == state.value)
                     .order_by(history.c.id)
                     .with_for_update()
@@ -194,6 +195,7 @@ class History:
             heavier = outbox.update().where(outbox.c.id == bindparam("heavy")).values(weight=bindparam("items"))
             connection.execute(heavier, weights)
         connection.execute(history.delete().where(found))
+        sent_again(connection, self._tables, rows, due_at)
 
     def _forget(self, connection: Connection, rows: Sequence[Any], _now: datetime) -> None:
         forget(connection, self._tables, [row.id for row in rows])

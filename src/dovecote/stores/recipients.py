@@ -58,18 +58,67 @@ class Recipients:
 
     async def enable(self, bot: str, chat: str) -> bool:
         """See `ports.RecipientStore.enable`."""
+        return await self._database.run(partial(self._enable, bot, chat), write=True)
+
+    def _enable(self, bot: str, chat: str, connection: Connection) -> bool:
         recipient = self._tables.recipient
+        here = (recipient.c.bot_id == bot_id_of(connection, self._tables, bot), recipient.c.chat == chat)
+        found = connection.execute(select(recipient).where(*here).with_for_update()).one_or_none()
+        if found is None:
+            return False
+        # A row that says nothing else is none.
+        if found.zone_since is None:
+            connection.execute(recipient.delete().where(*here))
+        else:
+            enabled = {"disabled_at": None, "disabled_reason": None, "strikes": 0}
+            connection.execute(recipient.update().where(*here).values(**enabled))
+        return found.disabled_at is not None
 
-        def forget(connection: Connection) -> bool:
-            bot_id = bot_id_of(connection, self._tables, bot)
-            statement = (
-                recipient.delete()
-                .where(recipient.c.bot_id == bot_id, recipient.c.chat == chat)
-                .returning(recipient.c.disabled_at)
-            )
-            return connection.execute(statement).scalar() is not None
+    async def welcome(self, bot: str, chat: str) -> bool:
+        """See `ports.RecipientStore.welcome`."""
 
-        return await self._database.run(forget, write=True)
+        def take_in(connection: Connection) -> bool:
+            was_disabled = self._enable(bot, chat, connection)
+            recipient = self._tables.recipient.c
+            here = (recipient.bot_id == bot_id_of(connection, self._tables, bot), recipient.chat == chat)
+            # What is left of an enabled one says that it is told of already.
+            if connection.execute(select(recipient.chat).where(*here)).first() is None:
+                self._note_zone(bot, chat, None, connection)
+            return was_disabled
+
+        return await self._database.run(take_in, write=True)
+
+    async def move(self, bot: str, old: str, new: str) -> int:
+        """See `ports.RecipientStore.move`."""
+        if old == new:
+            return 0
+        await self._database.run(partial(self._rename, bot, old, new), write=True)
+        count = 0
+        while moved := await self._database.run(partial(self._readdress, bot, old, new), write=True):
+            count += moved
+        return count
+
+    def _rename(self, bot: str, old: str, new: str, connection: Connection) -> None:
+        recipient = self._tables.recipient
+        here = (recipient.c.bot_id == bot_id_of(connection, self._tables, bot), recipient.c.chat == old)
+        row = connection.execute(recipient.delete().where(*here).returning(*recipient.c)).mappings().one_or_none()
+        if row is not None:
+            insert = (postgresql if self._database.is_postgresql else sqlite).insert(recipient)
+            connection.execute(insert.values({**row, "chat": new}).on_conflict_do_nothing())
+
+    def _readdress(self, bot: str, old: str, new: str, connection: Connection) -> int:
+        waiting = self._tables.notification
+        here = (
+            waiting.c.bot_id == bot_id_of(connection, self._tables, bot),
+            waiting.c.chat == old,
+            waiting.c.lease_token.is_(None),
+        )
+        # In the order of ids, as the cycle locks; leased ones are left alone, for their holder hears the same.
+        some = select(waiting.c.id).where(*here).order_by(waiting.c.id).limit(UNBLOCKED_AT_ONCE)
+        ids = connection.execute(some.with_for_update(skip_locked=True)).scalars().all()
+        if ids:
+            connection.execute(waiting.update().where(waiting.c.id.in_(ids)).values(chat=new))
+        return len(ids)
 
     async def disable(self, bot: str, chat: str, reason: str) -> bool:
         """See `ports.RecipientStore.disable`. Raises ValueError for a reason that says nothing."""
@@ -96,31 +145,30 @@ class Recipients:
 
     async def set_zone(self, bot: str, chat: str, zone: str | None) -> None:
         """See `ports.RecipientStore.set_zone`."""
+        await self._database.run(partial(self._note_zone, bot, chat, zone), write=True)
+
+    def _note_zone(self, bot: str, chat: str, zone: str | None, connection: Connection) -> None:
         table = self._tables.recipient
         dialect = postgresql if self._database.is_postgresql else sqlite
-
-        def note(connection: Connection) -> None:
-            bot_id = bot_id_of(connection, self._tables, bot)
-            now = self._clock.now(connection)
-            same = table.c.zone.is_(None) if zone is None else table.c.zone == zone
-            known = select(table.c.chat).where(table.c.bot_id == bot_id, same, table.c.zone_since.is_not(None))
-            is_known = connection.execute(known.limit(1)).first() is not None
-            moves = and_(table.c.zone_since.is_not(None), table.c.zone.is_distinct_from(zone))
-            since = literal(now, table.c.zone_since.type)
-            statement: Any = dialect.insert(table).values(bot_id=bot_id, chat=chat, zone=zone, zone_since=now)
-            changed = {
-                "zone": zone,
-                "zone_since": case((or_(moves, table.c.zone_since.is_(None)), since), else_=table.c.zone_since),
-                "former_zone": case((moves, func.coalesce(table.c.zone, "")), else_=table.c.former_zone),
-            }
-            connection.execute(statement.on_conflict_do_update(index_elements=["bot_id", "chat"], set_=changed))
-            if not is_known:
-                # It may come earlier than what such a schedule waits for.
-                schedule = self._tables.schedule
-                waits = and_(schedule.c.bot_id == bot_id, schedule.c.local_time, schedule.c.due_at > now)
-                connection.execute(schedule.update().where(waits).values(due_at=now))
-
-        await self._database.run(note, write=True)
+        bot_id = bot_id_of(connection, self._tables, bot)
+        now = self._clock.now(connection)
+        same = table.c.zone.is_(None) if zone is None else table.c.zone == zone
+        known = select(table.c.chat).where(table.c.bot_id == bot_id, same, table.c.zone_since.is_not(None))
+        is_known = connection.execute(known.limit(1)).first() is not None
+        moves = and_(table.c.zone_since.is_not(None), table.c.zone.is_distinct_from(zone))
+        since = literal(now, table.c.zone_since.type)
+        statement: Any = dialect.insert(table).values(bot_id=bot_id, chat=chat, zone=zone, zone_since=now)
+        changed = {
+            "zone": zone,
+            "zone_since": case((or_(moves, table.c.zone_since.is_(None)), since), else_=table.c.zone_since),
+            "former_zone": case((moves, func.coalesce(table.c.zone, "")), else_=table.c.former_zone),
+        }
+        connection.execute(statement.on_conflict_do_update(index_elements=["bot_id", "chat"], set_=changed))
+        if not is_known:
+            # It may come earlier than what such a schedule waits for.
+            schedule = self._tables.schedule
+            waits = and_(schedule.c.bot_id == bot_id, schedule.c.local_time, schedule.c.due_at > now)
+            connection.execute(schedule.update().where(waits).values(due_at=now))
 
     async def unblock(self, bot: str, chat: str) -> int:
         """See `ports.RecipientStore.unblock`."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, exists, false, or_, select
 
-from dovecote.stores.connections import run_within
+from dovecote.stores.callers import run_within
 from dovecote.stores.enqueue_batch import Batch
 from dovecote.stores.enqueue_statements import check_files
 

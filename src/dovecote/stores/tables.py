@@ -30,6 +30,7 @@ from sqlalchemy import (
     text,
 )
 
+from dovecote.stores.broadcast_tables import broadcast_recipient_table, broadcast_table
 from dovecote.stores.column_types import EPOCH, MICROSECOND, BigId, Chat, Instant, Labels, MessageIds
 from dovecote.stores.file_tables import FileTables, file_tables
 from dovecote.stores.job_tables import JobTables, job_tables
@@ -274,9 +275,12 @@ class Tables:
     recipient: Table
     chat_wait: Table
     trace_context: Table
+    switch: Table
     schedule: Table
     schedule_file: Table
     occurrence: Table
+    broadcast: Table
+    broadcast_recipient: Table
     idle_worker: Table
     installation: Table
     files: FileTables
@@ -296,9 +300,20 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         recipient=_recipient(metadata, prefix),
         chat_wait=chat_wait(metadata, prefix, Instant(), Chat),
         trace_context=trace_table(metadata, prefix),
+        # Of whoever moves to Dovecote step by step: which share of a bot's chats has moved.
+        switch=Table(
+            f"{prefix}switch",
+            metadata,
+            Column("bot_id", Integer, primary_key=True, autoincrement=False),
+            Column("share", Double, nullable=False),
+            Column("changed_at", Instant(), nullable=False),
+            CheckConstraint("share BETWEEN 0 AND 1", name="share"),
+        ),
         schedule=schedule_table(metadata, prefix),
         schedule_file=schedule_file_table(metadata, prefix),
         occurrence=occurrence_table(metadata, prefix),
+        broadcast=broadcast_table(metadata, prefix),
+        broadcast_recipient=broadcast_recipient_table(metadata, prefix),
         # Workers that have said that they are idle and want to be woken.
         idle_worker=Table(
             f"{prefix}idle_worker",

@@ -24,13 +24,18 @@ POSTING = frozenset(
         "date",
         "edit_date",
         "message_thread_id",
+        "is_topic_message",
         "reply_to_message",
         "has_protected_content",
         "media_group_id",
         "forward_origin",
     }
 )
-CAPTIONED = ("photo", "video", "audio", "voice", "animation", "document")
+CAPTIONED = ("photo", "video", "audio", "voice", "animation", "document", "live_photo", "paid_media")
+# What Telegram writes into a chat by itself: it goes nowhere else.
+SERVICE = frozenset({"new_chat_members", "left_chat_member", "migrate_to_chat_id", "migrate_from_chat_id"})
+# What can be forwarded, and not copied.
+UNCOPIED = SERVICE | {"paid_media", "invoice"}
 
 
 def _source(call: Call, what: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -64,6 +69,8 @@ def _origin(message: dict[str, Any]) -> dict[str, Any]:
 def copy_message(call: Call) -> Any:
     """A copy without a link to the original; its caption can be replaced."""
     _, message = _source(call, "Message to copy")
+    if UNCOPIED & message.keys():
+        raise bad_request("Message can't be copied")
     content = _content(message)
     content.pop("reply_markup", None)
     formatted = caption(call.parameters)
@@ -79,6 +86,8 @@ def copy_message(call: Call) -> Any:
 def forward_message(call: Call) -> Any:
     """The message again, with its origin."""
     _, message = _source(call, "Message to forward")
+    if SERVICE & message.keys():
+        raise bad_request("Message can't be forwarded")
     content = _content(message)
     content.pop("reply_markup", None)
     return post(call, {"forward_origin": _origin(message), **content})
@@ -93,7 +102,8 @@ def _several(call: Call, what: str, *, forward: bool) -> Any:
     there = call.chat("from_chat_id")
     chat = call.chat()
     found = [call.world.messages.find(call.bot_id, there["id"], number) for number in numbers]
-    present = [message for message in found if message is not None]
+    unsent = SERVICE if forward else UNCOPIED
+    present = [message for message in found if message is not None and not unsent & message.keys()]
     if not present:
         raise bad_request(f"There are no messages to {what}")
     albums: dict[str, str] = {}

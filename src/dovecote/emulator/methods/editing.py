@@ -23,10 +23,11 @@ NOT_MODIFIED = (
     "a current content and reply markup of the message"
 )
 DELETABLE_SECONDS = 48 * 3600
-CAPTIONED = ("photo", "video", "audio", "voice", "animation", "document")
+CAPTIONED = ("photo", "video", "audio", "voice", "animation", "document", "live_photo", "paid_media")
 
 
-def _message_to_edit(call: Call) -> dict[str, Any]:
+def message_to_edit(call: Call) -> dict[str, Any]:
+    """The message that the call names, one of the bot's own. Raises Refusal."""
     parameters = call.parameters
     if not text_parameter(parameters, "chat_id") and not integer_parameter(parameters, "message_id"):
         if not text_parameter(parameters, "inline_message_id"):
@@ -38,7 +39,7 @@ def _message_to_edit(call: Call) -> dict[str, Any]:
     return message
 
 
-def _edit(call: Call, message: dict[str, Any], changed: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+def edit(call: Call, message: dict[str, Any], changed: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     """Replace the members `names` by those of `changed`. Raises Refusal when nothing would change."""
     edited = {name: value for name, value in message.items() if name not in names}
     edited |= changed
@@ -53,7 +54,8 @@ def _edit(call: Call, message: dict[str, Any], changed: Mapping[str, Any], names
     return orjson.Fragment(encoded)
 
 
-def _with_markup(changed: dict[str, Any], markup: dict[str, Any] | None) -> dict[str, Any]:
+def with_markup(changed: dict[str, Any], markup: dict[str, Any] | None) -> dict[str, Any]:
+    """The members with the keyboard, if there is one."""
     return changed if markup is None else changed | {"reply_markup": markup}
 
 
@@ -62,12 +64,12 @@ def edit_message_text(call: Call) -> Any:
     """New text; without `reply_markup` the keyboard goes."""
     formatted = message_text(call.parameters)
     markup = reply_markup(call.parameters)
-    message = _message_to_edit(call)
+    message = message_to_edit(call)
     if "text" not in message:
         raise bad_request("There is no text in the message to edit")
     check_text(formatted)
-    changed = _with_markup(_text_fields(formatted), markup)
-    return _edit(call, message, changed, ("text", "entities", "reply_markup"))
+    changed = with_markup(_text_fields(formatted), markup)
+    return edit(call, message, changed, ("text", "entities", "reply_markup"))
 
 
 def _text_fields(formatted: Formatted) -> dict[str, Any]:
@@ -82,20 +84,20 @@ def edit_message_caption(call: Call) -> Any:
     """New caption; without `reply_markup` the keyboard goes."""
     formatted = caption(call.parameters)
     markup = reply_markup(call.parameters)
-    message = _message_to_edit(call)
+    message = message_to_edit(call)
     if not any(kind in message for kind in CAPTIONED):
         raise bad_request("There is no caption in the message to edit")
     check_caption(formatted)
-    changed = _with_markup(caption_fields(formatted, call.parameters), markup)
-    return _edit(call, message, changed, ("caption", "caption_entities", "show_caption_above_media", "reply_markup"))
+    changed = with_markup(caption_fields(formatted, call.parameters), markup)
+    return edit(call, message, changed, ("caption", "caption_entities", "show_caption_above_media", "reply_markup"))
 
 
 @method("editMessageReplyMarkup")
 def edit_message_reply_markup(call: Call) -> Any:
     """New keyboard, or none."""
     markup = reply_markup(call.parameters)
-    message = _message_to_edit(call)
-    return _edit(call, message, _with_markup({}, markup), ("reply_markup",))
+    message = message_to_edit(call)
+    return edit(call, message, with_markup({}, markup), ("reply_markup",))
 
 
 @method("deleteMessage")
@@ -130,22 +132,3 @@ def _delete(call: Call, chat_id: int, numbers: list[int]) -> None:
     call.space = messages.space(call.bot_id, chat_id)
     call.message_ids = tuple(numbers)
     messages.forget(call.space, numbers)
-
-
-@method("pinChatMessage")
-def pin_chat_message(call: Call) -> Any:
-    """Pin a message."""
-    _, message = own_message(call, "Message to pin")
-    call.message_ids = (message["message_id"],)
-    return True
-
-
-@method("unpinChatMessage")
-def unpin_chat_message(call: Call) -> Any:
-    """Unpin a message, or the last pinned one when none is named."""
-    if not integer_parameter(call.parameters, "message_id"):
-        call.chat()
-        return True
-    _, message = own_message(call, "Message to unpin")
-    call.message_ids = (message["message_id"],)
-    return True

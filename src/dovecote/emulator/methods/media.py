@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dovecote.emulator.multipart import Upload
 
 ALBUM = range(2, 11)
-ALBUM_KINDS = frozenset({"photo", "video", "audio", "document"})
+ALBUM_KINDS = frozenset({"photo", "live_photo", "video", "audio", "document"})
 STICKER_SIDE = 512
 # What a client says about its file; Telegram believes it.
 NUMBERS = {
@@ -32,15 +32,22 @@ NUMBERS = {
     "audio": ("duration",),
     "voice": ("duration",),
     "animation": ("duration", "width", "height"),
+    "video_note": ("duration", "length"),
+    "live_photo": ("duration", "width", "height"),
 }
 # What a thumbnail may be uploaded with.
-THUMBED = frozenset({"document", "video", "audio", "animation"})
+THUMBED = frozenset({"document", "video", "audio", "animation", "video_note"})
+SPOILED = frozenset({"video", "animation", "live_photo"})
+CAPTIONLESS = frozenset({"sticker", "video_note"})
 DEFAULT_TYPES = {
     "video": "video/mp4",
     "audio": "audio/mpeg",
     "voice": "audio/ogg",
     "animation": "video/mp4",
+    "live_photo": "video/mp4",
 }
+# What is said of no round film: its name, its type.
+NAMELESS = frozenset({"voice", "video_note", "live_photo"})
 
 
 def content_of(
@@ -55,9 +62,9 @@ def content_of(
     if kind == "sticker":
         return {"sticker": fields | _sticker(file, text_parameter(parameters, "emoji"))}
     media_type = file.content_type or DEFAULT_TYPES.get(kind)
-    if media_type:
+    if media_type and kind != "video_note":
         fields["mime_type"] = media_type
-    if file.name and kind != "voice":
+    if file.name and kind not in NAMELESS:
         fields["file_name"] = file.name
     if kind == "document":
         return {"document": fields}
@@ -72,7 +79,17 @@ def content_of(
     if kind == "animation":
         # Telegram shows it twice, for clients from before animations.
         content["document"] = fields
-    return content | _spoiler(parameters) if kind in {"video", "animation"} else content
+    if kind == "live_photo":
+        content[kind] |= _still(parameters, uploads, bot_id)
+    return content | _spoiler(parameters) if kind in SPOILED else content
+
+
+def _still(parameters: Mapping[str, Any], uploads: Mapping[str, Upload], bot_id: int) -> dict[str, Any]:
+    """The picture that a live photo is seen as before it moves."""
+    photo = file_parameter("photo", parameters.get("photo"), uploads, bot_id, name="photo")
+    if photo is None:
+        raise bad_request("There is no photo in the request")
+    return {"photo": photo_sizes(photo, bot_id)}
 
 
 def _sticker(file: File, emoji: str) -> dict[str, Any]:
@@ -97,7 +114,7 @@ def _send_file(call: Call, kind: str) -> Any:
     if file is None:
         raise bad_request(f"There is no {kind} in the request")
     content = content_of(kind, file, parameters, call.uploads, call.bot_id)
-    if kind == "sticker":
+    if kind in CAPTIONLESS:
         return post(call, content)
     formatted = caption(parameters)
     content |= caption_fields(formatted, parameters)
@@ -146,6 +163,18 @@ def send_sticker(call: Call) -> Any:
     return _send_file(call, "sticker")
 
 
+@method("sendVideoNote")
+def send_video_note(call: Call) -> Any:
+    """A round film."""
+    return _send_file(call, "video_note")
+
+
+@method("sendLivePhoto")
+def send_live_photo(call: Call) -> Any:
+    """A picture that moves."""
+    return _send_file(call, "live_photo")
+
+
 @method("sendMediaGroup")
 def send_media_group(call: Call) -> Any:
     """An album: one call, a message for each of its 2-10 items."""
@@ -177,6 +206,13 @@ def send_media_group(call: Call) -> Any:
 
 
 def _album_item(call: Call, item: Any) -> tuple[str, dict[str, Any]]:
+    if isinstance(item, Mapping) and item.get("type") == "animation":
+        raise bad_request("Can't parse InputMedia: type \"animation\" can't be used in sendMediaGroup")
+    return input_media(call, item, ALBUM_KINDS)
+
+
+def input_media(call: Call, item: Any, kinds: frozenset[str]) -> tuple[str, dict[str, Any]]:
+    """An InputMedia: its kind, and the members that it gives a message. Raises Refusal."""
     if not isinstance(item, Mapping):
         raise bad_request("Can't parse InputMedia: expected an Object")
     try:
@@ -184,9 +220,7 @@ def _album_item(call: Call, item: Any) -> tuple[str, dict[str, Any]]:
         media = string_field(item, "media")
     except ValueError as error:
         raise bad_request(f"Can't parse InputMedia: {error}") from None
-    if kind == "animation":
-        raise bad_request("Can't parse InputMedia: type \"animation\" can't be used in sendMediaGroup")
-    if kind not in ALBUM_KINDS:
+    if kind not in kinds:
         raise bad_request(f'Can\'t parse InputMedia: type "{kind}" is unsupported')
     file = file_parameter(kind, media, call.uploads, call.bot_id)
     if file is None:

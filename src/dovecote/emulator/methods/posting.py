@@ -22,6 +22,9 @@ def post(call: Call, content: dict[str, Any], check: Callable[[], None] | None =
     message replied to, and only then lengths (`check`).
     """
     parameters = call.parameters
+    if parameters.get("ephemeral_message_parameters") or parameters.get("receiver_user_id"):
+        # Sent as an ordinary message, everybody would see what one alone is meant to.
+        raise bad_request("ephemeral messages are not in Dovecote's emulator")
     markup = reply_markup(parameters) if "reply_markup" in parameters else None
     chat = call.chat()
     head = _head(call, chat)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dovecote.emulator.reading import integer_parameter
+from dovecote.emulator.refusal import bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,6 +38,8 @@ class Call:
 
     def chat(self, name: str = "chat_id") -> dict[str, Any]:
         """The chat that the parameter names. Raises Refusal."""
+        if self.parameters.get("business_connection_id"):
+            raise bad_request("business connection not found")
         chat = self.world.chat(self.parameters.get(name))
         recipients = self.world.recipients
         if recipients:
@@ -63,6 +66,9 @@ class Method:
     edits: bool
 
 
+# They show the bot as writing, and put no message into the chat.
+UNSENT = frozenset({"sendChatAction", "sendMessageDraft"})
+
 METHODS: dict[str, Method] = {}
 
 
@@ -71,7 +77,7 @@ def method(name: str, *, acts: bool = True) -> Callable[[Callable[[Call], Any]],
 
     def add(run: Callable[[Call], Any]) -> Callable[[Call], Any]:
         writes = name.startswith(("send", "copy", "forward"))
-        sends = writes and name != "sendChatAction"
+        sends = writes and name not in UNSENT
         METHODS[name.lower()] = Method(name, run, acts, sends, writes, edits=name.startswith("edit"))
         return run
 

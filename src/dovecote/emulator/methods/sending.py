@@ -59,7 +59,7 @@ def send_message(call: Call) -> Any:
 @method("sendLocation")
 def send_location(call: Call) -> Any:
     """A point on the map."""
-    location = _location(call.parameters)
+    location = location_of(call.parameters)
     period = integer_parameter(call.parameters, "live_period")
     if period:
         location["live_period"] = period
@@ -70,7 +70,7 @@ def send_location(call: Call) -> Any:
 def send_venue(call: Call) -> Any:
     """A point on the map with a name."""
     parameters = call.parameters
-    location = _location(parameters)
+    location = location_of(parameters)
     venue: dict[str, Any] = {
         "location": location,
         "title": required_text(parameters, "title"),
@@ -82,7 +82,8 @@ def send_venue(call: Call) -> Any:
     return post(call, {"location": location, "venue": venue})
 
 
-def _location(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def location_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The point that the parameters name. Raises Refusal."""
     location: dict[str, Any] = {}
     for name, limit in (("latitude", 90.0), ("longitude", 180.0)):
         text = text_parameter(parameters, name).strip()
@@ -136,4 +137,17 @@ def send_chat_action(call: Call) -> Any:
     if text_of(call.parameters.get("action", "")).lower() not in ACTIONS:
         raise bad_request("Wrong parameter action in request")
     call.chat()
+    return True
+
+
+@method("sendMessageDraft")
+def send_message_draft(call: Call) -> Any:
+    """What the bot is seen writing, in a private chat: it is shown for a while and is no message."""
+    parameters = call.parameters
+    if not integer_parameter(parameters, "draft_id"):
+        raise Refusal(400, "Bad Request: DRAFT_ID_INVALID")
+    if text_parameter(parameters, "text"):
+        check_text(message_text(parameters))
+    if call.chat()["type"] != "private":
+        raise bad_request("Drafts can be sent to private chats only")
     return True

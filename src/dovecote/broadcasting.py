@@ -1,0 +1,63 @@
+"""The broadcasts' part of the composition root."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dovecote.broadcasts import Broadcaster, Broadcasts, RenderedChannel, RenderedOutbox, Renderer
+from dovecote.stores.broadcast_recipients import RecipientsOfBroadcasts
+from dovecote.stores.broadcast_turns import BroadcastTurns
+from dovecote.stores.broadcasts import BroadcastContents, BroadcastsBook
+from dovecote.stores.database import Database, outbox_url
+from dovecote.stores.queries import rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+    from dovecote.config import Settings
+    from dovecote.model import Notification
+    from dovecote.ports import BotStore, Channel, Election, OutboxStore
+
+MEGABYTE = 1024 * 1024
+
+
+class Broadcasting:
+    """What one Dovecote broadcasts. Nothing is opened before it is needed."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        bots: BotStore,
+        send: Callable[[Sequence[Notification]], Awaitable[Sequence[int]]],
+    ) -> None:
+        """Take the outbox. `send` enqueues in a transaction of its own."""
+        self._database = database
+        self._largest_upload = settings.telegram.largest_upload * MEGABYTE
+        self._renderer = Renderer(BroadcastContents(database))
+        # What is done by hand comes from whatever event loop, and seldom: no connection is held for it.
+        by_hand = BroadcastTurns(database, largest_upload=self._largest_upload, hold=False)
+        self.broadcasts = Broadcasts(
+            BroadcastsBook(database), RecipientsOfBroadcasts(database), by_hand, bots, send=send, rows=self._rows
+        )
+
+    def outbox(self, store: OutboxStore) -> OutboxStore:
+        """The outbox, whose claims of broadcasts come with their contents."""
+        return RenderedOutbox(store, self._renderer)
+
+    def channel(self, channel: Channel) -> Channel:
+        """The channel, which ends what of a broadcast has no content."""
+        return RenderedChannel(channel, self._renderer)
+
+    def broadcaster(self, election: Election) -> Broadcaster:
+        """The loop that moves on what runs, ready to `run`, or to `turn` once."""
+        return Broadcaster(BroadcastTurns(self._database, largest_upload=self._largest_upload), election)
+
+    async def _rows(self, query: str, *, key: str, url: str | None) -> AsyncIterator[Mapping[str, Any]]:
+        database = self._database if url is None else Database(outbox_url(url))
+        try:
+            async for row in rows_of(database, query, key=key):
+                yield row
+        finally:
+            if database is not self._database:
+                await database.close()

@@ -1,0 +1,384 @@
+"""Broadcasts, as an application and its operator work with them: `Dovecote.broadcasts`."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from dovecote.broadcast_form import params_in
+from dovecote.broadcasts.content import Content, checked_form
+from dovecote.broadcasts.estimate import estimated
+from dovecote.broadcasts.sources import batches
+from dovecote.content import Fault, weigh
+from dovecote.errors import InvalidBroadcast, InvalidNotification
+from dovecote.model import (
+    Added,
+    Broadcast,
+    BroadcastKind,
+    BroadcastState,
+    DryRun,
+    Estimate,
+    Notification,
+    Priority,
+    Rendering,
+    Segment,
+    StoredContent,
+)
+from dovecote.references import restored
+from dovecote.validation import prepared, prepared_chat
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+    from dovecote.model import BroadcastRecord, RecipientRecord, RecipientState
+    from dovecote.ports import BotStore, BroadcastBook, BroadcastRecipients, BroadcastStore
+
+    Send = Callable[[Sequence[Notification]], Awaitable[Sequence[int]]]
+    Rows = Callable[..., AsyncIterator[Mapping[str, Any]]]
+    Told = Callable[[int], None]
+
+PAGE: Final = 1000
+BATCH: Final = 1000
+NAMED: Final = 100
+"""So many bad lines and refusals are named; all are counted."""
+CAPTIONED: Final = ("photo", "video", "animation", "audio", "document", "voice", "paidmedia", "mediagroup")
+
+
+def _unheard(_count: int) -> None:
+    """Nobody wants to know."""
+
+
+class Broadcasts:
+    """What broadcasts there are, and everything that is done with them. Every call may be made from any process.
+
+    `send` enqueues notifications in a transaction of its own; `rows` reads a query in pages.
+    """
+
+    def __init__(
+        self,
+        book: BroadcastBook,
+        recipients: BroadcastRecipients,
+        store: BroadcastStore,
+        bots: BotStore,
+        *,
+        send: Send,
+        rows: Rows,
+    ) -> None:
+        self._book = book
+        self._recipients = recipients
+        self._store = store
+        self._bots = bots
+        self._send = send
+        self._rows = rows
+
+    # What there is.
+
+    async def create(
+        self, broadcast: Broadcast, recipients: object = None, *, told: Told = _unheard
+    ) -> tuple[BroadcastRecord, Added]:
+        """Keep a broadcast as a draft, with the recipients of a source if one is given (see `add_recipients`).
+
+        Raises InvalidBroadcast, InvalidNotification, UnknownBot, UnknownFile, MissingExtra.
+        """
+        form = checked_form(broadcast)
+        await self._book.add(broadcast.name, broadcast.bot, form)
+        added = Added() if recipients is None else await self.add_recipients(broadcast.name, recipients, told=told)
+        return await self._book.get(broadcast.name), added
+
+    async def get(self, name: str) -> BroadcastRecord:
+        """The broadcast of that name with its progress: one row, whatever its size. Raises UnknownBroadcast."""
+        return await self._book.get(name)
+
+    async def list(self, *, before_id: int | None = None, limit: int = 50) -> Sequence[BroadcastRecord]:
+        """Broadcasts, the newest first, a page at a time."""
+        return await self._book.page(before_id=before_id, limit=limit)
+
+    async def delete(self, name: str) -> None:
+        """Forget a draft or one that has ended, with its record. Raises UnknownBroadcast, InvalidBroadcast."""
+        await self._book.delete(name)
+
+    # Recipients.
+
+    async def add_recipients(self, name: str, source: object, *, told: Told = _unheard) -> Added:
+        """Add recipients to a draft: a list of chats or `Addressee`s, the Path of a .csv or .jsonl file, a `Segment`.
+
+        A list may be any iterable, asynchronous as well, and its items mappings with a `chat_id`. All is read in
+        batches of 1,000, each of which is a transaction. Bad lines are reported, and the good ones kept; whoever is
+        there already is not added again. `told` hears how many were read so far.
+        Raises UnknownBroadcast, InvalidBroadcast.
+        """
+        if isinstance(source, Segment):
+            return await self._in_pages(
+                lambda after: self._recipients.add_segment(name, source, after=after, limit=BATCH), told
+            )
+        added = repeated = bad = 0
+        named: list[Any] = []
+        async with aclosing(batches(source)) as found:
+            async for batch in found:
+                new = await self._recipients.add(name, batch.recipients)
+                added += new
+                repeated += len(batch.recipients) - new
+                bad += len(batch.bad)
+                named += batch.bad[: NAMED - len(named)]
+                told(added + repeated + bad)
+        return Added(added, repeated, bad, tuple(named))
+
+    async def add_query(
+        self, name: str, query: str, *, key: str = "chat_id", url: str | None = None, told: Told = _unheard
+    ) -> Added:
+        """Add what a SQL query answers to a draft, in pages of 1,000 by the unique column `key`.
+
+        `url` is the database that is asked, by default the outbox's own. Raises InvalidBroadcast, StoreUnavailable.
+        """
+        return await self.add_recipients(name, self._rows(query, key=key, url=url), told=told)
+
+    async def _in_pages(
+        self, page: Callable[[str | None], Awaitable[tuple[int, str | None]]], told: Told = _unheard
+    ) -> Added:
+        added = 0
+        after: str | None = None
+        while True:
+            new, after = await page(after)
+            added += new
+            told(added)
+            if after is None:
+                return Added(added)
+
+    # Before it starts.
+
+    async def preview(self, name: str, chats: Sequence[int | str]) -> Sequence[Rendering]:
+        """What these recipients would get. Raises UnknownBroadcast, InvalidNotification for what is no chat."""
+        content = await self._content(name)
+        wanted = [prepared_chat(chat) for chat in chats]
+        known = {each.chat: each for each in await self._recipients.named(name, wanted)}
+        strangers = "it is no recipient of this broadcast"
+        return [
+            self._rendering(content, known[chat])
+            if chat in known
+            else Rendering(chat=chat, locale=None, method=content.form["method"], params={}, problem=strangers)
+            for chat in wanted
+        ]
+
+    async def check(self, name: str, *, told: Told = _unheard) -> DryRun:
+        """Make the text for every recipient, send nothing, and answer whose would be refused.
+
+        `told` hears how many were looked at so far. Raises UnknownBroadcast, MissingExtra.
+        """
+        content = await self._content(name)
+        looked_at = 0
+        refused: int = 0
+        named: list[Rendering] = []
+        async for page in self._pages(name):
+            for recipient in page:
+                made = self._rendering(content, recipient)
+                if made.problem is not None:
+                    refused += 1
+                    if len(named) < NAMED:
+                        named.append(made)
+            looked_at += len(page)
+            told(looked_at)
+        return DryRun(looked_at=looked_at, refused=refused, refusals=tuple(named))
+
+    async def estimate(self, name: str) -> Estimate:
+        """Whom it would reach, how long that takes at the bot's pace, what it may cost. Raises UnknownBroadcast."""
+        record = await self._book.get(name)
+        suppressed = 0
+        after: str | None = None
+        while True:
+            count, after = await self._recipients.disabled(name, after=after, limit=10_000)
+            suppressed += count
+            if after is None:
+                break
+        (bot,) = [bot for bot in await self._bots.bots() if bot.name == record.broadcast.bot]
+        left = max(0, record.counts.recipients - record.counts.settled - suppressed)
+        content = await self._content(name)
+        weight = (
+            weigh(content.form["method"].lower(), content.form["params"], "text") if not content.form["template"] else 1
+        )
+        return estimated(
+            recipients=left,
+            suppressed=suppressed,
+            weight=weight,
+            pace=bot.pace,
+            paid_pace=bot.paid_pace,
+            stars_per_day=bot.stars_per_day,
+        )
+
+    async def test(self, name: str, chats: Sequence[int | str]) -> Sequence[int]:
+        """Send it to these chats now, urgently, whatever its state; answers the ids of the notifications.
+
+        A chat that is a recipient gets its own text; another one gets that of the first recipient. It is not recorded
+        with the broadcast. Raises InvalidBroadcast where a text would be refused.
+        """
+        content = await self._content(name)
+        wanted = [prepared_chat(chat) for chat in chats]
+        known = {each.chat: each for each in await self._recipients.named(name, wanted)}
+        first = [*await self._recipients.page(name, limit=1), None][0]
+        notifications = []
+        for chat in wanted:
+            like = known.get(chat, first)
+            made = self._made(content, None if like is None else like.locale, {} if like is None else like.variables)
+            if isinstance(made, str):
+                raise InvalidBroadcast("text", f"for {chat} it cannot be sent: {made}")
+            notifications.append(
+                Notification(
+                    bot=content.form["bot"],
+                    chat_id=chat,
+                    method=content.form["method"],
+                    params=restored(made),
+                    priority=Priority.URGENT,
+                )
+            )
+        return await self._send(notifications)
+
+    # Steering.
+
+    async def start(self, name: str) -> BroadcastRecord:
+        """Begin to send. Raises UnknownBroadcast, InvalidBroadcast for one that is no draft or has no recipients."""
+        return await self._book.change(name, BroadcastState.RUNNING, allowed=[BroadcastState.DRAFT])
+
+    async def pause(self, name: str, *, reason: str | None = None) -> BroadcastRecord:
+        """Send nothing more for now. When this returns, only what a worker has in hand is still sent.
+
+        Raises UnknownBroadcast, InvalidBroadcast for one that does not run.
+        """
+        record = await self._book.change(
+            name, BroadcastState.PAUSED, allowed=[BroadcastState.RUNNING], reason=reason or "by hand"
+        )
+        await self._store.advance(record.id, limit=BATCH, wait=True)
+        return await self._book.get(name)
+
+    async def resume(self, name: str) -> BroadcastRecord:
+        """Go on with a paused one. The brake begins to count anew. Raises UnknownBroadcast, InvalidBroadcast."""
+        return await self._book.change(name, BroadcastState.RUNNING, allowed=[BroadcastState.PAUSED])
+
+    async def cancel(self, name: str) -> BroadcastRecord:
+        """End it: what is not sent by now is never sent. Raises UnknownBroadcast, InvalidBroadcast for an ended one."""
+        allowed = [BroadcastState.DRAFT, BroadcastState.RUNNING, BroadcastState.PAUSED]
+        record = await self._book.change(name, BroadcastState.CANCELLED, allowed=allowed)
+        while (await self._store.advance(record.id, limit=BATCH, wait=True)).more:
+            continue
+        return await self._book.get(name)
+
+    # Undoing.
+
+    async def recall(self, name: str, *, as_name: str | None = None, told: Told = _unheard) -> BroadcastRecord:
+        """Delete what it has sent in the last 48 hours: a broadcast of its own, which this starts, and paced like any.
+
+        `as_name` is that one's name, by default NAME-recall. Raises UnknownBroadcast, and InvalidBroadcast while the
+        broadcast runs, or when it has sent nothing that could be deleted.
+        """
+        record = await self._over(name)
+        recall = replace(
+            Broadcast(name=as_name or f"{name}-recall", bot=record.broadcast.bot, text="-", priority=Priority.NORMAL),
+        )
+        return await self._about(record, recall, BroadcastKind.RECALL, told)
+
+    async def edit(
+        self, name: str, change: Broadcast | None = None, *, text: str | None = None, told: Told = _unheard
+    ) -> BroadcastRecord:
+        """Change what it has sent, everywhere: a broadcast of its own, NAME-edit, which this starts.
+
+        With `text` alone all else stays as it was (parse mode, keyboard, whether it is a template). `change` is a whole
+        broadcast whose method edits (editMessageText, editMessageCaption, editMessageReplyMarkup).
+        Raises UnknownBroadcast, and InvalidBroadcast while the broadcast runs or when it reached nobody.
+        """
+        record = await self._over(name)
+        if change is None:
+            if text is None:
+                raise InvalidBroadcast("text", "nothing is given: say the new text.")
+            change = _edited(record.broadcast, text)
+        return await self._about(record, change, BroadcastKind.EDIT, told)
+
+    async def _over(self, name: str) -> BroadcastRecord:
+        record = await self._book.get(name)
+        if record.kind is not BroadcastKind.SEND:
+            raise InvalidBroadcast("name", f'"{name}" is itself a {record.kind} of "{record.of}": name that one.')
+        if record.state is BroadcastState.RUNNING:
+            raise InvalidBroadcast("state", f'"{name}" is running: pause or cancel it first.')
+        return record
+
+    async def _about(
+        self, record: BroadcastRecord, broadcast: Broadcast, kind: BroadcastKind, told: Told
+    ) -> BroadcastRecord:
+        form = checked_form(broadcast, kind)
+        name = broadcast.name
+        await self._book.add(name, record.broadcast.bot, form, kind=kind, of=record.broadcast.name)
+        added = await self._in_pages(lambda after: self._recipients.add_reached(name, after=after, limit=BATCH), told)
+        if not added.added:
+            await self._book.delete(name)
+            raise InvalidBroadcast(
+                "recipients", f'"{record.broadcast.name}" has reached nobody for whom that is possible.'
+            )
+        return await self.start(name)
+
+    # The record.
+
+    async def recipients(
+        self, name: str, *, after: str | None = None, limit: int = 500, states: Sequence[RecipientState] = ()
+    ) -> Sequence[RecipientRecord]:
+        """Who got it and when, who did not and why: a page behind the chat `after`. Raises UnknownBroadcast."""
+        return await self._recipients.page(name, after=after, limit=limit, states=states)
+
+    async def record(self, name: str, *, states: Sequence[RecipientState] = ()) -> AsyncIterator[RecipientRecord]:
+        """All of that, page by page, for an export. Raises UnknownBroadcast."""
+        async for page in self._pages(name, states):
+            for recipient in page:
+                yield recipient
+
+    async def _pages(
+        self, name: str, states: Sequence[RecipientState] = ()
+    ) -> AsyncIterator[Sequence[RecipientRecord]]:
+        after: str | None = None
+        while page := await self._recipients.page(name, after=after, limit=PAGE, states=states):
+            yield page
+            after = page[-1].chat
+
+    # Contents.
+
+    async def _content(self, name: str) -> Content:
+        record = await self._book.get(name)
+        return Content(StoredContent(record.id, checked_form(record.broadcast, record.kind), record.kind))
+
+    def _rendering(self, content: Content, recipient: RecipientRecord) -> Rendering:
+        made = self._made(content, recipient.locale, recipient.variables)
+        return Rendering(
+            chat=recipient.chat,
+            locale=params_in(content.form, recipient.locale)[1],
+            method=content.form["method"],
+            params={} if isinstance(made, str) else made,
+            problem=made if isinstance(made, str) else None,
+        )
+
+    def _made(self, content: Content, locale: str | None, variables: Mapping[str, Any]) -> dict[str, Any] | str:
+        """The parameters for a recipient, or why they cannot be."""
+        try:
+            params = content.params(locale, variables)
+            prepared(
+                Notification(bot=content.form["bot"], chat_id=1, method=content.form["method"], params=restored(params))
+            )
+        except Fault as fault:
+            return f"{fault.field}: {fault.problem}"
+        except InvalidNotification as error:
+            return str(error)
+        return params
+
+
+def _edited(broadcast: Broadcast, text: str) -> Broadcast:
+    """The edit that gives what was sent another text and leaves the rest."""
+    captioned = broadcast.method.lower().removeprefix("send") in CAPTIONED
+    kept = ("parse_mode", "reply_markup", "link_preview_options", "show_caption_above_media")
+    params: dict[str, Any] = {name: broadcast.params[name] for name in kept if name in broadcast.params}
+    if captioned:
+        params.pop("link_preview_options", None)
+        params["caption"] = text
+    return Broadcast(
+        name=f"{broadcast.name}-edit",
+        bot=broadcast.bot,
+        text=None if captioned else text,
+        method="editMessageCaption" if captioned else "editMessageText",
+        params=params,
+        template=broadcast.template,
+        priority=Priority.NORMAL,
+    )

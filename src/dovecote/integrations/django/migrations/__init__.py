@@ -1,0 +1,1 @@
+"""What Django remembers of the model; there is nothing to do in the database."""

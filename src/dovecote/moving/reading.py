@@ -1,0 +1,109 @@
+"""Rows of the old table as notifications, and as what was sent. Its columns' types are the database's own."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import MetaData, Table
+from sqlalchemy.exc import NoSuchTableError
+
+from dovecote.errors import InvalidConfiguration, InvalidNotification
+from dovecote.model import Notification
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection, Row
+
+    from dovecote.moving.old_table import OldTable
+
+NUMBER = re.compile(r"-?[0-9]{1,18}")
+
+
+class Found(NamedTuple):
+    """A row: its id, and what it asks for."""
+
+    id: Any
+    notification: Notification
+
+
+def reflected(connection: Connection, old: OldTable) -> Table:
+    """The old table as it is. Raises InvalidConfiguration where it, or a column of it, is not there."""
+    schema, _, name = old.table.rpartition(".")
+    try:
+        table = Table(name, MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False)
+    except NoSuchTableError:
+        raise InvalidConfiguration(
+            [f'table: the outbox\'s database has no table "{old.table}": both have to be in one.']
+        ) from None
+    named = {f"columns.{field}": name for field, name in old.columns.model_dump().items() if name is not None}
+    named |= {f"waiting.mark.{name}": name for name in old.waiting.mark}
+    if old.sent is not None:
+        named["sent.sent_at"] = old.sent.sent_at
+    missing = [
+        f'{field}: "{old.table}" has no column "{name}".' for field, name in named.items() if name not in table.c
+    ]
+    if missing:
+        raise InvalidConfiguration(missing)
+    return table
+
+
+def found(row: Row[Any], old: OldTable) -> Found:
+    """What the row asks for. Raises InvalidNotification where a value of it cannot be read."""
+    values = row._mapping  # noqa: SLF001 (SQLAlchemy's documented name)
+    columns = old.columns
+    id_ = values[columns.id]
+    method, params = call_of(values, old)
+    due_at = None if columns.due_at is None else instant(values[columns.due_at], columns.due_at)
+    return Found(
+        id_,
+        Notification(
+            bot=old.bot,
+            chat_id=chat_of(values[columns.chat_id]),
+            method=method,
+            params=params,
+            key=f"{old.table}-{id_}",
+            due_at=due_at,
+        ),
+    )
+
+
+def call_of(values: Mapping[Any, Any], old: OldTable) -> tuple[str, dict[str, Any]]:
+    """The method and its parameters. Raises InvalidNotification."""
+    columns = old.columns
+    method = "sendMessage" if columns.method is None else str(values[columns.method])
+    params: Any = {} if columns.params is None else values[columns.params] or {}
+    if isinstance(params, str | bytes):
+        try:
+            params = json.loads(params)
+        except ValueError:
+            raise InvalidNotification("params", f'the column "{columns.params}" holds no JSON.') from None
+    if not isinstance(params, dict):
+        raise InvalidNotification("params", f'the column "{columns.params}" holds no JSON object.')
+    # The chat has a column of its own.
+    params = {name: value for name, value in params.items() if name != "chat_id"}
+    if columns.text is not None and values[columns.text] is not None:
+        params["text"] = values[columns.text]
+    return method, params
+
+
+def chat_of(value: Any) -> int | str:
+    """A chat's number, however it is kept, or its @name."""
+    text = str(value).strip()
+    return int(text) if NUMBER.fullmatch(text) else text
+
+
+def instant(value: Any, column: str) -> datetime | None:
+    """An aware instant. Raises InvalidNotification for what is none."""
+    if value is None:
+        return None
+    try:
+        if isinstance(value, int | float):
+            return datetime.fromtimestamp(value, UTC)
+        read = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except (ValueError, OverflowError, OSError):
+        raise InvalidNotification("due_at", f'the column "{column}" holds no instant: {value!r}.') from None
+    return read if read.tzinfo is not None else read.replace(tzinfo=UTC)

@@ -1,0 +1,177 @@
+"""The recipients of broadcasts: how they are added and read, a page at a time."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import and_, exists, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from dovecote.model import BroadcastKind, RecipientState
+from dovecote.stores.broadcast_rows import draft_of, recipient_of, row_of
+from dovecote.stores.clock import StoreClock, real_microseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection, Row
+
+    from dovecote.model import Addressee, RecipientRecord, Segment
+    from dovecote.stores.database import Database
+
+DELETABLE: Final = timedelta(hours=48)
+"""How long Telegram lets a bot delete what it has sent."""
+
+
+class RecipientsOfBroadcasts:
+    """`ports.BroadcastRecipients` on either database. `clock` answers microseconds; PostgreSQL has its own."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], int] = real_microseconds) -> None:
+        self._database = database
+        self._tables = database.tables
+        self._clock = StoreClock(database, clock)
+
+    async def add(self, name: str, recipients: Sequence[Addressee]) -> int:
+        """See `ports.BroadcastRecipients.add`."""
+        # Of two of one chat the first stands, as if they had come one after the other.
+        by_chat = {str(each.chat_id): each for each in reversed(recipients)}
+        rows = [
+            {
+                "chat": chat,
+                "locale": each.locale,
+                "variables": json.dumps(dict(each.variables), ensure_ascii=False) if each.variables else None,
+            }
+            for chat, each in sorted(by_chat.items())
+        ]
+
+        def write(connection: Connection) -> int:
+            return self._insert(connection, draft_of(connection, self._tables, name), rows)
+
+        return await self._database.run(write, write=True)
+
+    def _insert(self, connection: Connection, draft: Row[Any], rows: Sequence[dict[str, Any]]) -> int:
+        """Insert those that are not there, and count them."""
+        if not rows:
+            return 0
+        table, broadcast = self._tables.broadcast_recipient, self._tables.broadcast
+        dialect = postgresql if self._database.is_postgresql else sqlite
+        statement: Any = dialect.insert(table).on_conflict_do_nothing().returning(table.c.chat)
+        fixed = {"broadcast_id": draft.id, "state": RecipientState.WAITING.value}
+        new = len(connection.execute(statement, [{**fixed, **row} for row in rows]).all())
+        counted = {"recipients": broadcast.c.recipients + new}
+        connection.execute(broadcast.update().where(broadcast.c.id == draft.id).values(counted))
+        return new
+
+    async def add_segment(
+        self, name: str, segment: Segment, *, after: str | None, limit: int
+    ) -> tuple[int, str | None]:
+        """See `ports.BroadcastRecipients.add_segment`."""
+        recipient = self._tables.recipient.c
+
+        def write(connection: Connection) -> tuple[int, str | None]:
+            draft = draft_of(connection, self._tables, name)
+            statement = (
+                select(recipient.chat)
+                .where(recipient.bot_id == draft.bot_id, recipient.chat > (after or ""))
+                .where(recipient.zone_since.is_not(None), recipient.disabled_at.is_(None))
+                .order_by(recipient.chat)
+                .limit(limit)
+            )
+            if segment.zones is not None:
+                statement = statement.where(recipient.zone.in_(list(segment.zones)))
+            chats = connection.execute(statement).scalars().all()
+            new = self._insert(connection, draft, [{"chat": chat} for chat in chats])
+            return new, chats[-1] if len(chats) == limit else None
+
+        return await self._database.run(write, write=True)
+
+    async def add_reached(self, name: str, *, after: str | None, limit: int) -> tuple[int, str | None]:
+        """See `ports.BroadcastRecipients.add_reached`."""
+        table = self._tables.broadcast_recipient.c
+
+        def write(connection: Connection) -> tuple[int, str | None]:
+            draft = draft_of(connection, self._tables, name)
+            now = self._clock.now(connection)
+            statement = (
+                select(table.chat, table.state, table.locale, table.variables, table.message_ids, table.settled_at)
+                .where(table.broadcast_id == draft.of_id, table.chat > (after or ""))
+                .order_by(table.chat)
+                .limit(limit)
+            )
+            found = connection.execute(statement).all()
+            recalls = draft.kind == BroadcastKind.RECALL.value
+            rows = [
+                {
+                    "chat": row.chat,
+                    "locale": row.locale,
+                    "variables": row.variables,
+                    "targets": row.message_ids,
+                    "expires_at": row.settled_at + DELETABLE if recalls else None,
+                }
+                for row in found
+                if row.state == RecipientState.DELIVERED.value
+                and row.message_ids
+                and not (recalls and row.settled_at + DELETABLE <= now)
+            ]
+            return self._insert(connection, draft, rows), found[-1].chat if len(found) == limit else None
+
+        return await self._database.run(write, write=True)
+
+    async def page(
+        self, name: str, *, after: str | None = None, limit: int = 500, states: Sequence[RecipientState] = ()
+    ) -> Sequence[RecipientRecord]:
+        """See `ports.BroadcastRecipients.page`."""
+        table = self._tables.broadcast_recipient
+
+        def read(connection: Connection) -> list[RecipientRecord]:
+            row = row_of(connection, self._tables, name)
+            statement = (
+                select(table)
+                .where(table.c.broadcast_id == row.id, table.c.chat > (after or ""))
+                .order_by(table.c.chat)
+                .limit(limit)
+            )
+            if states:
+                wanted = {state.value for state in states}
+                if RecipientState.CANCELLED in states and row.state == "cancelled":
+                    wanted.add(RecipientState.WAITING.value)
+                statement = statement.where(table.c.state.in_(sorted(wanted)))
+            return [recipient_of(each, row.state) for each in connection.execute(statement)]
+
+        return await self._database.run(read)
+
+    async def named(self, name: str, chats: Sequence[str]) -> Sequence[RecipientRecord]:
+        """See `ports.BroadcastRecipients.named`."""
+        table = self._tables.broadcast_recipient
+
+        def read(connection: Connection) -> list[RecipientRecord]:
+            row = row_of(connection, self._tables, name)
+            statement = select(table).where(table.c.broadcast_id == row.id, table.c.chat.in_(list(chats)))
+            return [recipient_of(each, row.state) for each in connection.execute(statement)]
+
+        return await self._database.run(read)
+
+    async def disabled(self, name: str, *, after: str | None, limit: int) -> tuple[int, str | None]:
+        """See `ports.BroadcastRecipients.disabled`."""
+        table, recipient = self._tables.broadcast_recipient.c, self._tables.recipient.c
+
+        def read(connection: Connection) -> tuple[int, str | None]:
+            row = row_of(connection, self._tables, name)
+            some = (
+                select(table.chat)
+                .where(table.broadcast_id == row.id, table.chat > (after or ""))
+                .order_by(table.chat)
+                .limit(limit)
+                .subquery()
+            )
+            theirs = and_(
+                recipient.bot_id == row.bot_id, recipient.chat == some.c.chat, recipient.disabled_at.is_not(None)
+            )
+            off = exists().where(theirs)
+            counted = select(func.count(), func.max(some.c.chat), func.count().filter(off)).select_from(some)
+            count, last, disabled = connection.execute(counted).one()
+            return disabled, last if count == limit else None
+
+        return await self._database.run(read)
