@@ -44,6 +44,9 @@ INTEGERS: Final = range(-(2**63), 2**64)
 # The characters that take two UTF-16 code units.
 TWO_UNITS: Final = range(0x10000, 0x110000)
 
+# No file stands in any parameter of these, nor in a parameter of these names whatever the method is.
+TEXTUAL: Final = frozenset({"sendmessage", "editmessagetext", "editmessagecaption", "editmessagereplymarkup"})
+WORDS: Final = frozenset({"text", "caption", "parse_mode", "title", "performer"})
 # Methods that take a caption and no text; names are compared in lower case, as Telegram does.
 CAPTIONED: Final = frozenset(
     {
@@ -291,6 +294,12 @@ def attached(method: str, params: dict[str, Any], written: str) -> list[Slot]:
 
 def _check_place(slot: Slot, method: str) -> None:
     own = SENDS.get(method.lower())
+    if method.lower() in TEXTUAL or slot.member in WORDS:
+        raise Fault(
+            place_of(slot.field),
+            "a text stands here and no file, and what would be read is how the outbox names it: send it as a photo or a"
+            " document, with sendPhoto or sendDocument.",
+        )
     if own is not None and slot.kind is None and slot.beside.get(own) is None:
         raise Fault(place_of(slot.field), f"{method} sends a {own}: give the file as {own}.")
     if slot.kind == THUMBNAIL:

@@ -47,7 +47,9 @@ class Filing:
         self._storage = given
         self._source = TelegramFiles(settings.telegram.base_url, timeout=settings.telegram.timeout)
         self._sweeper = FileSweep(database)
-        self._storages = Storages(FileMoves(database), self._url(), self._open, identity=identity, observer=observer)
+        self._storages = Storages(
+            FileMoves(database), self._url(), self._open, identity=self._identity, observer=observer
+        )
         self.files = Files(
             Catalogue(database),
             self._sweeper,
@@ -96,6 +98,10 @@ class Filing:
         if self._settings.storage.url is not None:
             return self._settings.storage.url
         return self._folder().as_uri() if self._database.is_postgresql else BESIDE_THE_DATABASE
+
+    def _identity(self, url: str) -> str:
+        """The folder beside the database is one store with the URL that leads to it."""
+        return identity(self._folder().as_uri() if url == BESIDE_THE_DATABASE else url)
 
     def _open(self, url: str) -> ManagedStorage:
         if url == self._url():

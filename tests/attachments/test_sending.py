@@ -205,3 +205,15 @@ class TestFileIdsThatTelegramDoesNotKnow:
 
         assert record.state is State.DEAD
         assert len(parts.emulator.requests) == 1
+
+
+async def test_a_text_that_begins_as_a_reference_does_with_no_id_keeps_nobody_from_being_looked_up(
+    parts: Attaching, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = await parts.put(png())
+    text = await parts.enqueue("sendMessage", 7, {"text": "attach://file9999999999999999999 is no id"})
+
+    records = await parts.settled(text, await parts.photo(file, 8))
+
+    assert [record.state for record in records] == [State.DELIVERED] * 2
+    assert "could not be looked up together" not in caplog.text

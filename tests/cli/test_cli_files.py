@@ -46,6 +46,28 @@ def test_a_file_is_put_looked_at_and_got(dovecote: CommandLine, folder: Path) ->
     assert (folder / "copy.txt").read_bytes() == b"coo"
 
 
+def test_what_is_no_file_of_the_disk_is_said_in_words(dovecote: CommandLine, folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    (folder / "loop").symlink_to("loop")
+    dovecote.ok("file", "put", "dove.txt")
+
+    for source, why in (("pipe", "no regular file"), ("/dev/null", "no regular file"), ("loop", "symbolic links")):
+        refused = dovecote("file", "put", source)
+        assert (refused.code, why in refused.err, "Dovecote's own" in refused.err) == (1, True, False)
+    refused = dovecote("file", "get", "1", "..", "--force")
+    assert (refused.code, '".." cannot be written' in refused.err) == (1, True)
+    assert sorted(path.name for path in folder.parent.glob(".*.part")) == []
+
+
+def test_the_folder_beside_the_database_is_no_other_store(dovecote: CommandLine, folder: Path) -> None:
+    dovecote.ok("file", "put", "dove.txt")
+
+    refused = dovecote("file", "move", (folder / "dovecote-files").as_uri(), "--yes")
+
+    assert refused.code == 1
+    assert "name the store that they are to move to" in refused.err
+
+
 def test_a_file_that_is_there_is_not_replaced_by_a_slip(dovecote: CommandLine, folder: Path) -> None:
     dovecote.ok("file", "put", "dove.txt")
     (folder / "dove.txt").write_bytes(b"mine")

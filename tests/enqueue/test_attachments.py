@@ -213,6 +213,9 @@ class TestAtTheDoor:
             ("sendPhoto", {"photo": "attach://file12"}, "is how the outbox names a stored file: pass an Attachment"),
             ("sendMessage", {"text": "attach://file12!/x"}, "is how the outbox names a stored file"),
             ("sendPhoto", {"document": Attachment(1)}, 'params["document"]: sendPhoto sends a photo'),
+            ("sendMessage", {"text": Attachment(1)}, 'params["text"]: a text stands here and no file'),
+            ("editMessageText", {"text": "x", "photo": Attachment(1)}, 'params["photo"]: a text stands here'),
+            ("sendPhoto", {"photo": Attachment(1), "caption": Attachment(1)}, 'params["caption"]: a text stands here'),
             ("sendPhoto", {"photo": Attachment(1), "thumbnail": Attachment(2)}, "a photo has no thumbnail"),
             ("sendPhoto", {"photo": b"bytes"}, "put it with files.put and pass an Attachment"),
             (

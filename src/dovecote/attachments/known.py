@@ -37,7 +37,9 @@ class Knowledge:
 
     async def prepare(self, claims: Iterable[ClaimedNotification]) -> None:
         """Read what is not known of the files of these notifications, in one statement. Raises StoreUnavailable."""
-        await self._read({(each.bot_id, int(file_id)) for each in claims for file_id in _FILES.findall(each.params)})
+        found = {(each.bot_id, int(file_id)) for each in claims for file_id in _FILES.findall(each.params)}
+        # A text of somebody's may begin in the same way, with a number that no id can be.
+        await self._read({pair for pair in found if pair[1] < 2**63})
 
     async def files(self, bot_id: int, ids: Collection[int]) -> Mapping[int, KnownFile]:
         """Those of the files that there are. Raises StoreUnavailable."""

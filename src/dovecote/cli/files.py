@@ -11,6 +11,7 @@ from dovecote.cli.context import Refused, confirm, exists, on_outbox, settings_o
 from dovecote.cli.output import NONE, moment, note, number, say, say_facts, say_json, say_table
 from dovecote.cli.pages import LAST_ID, AsJson, BeforeId, Limit, Yes
 from dovecote.cli.progress import progress
+from dovecote.errors import DovecoteError
 
 if TYPE_CHECKING:
     from dovecote.app import Dovecote
@@ -56,8 +57,8 @@ def put(
                 if source == STREAM:
                     return await dovecote.files.put(sys.stdin.buffer, name=name, keep=keep)
                 return await dovecote.files.put(Path(source), name=name, keep=keep)
-            except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-                raise Refused(f'"{source}" cannot be read ({error.strerror}): name a file.') from None
+            except OSError as error:
+                raise _of_path(error, f'"{source}" cannot be read ({error.strerror}): name a file.') from None
 
     file = on_outbox(context, act)
     if as_json:
@@ -86,8 +87,8 @@ def get(
             raise Refused(f'there is a file "{path}" already: name another one, or add --force.')
         try:
             await dovecote.files.save(file_id, path)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-            raise Refused(f'"{path}" cannot be written ({error.strerror}): name another file.') from None
+        except OSError as error:
+            raise _of_path(error, f'"{path}" cannot be written ({error.strerror}): name another file.') from None
         return file, str(path)
 
     async def stream(dovecote: "Dovecote") -> None:
@@ -382,6 +383,11 @@ def _record(file: "StoredFile") -> dict[str, object]:
         "kept": file.kept,
         "copies": [{"store_id": copy.store_id, "key": copy.key} for copy in file.copies],
     }
+
+
+def _of_path(error: OSError, words: str) -> Exception:
+    """What is wrong with a path, in words; a store that cannot be reached is an OSError too, and says so itself."""
+    return error if isinstance(error, DovecoteError) else Refused(words)
 
 
 def _duration(text: str, option: str) -> timedelta:

@@ -230,7 +230,13 @@ class Folder:
                     with contextlib.suppress(FileExistsError):
                         os.mkdir(one, 0o777, dir_fd=folder)
                         _flush(folder)
-                folder = stack.enter_context(_opened(one, folder, key, "/".join(folders[: number + 1])))
+                try:
+                    folder = stack.enter_context(_opened(one, folder, key, "/".join(folders[: number + 1])))
+                except InvalidKey:
+                    if create:
+                        raise
+                    # Beneath a content there is none: nothing is wrong with asking.
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), key) from None
             yield folder, name
 
     def _refuse_to_replace(self, parent: int, name: str, key: str) -> None:

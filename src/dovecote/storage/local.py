@@ -22,7 +22,7 @@ from dovecote.model import ObjectInfo
 from dovecote.storage.folder import Folder, Partial
 from dovecote.storage.keys import normalised, normalised_prefix, shown
 from dovecote.storage.signatures import quoted
-from dovecote.storage.sources import blocks, whole
+from dovecote.storage.sources import blocks, refuse_empty_chunks, refuse_odd_type, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
@@ -63,8 +63,8 @@ class LocalStorage:
         self, file: bytes | AsyncIterable[bytes], key: str, *, content_type: str | None = None, size: int | None = None
     ) -> str:
         """Store it whole or not at all, and answer a URL. A folder keeps no content type. See `FileStorage`."""
-        del content_type
         key = normalised(key)
+        refuse_odd_type(content_type)
         content = whole(file, key, size)
         if content is not None:
             await self._run(self._store, key, content)
@@ -79,6 +79,7 @@ class LocalStorage:
     async def stream(self, key: str, *, chunk_size: int = 256 * 1024) -> AsyncIterator[bytes]:
         """The content in chunks of at most `chunk_size` bytes: that of the moment when it began."""
         key = normalised(key)
+        refuse_empty_chunks(chunk_size)
         opened: list[int] = []
         try:
             size = await self._run(self._open, key, opened)

@@ -10,7 +10,7 @@ from dovecote.errors import FileMissing, InvalidKey
 from dovecote.model import ObjectInfo, SignedUpload
 from dovecote.storage.keys import normalised, normalised_prefix, shown
 from dovecote.storage.signatures import quoted
-from dovecote.storage.sources import blocks, refuse_impossible_limits, whole
+from dovecote.storage.sources import blocks, refuse_empty_chunks, refuse_impossible_limits, refuse_odd_type, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable
@@ -39,6 +39,7 @@ class MemoryStorage:
     ) -> str:
         """Store it whole or not at all, and answer a URL. See `FileStorage`."""
         key = normalised(key)
+        refuse_odd_type(content_type)
         content = whole(file, key, size)
         if content is None:
             async with blocks(file, key, block=BLOCK, size=size) as cut:  # type: ignore[arg-type] # it is a stream
@@ -53,6 +54,7 @@ class MemoryStorage:
 
     async def stream(self, key: str, *, chunk_size: int = 256 * 1024) -> AsyncIterator[bytes]:
         """The content in chunks of at most `chunk_size` bytes: that of the moment when it began."""
+        refuse_empty_chunks(chunk_size)
         content = self._found(key)[0]
         for place in range(0, len(content), chunk_size):
             yield content[place : place + chunk_size]
@@ -94,6 +96,7 @@ class MemoryStorage:
     ) -> SignedUpload:
         """What a store would answer; nothing takes the upload, so a test calls `upload` in its place."""
         refuse_impossible_limits(largest, size)
+        refuse_odd_type(content_type)
         return SignedUpload(
             "PUT",
             f"{self.public_url}/{quoted(normalised(key))}",

@@ -27,7 +27,13 @@ from dovecote.storage.s3_errors import Place, no_credentials, told
 from dovecote.storage.s3_feed import Feed, fed
 from dovecote.storage.s3_multiparts import abort_multiparts
 from dovecote.storage.signatures import Credentials, Signer, quoted
-from dovecote.storage.sources import blocks, refuse_impossible_limits, whole
+from dovecote.storage.sources import (
+    blocks,
+    refuse_empty_chunks,
+    refuse_impossible_limits,
+    refuse_odd_type,
+    whole,
+)
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -117,6 +123,7 @@ class S3Storage:
         What is larger than 8 MiB goes up in parts. Cancelled, it waits up to 10 s for the store to take them back.
         """
         key = normalised(key)
+        refuse_odd_type(content_type)
         await self._ready()
         attributes = {"Content-Type": content_type} if content_type else None
         content = whole(file, key, size)
@@ -150,6 +157,7 @@ class S3Storage:
     async def stream(self, key: str, *, chunk_size: int = 256 * 1024) -> AsyncIterator[bytes]:
         """The content in chunks of at most `chunk_size` bytes."""
         key = normalised(key)
+        refuse_empty_chunks(chunk_size)
         await self._ready()
         with told(self._place, key):
             answer = await self._client.get_async(self._store, key)
@@ -276,6 +284,7 @@ class S3Storage:
         """
         key = normalised(key)
         refuse_impossible_limits(largest, size)
+        refuse_odd_type(content_type)
         credentials, now = self._needed("to sign an upload"), self._clock()
         if size is None:
             fields = {"key": self._full(key), "Content-Type": content_type, **self._encryption}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -46,12 +47,24 @@ def addresses(bucket: str, endpoint: str | None, region: str, path_style: bool |
         endpoint = endpoint.rstrip("/")
         in_host = path_style is False
     parts = urlsplit(endpoint)
-    if parts.netloc.startswith(f"{bucket}."):
+    if in_host and _is_address(parts.hostname):
+        raise InvalidConfiguration(
+            [f"path_style=false puts the bucket into the host's name, and {endpoint} has none: leave path_style out."]
+        )
+    if path_style is not True and not _is_address(parts.hostname) and parts.netloc.startswith(f"{bucket}."):
         # The bucket's own host was given as the endpoint.
         return Addresses(endpoint, endpoint, in_host=True)
     if in_host:
         return Addresses(endpoint, f"{parts.scheme}://{bucket}.{parts.netloc}{parts.path}", in_host=True)
     return Addresses(endpoint, f"{endpoint}/{bucket}", in_host=False)
+
+
+def _is_address(host: str | None) -> bool:
+    try:
+        ipaddress.ip_address(host or "")
+    except ValueError:
+        return False
+    return True
 
 
 def endpoint_faults(endpoint: str) -> list[str]:
@@ -81,6 +94,8 @@ def client(
     retry_for: timedelta,
 ) -> tuple[Any, Any]:
     """The client's module and its store. Raises MissingExtra, and InvalidConfiguration for what the client refuses."""
+    if faults := _header_faults(region, credentials):
+        raise InvalidConfiguration(faults)
     try:
         import obstore  # noqa: PLC0415 - an extra
         from obstore.store import S3Store  # noqa: PLC0415 - an extra
@@ -132,3 +147,17 @@ def client(
         )
         raise InvalidConfiguration([fault]) from None
     return obstore, store
+
+
+def _header_faults(region: str, credentials: Credentials | None) -> list[str]:
+    """What cannot stand in a header: the client would not refuse it, but break down. No value is shown."""
+    given = {"region": region}
+    if credentials is not None:
+        given["access key"] = credentials.access_key_id
+        given["secret of the access key"] = credentials.secret_access_key
+        given["session token"] = credentials.session_token or ""
+    return [
+        f"the {what} holds a line break, a space or a letter that is none of ASCII: take it out."
+        for what, value in given.items()
+        if not (value.isascii() and value.isprintable()) or " " in value
+    ]

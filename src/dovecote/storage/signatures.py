@@ -60,8 +60,7 @@ class Signer:
 
         Whoever uses it must send `headers` as they are here. Raises ValueError for a lifetime outside of 1 s to 7 days.
         """
-        if not timedelta(seconds=1) <= expires_in <= LONGEST_SIGNED:
-            raise ValueError(f"a signed URL is good for 1 second to 7 days, not for {expires_in}")
+        _refuse_lifetime(expires_in)
         stamp = _stamp(now)
         parts = urlsplit(url)
         path = parts.path or "/"
@@ -99,8 +98,9 @@ class Signer:
     ) -> dict[str, str]:
         """The fields of a form that uploads 0 to `largest` bytes to `bucket`, each of `fields` exactly as it is here.
 
-        `fields` holds at least the `key`.
+        `fields` holds at least the `key`. Raises ValueError for a lifetime outside of 1 s to 7 days.
         """
+        _refuse_lifetime(expires_in)
         stamp = _stamp(now)
         complete = {
             **fields,
@@ -127,6 +127,11 @@ class Signer:
                 key = hmac.digest(key, part.encode(), "sha256")
             self._key = (day, credentials, key)
         return hmac.digest(self._key[2], text.encode(), "sha256").hex()
+
+
+def _refuse_lifetime(expires_in: timedelta) -> None:
+    if not timedelta(seconds=1) <= expires_in <= LONGEST_SIGNED:
+        raise ValueError(f"a signed URL is good for 1 second to 7 days, not for {expires_in}")
 
 
 def _stamp(now: datetime) -> str:

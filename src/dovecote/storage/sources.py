@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dovecote.errors import FileDamaged
 from dovecote.storage.keys import shown
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 _TURN = 1024 * 1024
 BUFFERS = (bytes, bytearray, memoryview)
+
+_WORD = r"[A-Za-z0-9!#$&^_.+-]{1,127}"
+_CONTENT_TYPE: Final = re.compile(rf"{_WORD}/{_WORD}(?: ?;[ -~]{{0,200}})?")
 
 
 def whole(file: object, key: str, size: int | None) -> bytes | None:
@@ -82,6 +86,18 @@ def refuse_other_size(key: str, actual: int, promised: int | None) -> None:
     """Raise FileDamaged if there is a promise and it is not kept."""
     if promised is not None and actual != promised:
         raise FileDamaged(f"{shown(key)} is not stored: {promised} bytes were promised, and it has {actual}.")
+
+
+def refuse_odd_type(content_type: str | None) -> None:
+    """Raise ValueError for a content type that cannot stand in a header, or that a store's client cannot read again."""
+    if content_type is not None and not _CONTENT_TYPE.fullmatch(content_type):
+        raise ValueError(f"{content_type[:60]!r} is no content type: give one such as image/png, in ASCII.")
+
+
+def refuse_empty_chunks(chunk_size: int) -> None:
+    """Raise ValueError for chunks that hold nothing."""
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size is in bytes, 1 or more, and not {chunk_size}.")
 
 
 def refuse_impossible_limits(largest: int, size: int | None) -> None:
