@@ -152,7 +152,8 @@ class FireTimes:
         if wall < shown_before and self._repeated is RepeatedHour.FIRST:
             wall = ahead.first(shown_before)
         ends = shown_again if self._repeated is RepeatedHour.SECOND else stretch.ends + stretch.offset
-        return _Found(wall - stretch.offset, wall) if wall < ends else None
+        # East of Greenwich the last stretch ends, by local time, after the value that means that there is none.
+        return _Found(wall - stretch.offset, wall) if wall < min(ends, AFTER_ALL) else None
 
     def _shifted_ahead(self, ahead: _Ahead, stretch: Stretch, low: datetime) -> _Found | None:
         """The first in this stretch whose local time was left out when it began."""

@@ -15,14 +15,27 @@ from zoneinfo import available_timezones
 from dovecote.content import plain_params, shown
 from dovecote.cron import check_steps
 from dovecote.errors import InvalidSchedule
-from dovecote.model import CatchUp, Cron, Dates, Every, Once, Overlap, RepeatedHour, SkippedHour
+from dovecote.model import (
+    CatchUp,
+    Cron,
+    Dates,
+    Every,
+    Notification,
+    Once,
+    Overlap,
+    Policies,
+    RepeatedHour,
+    Schedule,
+    SkippedHour,
+    Timing,
+)
 from dovecote.recurrence import fire_times
 from dovecote.references import restored
 from dovecote.validation import prepared
 from dovecote.zones import is_zone
 
 if TYPE_CHECKING:
-    from dovecote.model import Notification, Policies, Recurrence, Schedule, Timing
+    from dovecote.model import Recurrence
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -34,6 +47,8 @@ MOST_RECIPIENTS: Final = 10_000
 SHORTEST_WINDOW: Final = timedelta(seconds=1)
 MOST_CAUGHT_UP: Final = 1000
 LONGEST_GRACE: Final = timedelta(minutes=10)
+# Every fire time is found some milliseconds late. What neither has so much grace nor is caught up would never fire.
+SHORTEST_LATENESS: Final = timedelta(seconds=1)
 LONGEST: Final = timedelta(days=366)
 # Two fire times must be further apart than the jitter; so many are looked at.
 GAPS: Final = 50
@@ -49,6 +64,10 @@ def checked_schedule(schedule: Schedule, now: datetime, *, may_be_over: bool = F
 
     Raises InvalidSchedule, and InvalidNotification for what it would send.
     """
+    _check_type(schedule, Schedule, "schedule")
+    _check_type(schedule.timing, Timing, "timing")
+    _check_type(schedule.notification, Notification, "notification")
+    _check_type(schedule.policies, Policies, "policies")
     if not _is_name(schedule.name):
         raise InvalidSchedule(
             "name", f"{shown(schedule.name)} cannot be one: use 1 to 100 letters, digits and any of . : / - _"
@@ -79,6 +98,11 @@ def checked_zone(name: object, field: str = "zone") -> str:
 @cache
 def _known_zones() -> frozenset[str]:
     return frozenset(available_timezones())
+
+
+def _check_type(value: object, wanted: type, field: str) -> None:
+    if not isinstance(value, wanted):
+        raise InvalidSchedule(field, f"{shown(value)} is none: give {wanted.__name__}(...).")
 
 
 def _is_name(name: object) -> bool:
@@ -117,21 +141,28 @@ def _checked_timing(timing: Timing) -> Timing:
     repeated = timing.repeated_hour
     return replace(
         timing,
-        skipped_hour=_choice(timing.skipped_hour, SkippedHour, "skipped_hour"),
-        repeated_hour=None if repeated is None else _choice(repeated, RepeatedHour, "repeated_hour"),
+        skipped_hour=checked_choice(timing.skipped_hour, SkippedHour, "skipped_hour"),
+        repeated_hour=None if repeated is None else checked_choice(repeated, RepeatedHour, "repeated_hour"),
     )
 
 
 def _checked_policies(policies: Policies, jitter: timedelta) -> Policies:
     policies = replace(
         policies,
-        catch_up=_choice(policies.catch_up, CatchUp, "catch_up"),
-        overlap=_choice(policies.overlap, Overlap, "overlap"),
+        catch_up=checked_choice(policies.catch_up, CatchUp, "catch_up"),
+        overlap=checked_choice(policies.overlap, Overlap, "overlap"),
     )
     _check_duration(policies.catch_up_window, "catch_up_window", timedelta(0), LONGEST)
     _check_duration(policies.grace, "grace", timedelta(0), LONGEST_GRACE)
     if type(policies.catch_up_cap) is not int or not 1 <= policies.catch_up_cap <= MOST_CAUGHT_UP:
         raise InvalidSchedule("catch_up_cap", f"{shown(policies.catch_up_cap)}: give a number from 1 to 1000.")
+    caught_up = timedelta(0) if policies.catch_up is CatchUp.NONE else policies.catch_up_window
+    if max(policies.grace, caught_up) < SHORTEST_LATENESS:
+        raise InvalidSchedule(
+            "grace",
+            f"{policies.grace}, and nothing is caught up: fire times are found some milliseconds late, so none would"
+            f" fire. Give {SHORTEST_LATENESS} or more, or let them be caught up.",
+        )
     if policies.window is None:
         return policies
     _check_duration(policies.window, "window", SHORTEST_WINDOW, LONGEST)
@@ -225,7 +256,8 @@ def _check_duration(value: object, field: str, least: timedelta, most: timedelta
         raise InvalidSchedule(field, f"{given} is none that can be: give a duration from {least} to {most}.")
 
 
-def _choice(value: object, choices: type[Choice], field: str) -> Choice:
+def checked_choice(value: object, choices: type[Choice], field: str) -> Choice:
+    """The member of an enumeration, or the one of that value. Raises InvalidSchedule."""
     try:
         return choices(str(value))
     except ValueError:

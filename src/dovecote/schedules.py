@@ -28,7 +28,7 @@ from dovecote.model import (
     PreviewedFire,
 )
 from dovecote.recurrence import FireTimes
-from dovecote.schedule_checks import checked_schedule
+from dovecote.schedule_checks import checked_choice, checked_schedule
 from dovecote.schedule_form import canonical
 from dovecote.validation import prepared
 
@@ -145,8 +145,9 @@ class Schedules:
     async def resume(self, name: str, *, missed: Missed = Missed.SKIP) -> ScheduleRecord:
         """Let it fire again. Fire times in the pause are kept as missed, or are its catch-up policy's to decide.
 
-        Raises UnknownSchedule.
+        Raises UnknownSchedule, and InvalidSchedule for a choice that is none.
         """
+        missed = checked_choice(missed, Missed, "missed")
         for _ in range(TRIES):
             record = await self._book.get(name)
             if record.paused_at is None:

@@ -83,3 +83,30 @@ def test_an_error_speaks_no_python(recurrence: Recurrence, bounds: dict[str, Any
     assert words in str(refused.value)
     for leak in ("datetime", "timedelta", "None"):
         assert leak not in str(refused.value)
+
+
+@pytest.mark.parametrize("field", ["timing", "notification", "policies"])
+def test_what_is_no_part_of_a_schedule_is_refused_by_its_name(field: str) -> None:
+    made = schedule()
+    wrong: Any = {field: None}
+
+    with pytest.raises(InvalidSchedule, match=rf"{field}: None is none: give {field.capitalize()}\(\.\.\.\)"):
+        checked_schedule(replace(made, **wrong), NOW)
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        {"catch_up": "none", "grace": timedelta(0)},
+        {"catch_up": "none", "grace": timedelta(milliseconds=999)},
+        {"catch_up": "all", "catch_up_window": timedelta(0), "grace": timedelta(0)},
+    ],
+)
+def test_what_would_always_be_too_late_is_refused(policies: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSchedule, match="so none would fire"):
+        checked_schedule(schedule(policies=policies), NOW)
+
+
+def test_without_grace_fire_times_are_caught_up_and_without_catching_up_a_second_is_enough() -> None:
+    for policies in ({"grace": timedelta(0)}, {"catch_up": "none", "grace": timedelta(seconds=1)}):
+        assert checked_schedule(schedule(policies=policies), NOW).policies.grace == policies["grace"]

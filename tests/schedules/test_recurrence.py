@@ -133,6 +133,16 @@ def test_fire_times(
     assert found == wanted
 
 
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", APIA, "Pacific/Kiritimati", BERLIN, "UTC", "America/Phoenix"])
+def test_what_has_a_last_fire_time_has_none_after_it_east_and_west_of_greenwich(zone: str) -> None:
+    walls = (datetime(2026, 5, 1, 9), datetime(2026, 5, 2, 9))
+
+    for recurrence, expected in ((Once(walls[0]), walls[:1]), (Dates(walls), walls)):
+        fires = fire_times(Timing(recurrence=recurrence, zone=zone), at("2026-01-01T00:00"))
+
+        assert [fire.wall for fire in itertools.islice(fires, len(expected) + 1)] == list(expected)
+
+
 @pytest.mark.parametrize(("recurrence", "zone", "rules", "after", "expected"), TABLE)
 def test_they_are_the_same_backwards(
     recurrence: Recurrence | str, zone: str, rules: dict[str, object], after: str, expected: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from outboxes import at
@@ -324,6 +324,20 @@ class TestPause:
         await fire_due(outbox)
 
         assert await fired_at(outbox) == {"12:01:00": "fired", "12:02:00": "fired"}
+
+    async def test_the_choice_may_be_its_word_and_what_is_none_is_refused(self, outbox: Outbox) -> None:
+        await outbox.schedules.add(schedule(policies={"catch_up": "all"}))
+        await outbox.schedules.pause("digest")
+        await outbox.advance(150)
+        word: Any = "skip"
+        typo: Any = "skpi"
+
+        with pytest.raises(InvalidSchedule, match="missed: 'skpi' is none of skip, catch_up"):
+            await outbox.schedules.resume("digest", missed=typo)
+        assert (await outbox.schedules.get("digest")).paused_at == at(0)
+        await outbox.schedules.resume("digest", missed=word)
+
+        assert await fired_at(outbox) == {"12:01:00": "missed"}
 
     async def test_a_firing_that_was_read_before_the_pause_does_nothing(self, outbox: Outbox) -> None:
         await outbox.schedules.add(schedule())
