@@ -4,7 +4,7 @@ Its one argument is JSON: `url`, `redis` (host and port), `jobs` (names of funct
 job, added where they are not known), `lease` (seconds), `ahead` (seconds by which this process's clock is wrong),
 `grace` (the jobs' `misfire_grace_time`), `points` (a folder: at a point of a run whose name is a file there, the
 process writes NAME.reached and waits until the file is gone), `knows` (functions that this process's code has; all, if
-it is not given).
+it is not given), `twin` (whether it takes itself for process 1 of a host "twin", as in a container).
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ import datetime as dt
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from dovecote import leadership
 from dovecote.app import Dovecote
 from dovecote.config import Settings
 from dovecote.config.settings import Leadership, Redis
-from dovecote.integrations.apscheduler import JobUnit, RedisJobStore, Timing, elected
+from dovecote.integrations.apscheduler import JobUnit, RedisJobStore, Timing, elected, keeper
 from dovecote.model import Notification
 from dovecote.observability.logs import configure_logging
 from dovecote.stores.job_runs import JobRuns
@@ -94,6 +97,27 @@ class Points(JobRuns):
         point("after the commit")
 
 
+class PointedLeases:
+    """The lease store, with a point before a renewal."""
+
+    def __init__(self, leases: Any) -> None:
+        self._leases = leases
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._leases, name)
+
+    async def renew(self, *arguments: Any) -> Any:
+        point("before the renewal")
+        return await self._leases.renew(*arguments)
+
+
+def be_a_twin() -> None:
+    """Have the host name and the process id that another process has too, as far as Dovecote asks."""
+    socket.gethostname = lambda: "twin"
+    for module in (leadership, keeper):
+        vars(module)["os"] = SimpleNamespace(getpid=lambda: 1)
+
+
 def shift_clock(seconds: float) -> None:
     """Let everything in this process that asks for the time of day get a wrong one; what it gets are real datetimes."""
     real = dt.datetime
@@ -132,6 +156,7 @@ async def main() -> None:
     )
     Dovecote.jobs_of = with_points(Dovecote.jobs_of)  # type: ignore[method-assign]
     dovecote = Dovecote(GIVEN["url"], settings=settings)
+    dovecote._leading._leases = PointedLeases(dovecote._leading.leases)
     scheduler: Any = elected(
         AsyncIOScheduler(jobstores={"default": RedisJobStore(host=host, port=port, db=1)}, timezone="UTC"),
         dovecote,
@@ -168,6 +193,8 @@ if __name__ == "__main__":
         for function in ("exact", "once", "newer"):
             if function not in known:
                 delattr(job_process, function)
+    if job_process.GIVEN.get("twin"):
+        job_process.be_a_twin()
     if job_process.GIVEN.get("ahead"):
         shift_clock(job_process.GIVEN["ahead"])
     asyncio.run(job_process.main())

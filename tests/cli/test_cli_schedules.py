@@ -204,7 +204,7 @@ def test_pause_resume_trigger_backfill_delete(shop: CommandLine) -> None:
         (("--cron", "@daily", "--text", " "), "shows nothing"),
         (("--cron", "@daily", "--grace", "1h"), "grace: 1:00:00 is none that can be: give a duration from 0:00:00"),
         (("--cron", "@daily", "--param", "chat_id=42"), "to: 42: the notification names a chat itself"),
-        (("--cron", "@daily", "--file", "reply_markup=17"), "17"),
+        (("--cron", "@daily", "--file", "reply_markup=17"), "a text stands here and no file"),
         (
             ("--cron", "@daily", "--method", "sendPhoto", "--param", "photo=attach://file1"),
             "give its id to `dovecote send --file` or `dovecote schedule add --file`",
@@ -217,6 +217,19 @@ def test_what_cannot_be_is_refused_at_once(shop: CommandLine, arguments: tuple[s
     assert answer.code == 1
     assert complaint in answer.err
     assert shop.ok("schedule", "list").out.startswith("There are no schedules.")
+
+
+def test_all_that_cannot_be_is_told_at_once(shop: CommandLine) -> None:
+    refused = shop(
+        "schedule", "add", "digest", "--bot", "shop", "--cron", "61 * * * *", "--zone", "Mars/X", "--text", "hi"
+    )
+
+    assert refused.code == 1
+    assert [line.removeprefix("Error: ").partition(":")[0] for line in refused.err.splitlines()] == [
+        "chat",
+        "zone",
+        "cron",
+    ]
 
 
 class TestFile:

@@ -5,6 +5,7 @@ The whole of points, numbers of processes and lease stores runs in `make chaos`.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -156,13 +157,21 @@ async def test_a_database_that_is_restarted(own_postgres: PostgresServer, tmp_pa
     assert verdict.is_exact, verdict
 
 
-async def test_clocks_that_are_an_hour_off(migrated_url: str, tmp_path: Path) -> None:
-    async with Run(migrated_url, tmp_path) as run:
+@pytest.mark.parametrize(
+    ("elected_by", "processes"),
+    campaign([(by, count) for by in ("row", "valkey") for count in (1, 2, 4)], always=[("row", 2)]),
+)
+async def test_clocks_that_are_an_hour_off(
+    migrated_url: str, tmp_path: Path, request: pytest.FixtureRequest, elected_by: str, processes: int
+) -> None:
+    redis = None if elected_by == "row" else request.getfixturevalue("valkey_url")
+    async with Run(migrated_url, tmp_path, redis=redis) as run:
         run.start(clock_off=3600, point="before insert", after=8, signal="SIGSTOP")
         await run.go_on(1)
-        run.start(clock_off=-3600)
+        for number in range(processes - 1):
+            run.start(clock_off=-3600 if number % 2 == 0 else 3600)
         await run.stopped_itself(run.processes[0])
-        await run.go_on(2)
+        await (run.go_on(2) if processes > 1 else asyncio.sleep(2))
         run.processes[0].thaw()
         await run.go_on(1)
         verdict = await run.end()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from valkey_servers import ValkeyServer
 
 SECONDS = 60.0
+HOURS = [3600.0, -3600.0]
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -195,7 +196,7 @@ def test_a_leader_that_stops_in_order_hands_over_at_once(jobs: Cluster) -> None:
 
 
 POINTS = ["before the plan", "after the plan", "before the record", "after the record", "before the transaction"]
-POINTS += ["in the function", "before the commit", "after the commit"]
+POINTS += ["in the function", "before the commit", "after the commit", "before the renewal"]
 
 
 def every_count(cases: Sequence[str], *, always: str) -> list[Any]:
@@ -282,26 +283,45 @@ def test_the_database_is_restarted(
         jobs.check()
 
 
-@pytest.mark.parametrize("ahead", campaign([3600.0, -3600.0], always=[]))
-def test_a_node_whose_clock_is_an_hour_off(jobs: Cluster, ahead: float) -> None:
-    (right,) = jobs.start(1, grace=40)
-    jobs.until_more(2)
-    (wrong,) = jobs.start(1, ahead=ahead, jobs={})
-
-    right.tell_to_stop()
+@pytest.mark.parametrize(
+    ("ahead", "count"), campaign([(ahead, count) for count in (1, 2, 4) for ahead in HOURS], always=[(HOURS[0], 2)])
+)
+def test_nodes_whose_clocks_are_an_hour_off(jobs: Cluster, ahead: float, count: int) -> None:
+    if count == 1:
+        wrong = jobs.start(1, grace=40, ahead=ahead)
+    else:
+        (right,) = jobs.start(1, grace=40)
+        jobs.until_more(2)
+        wrong = jobs.start(count - 1, ahead=ahead, jobs={})
+        right.tell_to_stop()
 
     jobs.until_more(6)
-    assert jobs.leader() is wrong
+    assert jobs.leader() in wrong
     jobs.end()
     jobs.check()
     assert verdict(jobs.url, "exact").late[0] < 20
     assert jobs.states("exact") == {"done"}
 
 
-def test_a_rolling_deploy_in_which_old_code_does_not_know_a_new_job(jobs: Cluster) -> None:
+@pytest.mark.parametrize("count", campaign([2, 4], always=[2]))
+def test_processes_of_one_host_name_and_one_process_id(jobs: Cluster, count: int) -> None:
+    """As containers have them: one leads, is killed, and another leads."""
+    jobs.start(count, twin=True)
+    jobs.until_more(2)
+
+    jobs.stand_at("before the commit").kill()
+    jobs.go_on("before the commit")
+
+    jobs.until_more(4)
+    jobs.end()
+    jobs.check()
+
+
+@pytest.mark.parametrize("count", campaign([2, 4], always=[2]))
+def test_a_rolling_deploy_in_which_old_code_does_not_know_a_new_job(jobs: Cluster, count: int) -> None:
     (old,) = jobs.start(1, knows=["exact", "once"])
     jobs.until_more(2)
-    jobs.start(1, jobs={"newer": "newer"})
+    jobs.start(count - 1, jobs={"newer": "newer"})
     until(lambda: 'the job \\"newer\\" is kept, and not run by this process' in old.log)
     assert jobs.leader() is old
     assert jobs.fired("newer") == 0

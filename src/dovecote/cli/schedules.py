@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dovecote.cli.context import confirm, globals_of, on_outbox
+from dovecote.cli.context import Refused, confirm, globals_of, on_outbox
 from dovecote.cli.output import moment, note, say, say_facts, say_json, say_table
 from dovecote.cli.pages import AsJson, Limit, Yes
 from dovecote.cli.sending import given_file, given_instant, given_param
@@ -139,10 +139,13 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add a schedule. It fires from now on, wherever `dovecote run` or `dovecote worker` runs."""
-    from dovecote.config import schedule_of
+    from dovecote.config import schedule_of, table_faults
 
-    given = _given(locals())
-    record = on_outbox(context, lambda dovecote: dovecote.schedules.add(schedule_of({"name": name, **given})))
+    table = {"name": name, **_given(locals())}
+    faults = table_faults(table)
+    if faults:
+        raise Refused("\n".join(faults))
+    record = on_outbox(context, lambda dovecote: dovecote.schedules.add(schedule_of(table)))
     _say_record(record, f'The schedule "{name}" is added', as_json=as_json)
 
 
@@ -341,7 +344,6 @@ def backfill(
 
 def apply(context: typer.Context, *, as_json: AsJson = False) -> None:
     """Let the schedules of the settings file be what it says now; `run` and `worker` do so when they start."""
-    from dovecote.cli.context import Refused
     from dovecote.config import load_schedules
 
     wanted = load_schedules(globals_of(context).config)

@@ -12,7 +12,14 @@ silently ignored is found weeks later. Two families of variables belong to other
 
 from dovecote.config.contradictions import LEASE_MARGIN
 from dovecote.config.reading import Tables, configuration_faults, load_settings
-from dovecote.config.schedules import edited_schedule, load_schedules, schedule_faults, schedule_of, table_of
+from dovecote.config.schedules import (
+    edited_schedule,
+    load_schedules,
+    schedule_faults,
+    schedule_of,
+    table_faults,
+    table_of,
+)
 from dovecote.config.settings import (
     SETTINGS,
     Database,
@@ -61,6 +68,7 @@ __all__ = [
     "parse_duration",
     "schedule_faults",
     "schedule_of",
+    "table_faults",
     "table_of",
     "template",
 ]

@@ -42,6 +42,15 @@ WHEN: Final = ("cron", "every", "at", "dates")
 TO: Final = ("chat", "chats", "everybody")
 DURATIONS: Final = ("every", "jitter", "catch_up_window", "grace", "window")
 POLICIES: Final = ("catch_up", "catch_up_window", "catch_up_cap", "grace", "overlap", "window")
+# What the errors of the model call these groups, and something sound in place of what is wrong.
+NAMED_IN_ERRORS: Final = {"cron": ("recurrence",), "chat": ("to", "chat_id")}
+STAND_INS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "name": {"name": "schedule"},
+    "bot": {"bot": "bot"},
+    "text": {"text": "text"},
+    "cron": {"cron": "0 9 * * *"},
+    "chat": {"everybody": True},
+}
 KEYS: Final = frozenset(
     {
         "name",
@@ -75,18 +84,51 @@ def _read(tables: Mapping[str, Any], *, meaning: bool = False) -> tuple[dict[str
     """The schedules whose form is right, and the faults of the others; with `meaning` also what keeps them out."""
     faults: list[str] = []
     found: dict[str, Schedule] = {}
+    names: list[object] = []
     for number, table in enumerate(_list_of_tables(tables.get("schedule", []), faults), start=1):
         which = f"schedule {table.get('name', f'number {number}')}"
+        if table.get("name") in names:
+            faults.append(f"{which}: there are two of that name: rename one.")
+        names.append(table.get("name"))
         try:
-            schedule = schedule_of(table)
-            if schedule.name in found:
-                faults.append(f"{which}: there are two of that name: rename one.")
+            schedule = _checked(table, meaning=meaning)
             found[schedule.name] = schedule
-            if meaning:
-                checked_schedule(schedule, EARLIEST, may_be_over=True)
-        except (InvalidSchedule, InvalidNotification) as error:
-            faults.append(f"{which}: {error}")
+        except (InvalidSchedule, InvalidNotification):
+            faults += [f"{which}: {fault}" for fault in table_faults(table, meaning=meaning)]
     return found, faults
+
+
+def _checked(table: Mapping[str, Any], *, meaning: bool) -> Schedule:
+    schedule = schedule_of(table)
+    if meaning:
+        checked_schedule(schedule, EARLIEST, may_be_over=True)
+    return schedule
+
+
+def table_faults(table: Mapping[str, Any], *, meaning: bool = True) -> list[str]:
+    """Every fault of a flat table: one is told, something sound is put in its place, and the next is looked for."""
+    faults: list[str] = []
+    left = dict(table)
+    for _ in range(len(table) + len(STAND_INS)):
+        try:
+            _checked(left, meaning=meaning)
+        except (InvalidSchedule, InvalidNotification) as error:
+            faults.append(str(error))
+            mended = _with_stand_in(left, error.field)
+            if mended == left:
+                break  # What stands in its place is no better, so it hangs on something else.
+            left = mended
+        else:
+            break
+    return faults
+
+
+def _with_stand_in(table: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """The table without what is wrong with a field, as the error names it."""
+    alone: tuple[str, ...] = (field.partition(".")[0].partition("[")[0],)
+    groups = ((*WHEN, "anchor"), TO)
+    wrong = next((keys for keys in groups if field in {*keys, *NAMED_IN_ERRORS[keys[0]]}), alone)
+    return {**{key: value for key, value in table.items() if key not in wrong}, **STAND_INS.get(wrong[0], {})}
 
 
 def schedule_faults(path: Path | Tables | None = None, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
