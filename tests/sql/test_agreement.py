@@ -203,6 +203,9 @@ CASES: dict[str, list[Notification]] = {
         call("sendDocument", document=None, picture=Attachment(1)),
         call("sendPhoto", photo="x", thumbnail=Attachment(1)),
         call("somethingNew", anything=Attachment(1)),
+        call("somethingNew", caption=Attachment(1)),
+        call("sendMessage", text="x", picture=Attachment(1)),
+        call("sendPhoto", photo="x", caption=Attachment(1)),
         *(
             call("sendMediaGroup", media=[{"type": kind, "media": Attachment(file)}] * 2)
             for kind in ("photo", "document", "sticker", 7)

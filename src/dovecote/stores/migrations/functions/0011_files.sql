@@ -35,7 +35,13 @@ BEGIN
             WHEN file.field = own THEN own
             WHEN path[cardinality(path)] = 'media' AND beside ->> 'type' = ANY (known) THEN beside ->> 'type'
         END;
-        IF kind IS NULL AND own IS NOT NULL AND (beside -> own IS NULL OR beside -> own = 'null') THEN
+        IF method IN ('sendmessage', 'editmessagetext', 'editmessagecaption', 'editmessagereplymarkup')
+            OR path[cardinality(path)] IN ('text', 'caption', 'parse_mode', 'title', 'performer')
+        THEN
+            PERFORM dovecote.refuse(place, dovecote.place_of(file.field),
+                'a text stands here and no file, and what would be read is how the outbox names it',
+                'Send it as a photo or a document, with sendPhoto or sendDocument.');
+        ELSIF kind IS NULL AND own IS NOT NULL AND (beside -> own IS NULL OR beside -> own = 'null') THEN
             PERFORM dovecote.refuse(place, dovecote.place_of(file.field), method || ' sends a ' || own,
                 'Give the file as ' || own || '.');
         ELSIF kind = 'thumbnail' AND coalesce(own, beside ->> 'type') = ANY (known)
