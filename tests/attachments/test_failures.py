@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from attaching import Attaching, png
@@ -65,7 +65,8 @@ async def test_a_missing_content_is_a_dead_letter_that_says_so_and_can_be_replay
 
 async def test_a_store_that_is_away_costs_tries_and_no_notification(parts: Attaching) -> None:
     file = await parts.put(png())
-    reader = parts.dovecote.sender._channel._reader  # type: ignore[attr-defined]
+    assert parts.dovecote.sender is not None
+    reader: Any = parts.dovecote._channel._reader  # type: ignore[union-attr]
     stream, failures = reader.stream, iter(range(3))
 
     async def stumbling(file_id: int) -> AsyncIterator[bytes]:
@@ -85,7 +86,8 @@ async def test_a_store_that_is_away_costs_tries_and_no_notification(parts: Attac
 async def test_what_breaks_off_before_the_end_of_the_file_was_not_sent(parts: Attaching) -> None:
     """So even at most once it is tried again: Telegram acts on nothing less than a whole request."""
     file = await parts.put(LARGE)
-    reader = parts.dovecote.sender._channel._reader  # type: ignore[attr-defined]
+    assert parts.dovecote.sender is not None
+    reader: Any = parts.dovecote._channel._reader  # type: ignore[union-attr]
     stream, cuts = reader.stream, iter(range(1))
 
     async def cut(file_id: int) -> AsyncIterator[bytes]:
