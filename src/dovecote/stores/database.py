@@ -104,9 +104,8 @@ class Database:
                 if pool_size
                 else {"poolclass": NullPool}
             )
-            self._engine = create_engine(
-                url, hide_parameters=True, connect_args={"check_same_thread": not pool_size}, **pool
-            )
+            # What one thread of asyncio's begins, another goes on with; never two at a time.
+            self._engine = create_engine(url, hide_parameters=True, connect_args={"check_same_thread": False}, **pool)
             event.listen(self._engine, "connect", _prepare_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
 
