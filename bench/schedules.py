@@ -145,7 +145,7 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(measure(f"sqlite:///{folder}/x.db", count))
-    with PostgresServer(18) as server:
+    with PostgresServer(18, fsync=True) as server:
         asyncio.run(measure(server.create_database(), count))
 
 

@@ -266,10 +266,12 @@ class TestNothingIsLeftBehind:
 
         assert not shared_memory_exists(segment)
         assert not server.directory.exists()
+        assert not server.place.exists()
         assert [process for process in processes if process.is_running()] == []
 
     def test_a_server_ends_with_the_process_that_started_it_even_when_that_is_killed(self) -> None:
-        script = "import servers, time; s = servers.PostgresServer(); s.start(); print(s.pid, s.directory, flush=True)"
+        script = "import servers, time; s = servers.PostgresServer(); s.start()"
+        script += "; print(s.pid, s.directory, s.place, flush=True)"
         owner = subprocess.Popen(
             [sys.executable, "-c", f"{script}; time.sleep(600)"],
             stdout=subprocess.PIPE,
@@ -278,12 +280,12 @@ class TestNothingIsLeftBehind:
         )
         with owner:
             assert owner.stdout is not None
-            pid, directory = owner.stdout.readline().split()
+            pid, *folders = owner.stdout.readline().split()
             assert psutil.pid_exists(int(pid))
 
             owner.kill()
 
-        wait_until(lambda: not Path(directory).exists() and not is_alive(int(pid)))
+        wait_until(lambda: not any(Path(folder).exists() for folder in folders) and not is_alive(int(pid)))
 
     def test_programs_that_the_account_may_not_run_are_copied(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
