@@ -18,7 +18,8 @@ test: check
 chaos: $(VENV)/dev.stamp
 	DOVECOTE_TEST_CHAOS=1 DOVECOTE_TEST_ELECTIONS=5000 DOVECOTE_TEST_RUNS=5000 DOVECOTE_TEST_EXAMPLES=10 \
 		$(BIN)/python -m pytest -n 2 --dist loadscope \
-		chaos tests/faults tests/jobs tests/leadership tests/schedules tests/storage tests/files tests/attachments tests/stores
+		chaos tests/faults tests/jobs tests/leadership tests/schedules tests/storage tests/files tests/attachments tests/stores \
+		tests/enqueue tests/worker
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check

@@ -234,6 +234,15 @@ KINDS: dict[str, Opener] = {
 }
 """Every kind of connection that enqueue takes, by database, kind and driver."""
 
+LIKE_OTHERS = frozenset(
+    {
+        *("postgresql-AsyncConnection-asyncpg", "postgresql-Connection-psycopg", "postgresql-asyncpg-pool"),
+        *("sqlite-AsyncConnection-aiosqlite", "sqlite-Connection-pysqlite", "sqlite-sqlite3-after-BEGIN"),
+        *("postgresql-Django-sync", "sqlite-Connection-pysqlite-sync", "sqlite-Session-pysqlite-sync"),
+    }
+)
+"""Kinds that go the way of another one to its last step: the whole suite runs over them in `make chaos`."""
+
 SYNC = "-sync"
 """Behind a kind: through `enqueue_sync`."""
 SYNC_KINDS = tuple(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
-from applications import KINDS, SYNC, SYNC_KINDS, through
+from applications import KINDS, LIKE_OTHERS, SYNC, SYNC_KINDS, through
+from campaigns import campaign
 from migrated import migrate
 from outboxes import Outbox
 
@@ -44,7 +45,7 @@ def migrated_postgres_url(postgres: PostgresDatabases) -> Iterator[str]:
     postgres.drop_database(url)
 
 
-@pytest.fixture(params=[*KINDS, *SYNC_KINDS])
+@pytest.fixture(params=campaign([*KINDS, *SYNC_KINDS], always={*KINDS, *SYNC_KINDS} - LIKE_OTHERS))
 def kind(request: pytest.FixtureRequest) -> str:
     """A kind of connection."""
     name: str = request.param

@@ -14,6 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+from campaigns import campaign
 from simulated import enqueue, make_outbox, working
 from virtual_time import VirtualTimeLoop, seconds_passed
 
@@ -94,7 +95,7 @@ def shares(path: Path, workers: int, rate: float) -> tuple[float, float]:
     return accepted / (rate * MEASURED), refused / (accepted + refused)
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", campaign([1, 4], always=[4]))
 def test_set_to_thirty_against_a_true_limit_of_twenty(outbox_path: Path, workers: int) -> None:
     enqueue(outbox_path, 11_500)
 
@@ -104,7 +105,7 @@ def test_set_to_thirty_against_a_true_limit_of_twenty(outbox_path: Path, workers
     assert refused < 0.01
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", campaign([1, 4], always=[4]))
 def test_set_to_thirty_against_a_true_limit_of_thirty(outbox_path: Path, workers: int) -> None:
     enqueue(outbox_path, 11_500)
 
