@@ -187,7 +187,15 @@ class TestSettings:
             ),
             ({"using": "replica"}, ["settings.DOVECOTE[\"using\"] is 'replica': DATABASES has "]),
             (7, ['settings.DOVECOTE is no dictionary: write {"worker": {"concurrency": 50}}.']),
-            ({"schedule": [{"name": "x"}]}, ["schedule x: bot: None is none: give a name."]),
+            (
+                {"schedule": [{"name": "x"}]},
+                [
+                    "schedule x: bot: None is none: give a name.",
+                    "schedule x: cron: 0 of cron, every, at, dates are given",
+                    "schedule x: chat: 0 of chat, chats, everybody are given",
+                    "schedule x: text: None is no text",
+                ],
+            ),
         ],
     )
     def test_every_fault_is_an_error_of_djangos_checks(
