@@ -8,7 +8,7 @@ import pytest
 from command_line import fetch, until
 
 from dovecote.cli import lives, pages
-from dovecote.model import WaitReason
+from dovecote.model import Selection, WaitReason
 
 if TYPE_CHECKING:
     from command_line import CommandLine
@@ -153,6 +153,18 @@ class TestDeadLetters:
         assert refused.out == "1 dead letter is forgotten.\n"
         assert "no dead letters: 3" in refused.err
         assert [each["id"] for each in dovecote.ok("dead", "list", "--json").json] == [2]
+
+    @pytest.mark.parametrize(
+        ("selection", "everything", "which"),
+        [
+            (Selection(), False, ""),
+            (Selection(), True, " of all bots"),
+            (Selection(bot="shop"), True, ' of the bot "shop"'),
+            (Selection(bot="shop", error="poll"), True, " that you have selected"),
+        ],
+    )
+    def test_a_question_says_which_ones_are_meant(self, selection: Selection, everything: bool, which: str) -> None:  # noqa: FBT001 (a parameter)
+        assert pages.of_which(selection, everything=everything) == which
 
     @pytest.mark.parametrize(
         ("arguments", "words"),

@@ -6,6 +6,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from dovecote.outbox_around import OutboxAround
 from dovecote.references import MARK
 
 if TYPE_CHECKING:
@@ -79,13 +80,12 @@ def _remember(memory: dict[Any, T], key: Any, value: T, most: int) -> None:
         del memory[next(iter(memory))]
 
 
-class PreparedOutbox:
+class PreparedOutbox(OutboxAround):
     """An outbox whose claims come with what is known of their files; implements `dovecote.ports.OutboxStore`."""
 
     def __init__(self, store: OutboxStore, knowledge: Knowledge) -> None:
-        self._store = store
+        super().__init__(store)
         self._knowledge = knowledge
-        self.statements = store.statements
 
     async def cycle(
         self,
@@ -98,7 +98,6 @@ class PreparedOutbox:
     ) -> Cycle:
         """See `dovecote.ports.OutboxStore.cycle`."""
         cycle = await self._store.cycle(settlements, claim=claim, lease=lease, renew=renew, alone=alone)
-        self.statements = self._store.statements
         marked = [claimed for claimed in cycle.claimed if MARK in claimed.params]
         if marked:
             try:
@@ -106,11 +105,3 @@ class PreparedOutbox:
             except Exception as error:  # noqa: BLE001 (what is claimed must not be lost; each asks again as it is sent)
                 logger.warning("the files of a batch could not be looked up together: %s", error)
         return cycle
-
-    async def wait(self, timeout: timedelta) -> None:
-        """See `dovecote.ports.OutboxStore.wait`."""
-        await self._store.wait(timeout)
-
-    async def close(self) -> None:
-        """See `dovecote.ports.OutboxStore.close`."""
-        await self._store.close()

@@ -16,6 +16,7 @@ from dovecote.broadcasts.content import Content
 from dovecote.content import Fault
 from dovecote.errors import MissingExtra, NotMigrated, StoreUnavailable
 from dovecote.model import BroadcastKind, Dead, Released
+from dovecote.outbox_around import OutboxAround
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -142,16 +143,15 @@ class Renderer:
             self._contents[stored.id] = Content(stored)
 
 
-class RenderedOutbox:
+class RenderedOutbox(OutboxAround):
     """An outbox whose claims of broadcasts come with their content; implements `dovecote.ports.OutboxStore`.
 
     One whose content cannot be had stays as it was, and `RenderedChannel` says why.
     """
 
     def __init__(self, store: OutboxStore, renderer: Renderer) -> None:
-        self._store = store
+        super().__init__(store)
         self._renderer = renderer
-        self.statements = store.statements
 
     async def cycle(
         self,
@@ -164,7 +164,6 @@ class RenderedOutbox:
     ) -> Cycle:
         """See `dovecote.ports.OutboxStore.cycle`."""
         cycle = await self._store.cycle(settlements, claim=claim, lease=lease, renew=renew, alone=alone)
-        self.statements = self._store.statements
         if cycle.next_due_in is not None and cycle.next_due_in > PUT_OFF.timestamp() - time.time() - A_DAY:
             # Nothing but what is put off: no claim will ever find it, and who only empties the outbox is done.
             cycle = replace(cycle, next_due_in=None)
@@ -178,14 +177,6 @@ class RenderedOutbox:
             return cycle
         by_id = {each.id: each for each in made if not isinstance(each, Unmade)}
         return replace(cycle, claimed=[by_id.get(claimed.id, claimed) for claimed in cycle.claimed])
-
-    async def wait(self, timeout: timedelta) -> None:
-        """See `dovecote.ports.OutboxStore.wait`."""
-        await self._store.wait(timeout)
-
-    async def close(self) -> None:
-        """See `dovecote.ports.OutboxStore.close`."""
-        await self._store.close()
 
 
 class RenderedChannel:

@@ -8,7 +8,7 @@ import typer
 
 from dovecote.cli.context import Refused, confirm, on_outbox
 from dovecote.cli.lives import show_life
-from dovecote.cli.output import say, say_json
+from dovecote.cli.output import say_json
 from dovecote.cli.pages import (
     AsJson,
     BeforeId,
@@ -20,18 +20,21 @@ from dovecote.cli.pages import (
     Since,
     Until,
     Yes,
-    all_ids,
-    chosen_ids,
     in_batches,
+    of_which,
+    say_changed,
     say_page,
     selected,
+    wanted_ids,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from dovecote.app import Dovecote
     from dovecote.model import NotificationRecord, Selection
+
+NOT_DEAD = {"state": "dead", "complaint": "no dead letters"}
 
 dead_app = typer.Typer(help="Dead letters: what was given up.", no_args_is_help=True)
 
@@ -103,18 +106,12 @@ def replay(
 ) -> None:
     """Make dead letters due again, with a fresh count of failures. It says how many and asks."""
     selection = selected(bot, error, code, label, since, until)
-    ids = _ids(context, notifications, selection, everything=everything)
+    ids = wanted_ids(context, notifications, selection, _page(selection), everything=everything, what="dead letters")
     if ids:
-        confirm(_question(len(ids), bot, everything=everything), yes=yes)
+        confirm(_question(len(ids), of_which(selection, everything=everything)), yes=yes)
     replayed = on_outbox(context, lambda dovecote: _replay(dovecote, ids, per_minute)) if ids else []
-    # With --all, one that is not dead any more was replayed by somebody else meanwhile.
-    others = [] if everything else sorted(set(ids) - set(replayed))
-    if as_json:
-        say_json({"replayed": replayed, "not_dead": others})
-    else:
-        say(f"{len(replayed):,} dead letter{' is' if len(replayed) == 1 else 's are'} due again.")
-    if others:
-        raise Refused(f"no dead letters: {', '.join(map(str, others))}. `dovecote notification show ID` tells of each.")
+    sentence = f"{len(replayed):,} dead letter{' is' if len(replayed) == 1 else 's are'} due again."
+    say_changed(ids, replayed, sentence, done="replayed", **NOT_DEAD, everything=everything, as_json=as_json)
 
 
 def purge(
@@ -135,30 +132,13 @@ def purge(
 ) -> None:
     """Forget dead letters with all their attempts, for good. It says how many and asks."""
     selection = selected(bot, error, code, label, since, until)
-    ids = _ids(context, notifications, selection, everything=everything)
+    ids = wanted_ids(context, notifications, selection, _page(selection), everything=everything, what="dead letters")
     if ids:
-        confirm(f"This forgets {len(ids):,} dead letter{'' if len(ids) == 1 else 's'} for good. Go on?", yes=yes)
+        letters = f"{len(ids):,} dead letter{'' if len(ids) == 1 else 's'}{of_which(selection, everything=everything)}"
+        confirm(f"This forgets {letters} for good. Go on?", yes=yes)
     purged = on_outbox(context, lambda dovecote: in_batches(ids, dovecote.purge)) if ids else []
-    others = [] if everything else sorted(set(ids) - set(purged))
-    if as_json:
-        say_json({"purged": purged, "not_dead": others})
-    else:
-        say(f"{len(purged):,} dead letter{' is' if len(purged) == 1 else 's are'} forgotten.")
-    if others:
-        raise Refused(f"no dead letters: {', '.join(map(str, others))}. `dovecote notification show ID` tells of each.")
-
-
-def _ids(
-    context: typer.Context, notifications: "Sequence[int] | None", selection: "Selection", *, everything: bool
-) -> list[int]:
-    """The ids that were named, or with --all those that are selected now, the oldest first."""
-    ids = chosen_ids(notifications, selection, everything=everything, what="dead letters")
-    if not everything:
-        return ids
-    return on_outbox(
-        context,
-        lambda dovecote: all_ids(lambda before, limit: dovecote.dead_letters(selection, before_id=before, limit=limit)),
-    )
+    sentence = f"{len(purged):,} dead letter{' is' if len(purged) == 1 else 's are'} forgotten."
+    say_changed(ids, purged, sentence, done="purged", **NOT_DEAD, everything=everything, as_json=as_json)
 
 
 async def _replay(dovecote: "Dovecote", ids: "Sequence[int]", per_minute: int | None) -> list[int]:
@@ -172,10 +152,13 @@ async def _replay(dovecote: "Dovecote", ids: "Sequence[int]", per_minute: int | 
     return replayed
 
 
-def _question(count: int, bot: str | None, *, everything: bool) -> str:
-    letters = f"{count:,} dead letter{'' if count == 1 else 's'}"
-    which = f' of the bot "{bot}"' if bot else " of all bots" if everything else ""
-    return f"This makes {letters}{which} due again: workers will send {'it' if count == 1 else 'them'}. Go on?"
+def _page(selection: "Selection") -> "Callable[[Dovecote, int | None, int], Awaitable[Sequence[NotificationRecord]]]":
+    return lambda dovecote, before, limit: dovecote.dead_letters(selection, before_id=before, limit=limit)
+
+
+def _question(count: int, which: str) -> str:
+    letters = f"{count:,} dead letter{'' if count == 1 else 's'}{which}"
+    return f"This makes {letters} due again: workers will send {'it' if count == 1 else 'them'}. Go on?"
 
 
 async def _dead(dovecote: "Dovecote", notification: int) -> "NotificationRecord":

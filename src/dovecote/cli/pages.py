@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dovecote.cli.context import Refused, on_outbox
 from dovecote.cli.lives import error_text
 from dovecote.cli.output import NONE, moment, note, say, say_json, say_table
 from dovecote.cli.sending import given_instant
@@ -13,6 +16,7 @@ from dovecote.cli.sending import given_instant
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from dovecote.app import Dovecote
     from dovecote.model import NotificationRecord, Selection
 
 LAST_ID = 2**63 - 1
@@ -115,6 +119,57 @@ def selected(  # noqa: PLR0917 (each is an option of the command line)
     if first is not None and end is not None and first >= end:
         raise typer.BadParameter(f"{until} is not after --since, {since}: nothing lies between.", param_hint="--until")
     return Selection(bot=bot, error=error, error_code=code, label=label, since=first, until=end)
+
+
+def say_changed(
+    ids: Sequence[int],
+    changed: Sequence[int],
+    sentence: str,
+    *,
+    done: str,
+    state: str,
+    complaint: str,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    """Print what was `done`, and then raise Refused for the ids that were named and are not in that state."""
+    # With --all, one that is not so any more was changed by somebody else meanwhile.
+    others = [] if everything else sorted(set(ids) - set(changed))
+    if as_json:
+        say_json({done: changed, f"not_{state}": others})
+    else:
+        say(sentence)
+    if others:
+        raise Refused(f"{complaint}: {', '.join(map(str, others))}. `dovecote notification show ID` tells of each.")
+
+
+def of_which(selection: Selection, *, everything: bool) -> str:
+    """Which ones a question is about: behind their number."""
+    if not everything:
+        return ""
+    if selection.is_everything:
+        return " of all bots"
+    by_bot_alone = replace(selection, bot=None).is_everything
+    return f' of the bot "{selection.bot}"' if by_bot_alone else " that you have selected"
+
+
+def wanted_ids(
+    context: typer.Context,
+    notifications: Sequence[int] | None,
+    selection: Selection,
+    page: Callable[[Dovecote, int | None, int], Awaitable[Sequence[NotificationRecord]]],
+    *,
+    everything: bool,
+    what: str,
+) -> list[int]:
+    """The ids that were named, or with --all those that are selected now, the oldest first.
+
+    `page` answers a page of those that are selected, older than an id.
+    """
+    ids = chosen_ids(notifications, selection, everything=everything, what=what)
+    if not everything:
+        return ids
+    return on_outbox(context, lambda dovecote: all_ids(partial(page, dovecote)))
 
 
 def chosen_ids(notifications: Sequence[int] | None, selection: Selection, *, everything: bool, what: str) -> list[int]:

@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dovecote.cli.context import Refused, confirm, on_outbox
-from dovecote.cli.output import say, say_json
+from dovecote.cli.context import confirm, on_outbox
 from dovecote.cli.pages import (
     AsJson,
     BeforeId,
@@ -17,11 +16,12 @@ from dovecote.cli.pages import (
     Since,
     Until,
     Yes,
-    all_ids,
-    chosen_ids,
     in_batches,
+    of_which,
+    say_changed,
     say_page,
     selected,
+    wanted_ids,
 )
 
 unknown_app = typer.Typer(
@@ -84,14 +84,16 @@ def resolve(
     if delivered == again:
         raise typer.BadParameter("say what is to become of them: --delivered or --again.")
     selection = selected(bot, error, code, label, since, until)
-    ids = chosen_ids(notifications, selection, everything=everything, what="unknown ones")
-    if everything:
-        ids = on_outbox(
-            context,
-            lambda dovecote: all_ids(lambda before, limit: dovecote.unknowns(selection, before_id=before, limit=limit)),
-        )
+    ids = wanted_ids(
+        context,
+        notifications,
+        selection,
+        lambda dovecote, before, limit: dovecote.unknowns(selection, before_id=before, limit=limit),
+        everything=everything,
+        what="unknown ones",
+    )
     if ids:
-        confirm(_question(len(ids), bot, everything=everything, delivered=delivered), yes=yes)
+        confirm(_question(len(ids), of_which(selection, everything=everything), delivered=delivered), yes=yes)
     resolved = (
         on_outbox(
             context,
@@ -100,20 +102,23 @@ def resolve(
         if ids
         else []
     )
-    # With --all, one that is not unknown any more was resolved by somebody else meanwhile.
-    others = [] if everything else sorted(set(ids) - set(resolved))
-    if as_json:
-        say_json({"delivered" if delivered else "again": resolved, "not_unknown": others})
-    else:
-        verb = "is" if len(resolved) == 1 else "are"
-        became = "recorded as delivered" if delivered else "due again"
-        say(f"{len(resolved):,} notification{'' if len(resolved) == 1 else 's'} {verb} {became}.")
-    if others:
-        raise Refused(f"not unknown: {', '.join(map(str, others))}. `dovecote notification show ID` tells of each.")
+    verb = "is" if len(resolved) == 1 else "are"
+    became = "recorded as delivered" if delivered else "due again"
+    sentence = f"{len(resolved):,} notification{'' if len(resolved) == 1 else 's'} {verb} {became}."
+    done = "delivered" if delivered else "again"
+    say_changed(
+        ids,
+        resolved,
+        sentence,
+        done=done,
+        state="unknown",
+        complaint="not unknown",
+        everything=everything,
+        as_json=as_json,
+    )
 
 
-def _question(count: int, bot: str | None, *, everything: bool, delivered: bool) -> str:
-    which = f' of the bot "{bot}"' if bot else " of all bots" if everything else ""
+def _question(count: int, which: str, *, delivered: bool) -> str:
     them = f"{count:,} notification{'' if count == 1 else 's'}{which}"
     if delivered:
         return f"This records {them} as delivered, on your word. Go on?"

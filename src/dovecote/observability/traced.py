@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dovecote.model import BotStopped, Dead, Failed, Unknown
 from dovecote.observability.metrics import OUTCOMES
 from dovecote.observability.tracing import current_tracer, tell_error
+from dovecote.outbox_around import OutboxAround
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,13 +64,12 @@ class KnownTraces:
         return self._of.get((claimed.id, claimed.lease_token))
 
 
-class TracedOutbox:
+class TracedOutbox(OutboxAround):
     """An outbox whose cycles have spans; implements `dovecote.ports.OutboxStore`."""
 
     def __init__(self, store: OutboxStore, traces: KnownTraces) -> None:
-        self._store = store
+        super().__init__(store)
         self._traces = traces
-        self.statements = store.statements
 
     async def cycle(
         self,
@@ -89,7 +89,6 @@ class TracedOutbox:
             if tracer is not None:
                 _tell_cycle(tracer, began_at, len(settlements), error=error)
             raise
-        self.statements = self._store.statements
         if len(self._traces):
             self._traces.forget(settlements)
         if tracer is not None and (settlements or cycle.claimed):
@@ -97,14 +96,6 @@ class TracedOutbox:
             if cycle.claimed:
                 await self._traces.learn(cycle.claimed)
         return cycle
-
-    async def wait(self, timeout: timedelta) -> None:
-        """See `dovecote.ports.OutboxStore.wait`."""
-        await self._store.wait(timeout)
-
-    async def close(self) -> None:
-        """See `dovecote.ports.OutboxStore.close`."""
-        await self._store.close()
 
 
 class TracedChannel:

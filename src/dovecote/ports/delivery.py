@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class OutboxStore(Protocol):
     """The outbox as a worker sees it. Time is the store's own clock."""
 
-    statements: int
-    """How many statements it has executed so far."""
+    @property
+    def statements(self) -> int:
+        """How many statements it has executed so far."""
 
     async def cycle(
         self,
