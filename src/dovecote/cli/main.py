@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -150,9 +151,7 @@ def _carry_out(arguments: list[str], chosen: Globals, program: str) -> int:
             note(f'Error: the argument "{argument}" is not UTF-8, so it names nothing: write it anew.')
             return WRONG_USAGE
     try:
-        command = get_command(app)
-        _show_no_type_of_switches(command)
-        answer = command.main(arguments, prog_name=program, standalone_mode=False, obj=chosen)
+        answer = _command().main(arguments, prog_name=program, standalone_mode=False, obj=chosen)
     except typer.Abort:
         return 130
     except typer.TyperException as error:
@@ -166,6 +165,14 @@ def _carry_out(arguments: list[str], chosen: Globals, program: str) -> int:
         return error.exit_code
     # An int is the code of a typer.Exit; commands themselves answer nothing.
     return answer if isinstance(answer, int) else 0
+
+
+@cache
+def _command() -> Any:
+    """The tree of commands. To make it takes longer than most commands do, and a process may run many."""
+    command = get_command(app)
+    _show_no_type_of_switches(command)
+    return command
 
 
 def _show_no_type_of_switches(command: Any) -> None:
