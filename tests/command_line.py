@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from migrated import migrate
 
 from dovecote.cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 TOKEN = "123456789:AAbbCCddEEffGGhhIIjjKKllMMnnOOppQQr"
 SECONDS = 60.0
@@ -35,6 +40,15 @@ class Answer:
     @property
     def json(self) -> Any:
         return json.loads(self.out)
+
+
+@functools.cache
+def migrated_file() -> Path:
+    """A migrated outbox on SQLite, to be copied."""
+    folder = tempfile.mkdtemp(prefix="dovecote-migrated-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    migrate(f"sqlite:///{folder}/dovecote.db")
+    return Path(folder) / "dovecote.db"
 
 
 class CommandLine:
@@ -68,6 +82,9 @@ class CommandLine:
 
     def bot(self, name: str = "shop") -> None:
         """Make an outbox with a bot that has no limits."""
+        if "DOVECOTE_DATABASE_URL" not in os.environ:
+            # To migrate anew is most of what a short test would take.
+            shutil.copy(migrated_file(), self.folder / "dovecote.db")
         self.ok("init")
         limits = ("--pace", "off", "--private-limit", "off", "--group-limit", "off")
         self.ok("bot", "add", name, *limits, given=TOKEN)

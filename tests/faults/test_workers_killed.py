@@ -39,6 +39,8 @@ async def test_a_worker_that_is_killed_loses_nothing_and_doubles_what_was_in_fli
         with short_leased(tmp_path / "first", outbox_url, emulator.url, parts.keys, lease=4.0, timeout=3.0) as worker:
             await until(lambda: len(emulator.requests) >= 70)
             worker.kill()
+        # What it had written by then may still be on the way.
+        await until(lambda: not emulator._state.connections)
         arrived = {int(record.parameters["text"]) for record in emulator.requests}
         left = await parts.places()
         leased = {n for n in range(200) if left[ids[n]] == "leased"}
