@@ -116,7 +116,7 @@ def _measure(
         result["memory"] = memory(server, running_peer, options.remembered, say)
     if "peers" in parts:
         systems = others(options.peers)
-        result["peers"] = peers(server, running_peer, systems, options.notifications, options.repeat, say)
+        result["peers"] = peers(server, running_peer, systems, options.notifications, repeat=options.repeat, say=say)
     return result
 
 

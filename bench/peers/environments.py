@@ -10,13 +10,13 @@ import hashlib
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.processes import ROOT, MeasurementFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 LOCKS = ROOT / "locks" / "peers"
 PLACE = ROOT / ".bench"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
 from valkey_servers import ValkeyServer
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every run uses: PostgreSQL, Redis (its fork Valkey), and the HTTP peer."""
+
+    postgresql: PostgresServer
+    redis: ValkeyServer
+    http_peer: Peer
+
+
 def others(names: str) -> list[System]:
     """The systems of a list with commas, all for "all". Raises MeasurementFailed for a name that there is not."""
     known = {system.name: system for system in SYSTEMS}
@@ -41,25 +51,27 @@ def others(names: str) -> list[System]:
 
 
 def peers(
-    server: PostgresServer,
+    postgresql: PostgresServer,
     http_peer: Peer,
     systems: Sequence[System],
     notifications: int,
+    *,
     repeat: int,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Measure `systems` and Dovecote `repeat` times in turns; answers the best run of each, and a ratio for each."""
-    pythons = {system.name: python_of(system.name, say) for system in systems}
+    pythons = {system.name: python_of(system.place, say) for system in systems}
     (ours,) = (contender for contender in contenders() if contender.name == "dovecote")
     best: dict[str, dict[str, Any]] = {}
     with ValkeyServer() as valkey:
+        around = Surroundings(postgresql, valkey, http_peer)
 
         def one_run(system: System, setting: Setting, count: int) -> dict[str, Any]:
-            return _delivered_by(system, pythons[system.name], setting, server, valkey, http_peer, count)
+            return delivered_by(system, pythons[system.name], setting, around, count)
 
         chosen = {system.name: _best_setting(system, notifications, one_run, say) for system in systems}
         for turn in range(1, repeat + 1):
-            run = delivered(server, http_peer, ours, {}, notifications)
+            run = delivered(postgresql, http_peer, ours, {}, notifications)
             say(f"Dovecote: run {turn} of {repeat}, {run['rate']:,.0f}/s")
             _keep_best(best, "dovecote", run | {"title": "Dovecote", "setting": {}, **DOVECOTE})
             for system in systems:
@@ -80,7 +92,7 @@ def _keep_best(best: dict[str, dict[str, Any]], name: str, run: dict[str, Any]) 
 
 def _said_of(system: System, setting: Setting) -> dict[str, Any]:
     return {
-        "title": f"{system.title} {version_of(system.package, system.name)}",
+        "title": f"{system.title} {version_of(system.package, system.place)}",
         "setting": dict(setting),
         "order": system.order,
         "limits": system.limits,
@@ -101,31 +113,26 @@ def _best_setting(
     return max(system.settings, key=lambda setting: float(one_run(system, setting, trial)["rate"]))
 
 
-def _delivered_by(
-    system: System,
-    python: str,
-    setting: Setting,
-    server: PostgresServer,
-    valkey: ValkeyServer,
-    http_peer: Peer,
-    notifications: int,
+def delivered_by(
+    system: System, python: str, setting: Setting, around: Surroundings, notifications: int
 ) -> dict[str, Any]:
     """One run on an empty store. Raises MeasurementFailed unless the peer has seen each notification once."""
-    already = http_peer.arrived()
+    notifications = min(notifications, system.at_most or notifications)
+    already = around.http_peer.arrived()
     with contextlib.ExitStack() as stack:
-        url = stack.enter_context(_empty_store(system, server, valkey))
+        url = stack.enter_context(_empty_store(system, around))
         measure(system.module, python=python, action="fill", url=url, notifications=notifications)
-        with _counted(system, server, valkey, url) as counts:
+        with _counted(system, around, url) as counts:
             run = measure(
                 system.module,
                 python=python,
                 action="deliver",
                 url=url,
-                peer=http_peer.url,
+                peer=around.http_peer.url,
                 notifications=notifications,
                 **setting,
             )
-    arrived = http_peer.arrived() - already
+    arrived = around.http_peer.arrived() - already
     if arrived != notifications:
         raise MeasurementFailed(f"{system.title}: {arrived} requests arrived for {notifications} notifications")
     if system.store != "file":
@@ -137,32 +144,32 @@ def _delivered_by(
 
 
 @contextlib.contextmanager
-def _empty_store(system: System, server: PostgresServer, valkey: ValkeyServer) -> Iterator[str]:
+def _empty_store(system: System, around: Surroundings) -> Iterator[str]:
     """A fresh database, an emptied Redis, or a file that is not there yet; answers its URL or path."""
     match system.store:
         case "postgresql":
-            with fresh_database(server) as url:
+            with fresh_database(around.postgresql) as url:
                 yield url
         case "redis":
-            valkey.flush()
-            yield valkey.url_of(number=0)
+            around.redis.flush()
+            yield around.redis.url_of(number=0)
         case "file":
             with tempfile.TemporaryDirectory(prefix="dovecote-bench-") as folder:
                 yield str(Path(folder) / "store")
 
 
 @contextlib.contextmanager
-def _counted(system: System, server: PostgresServer, valkey: ValkeyServer, url: str) -> Iterator[Counts]:
+def _counted(system: System, around: Surroundings, url: str) -> Iterator[Counts]:
     """Count what the body of the `with` asks of the store: statements of PostgreSQL, commands of Redis."""
     match system.store:
         case "postgresql":
-            with counted(server, url) as counts:
+            with counted(around.postgresql, url) as counts:
                 yield counts
         case "redis":
             counts = Counts()
-            commands, seconds = _redis_so_far(valkey)
+            commands, seconds = _redis_so_far(around.redis)
             yield counts
-            commands_after, seconds_after = _redis_so_far(valkey)
+            commands_after, seconds_after = _redis_so_far(around.redis)
             counts.statements, counts.cpu_seconds = commands_after - commands, seconds_after - seconds
         case "file":
             yield Counts()

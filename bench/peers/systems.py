@@ -22,6 +22,8 @@ class System:
 
     name: str
     title: str
+    environment: str = ""
+    """The name of its lock file and of its module, where that is not its own name."""
     package: str
     """What its lock file pins it as."""
     store: Store
@@ -30,11 +32,18 @@ class System:
     order: str
     limits: str
     resume: str
+    at_most: int | None = None
+    """With more notifications than this it would take hours; it is given no more."""
+
+    @property
+    def place(self) -> str:
+        """The name of its environment."""
+        return self.environment or self.name
 
     @property
     def module(self) -> str:
         """The measured process."""
-        return f"peers.{self.name}_run"
+        return f"peers.{self.place}_run"
 
 
 SYSTEMS = (
@@ -60,6 +69,80 @@ SYSTEMS = (
         order="no",
         limits="no",
         resume="unacknowledged tasks run again after 10 minutes: some twice. Redis must not lose its memory",
+    ),
+    System(
+        name="celery",
+        title="Celery on Redis",
+        package="celery",
+        store="redis",
+        settings=[
+            {"pool": "prefork", "concurrency": 2, "prefetch": 128},
+            {"pool": "prefork", "concurrency": 8, "prefetch": 64},
+            {"pool": "threads", "concurrency": 32, "prefetch": 64},
+            {"pool": "gevent", "concurrency": 100, "prefetch": 64},
+        ],
+        order="no",
+        limits="per worker and kind of task",
+        resume="unacknowledged tasks run again after an hour: some twice. Redis must not lose its memory",
+    ),
+    System(
+        name="awa",
+        title="awa",
+        package="awa-pg",
+        store="postgresql",
+        settings=[
+            {"max_workers": workers, "claimers": claimers} for workers, claimers in ((50, 1), (128, 1), (128, 2))
+        ],
+        order="with an ordering key: within a shard of a queue",
+        limits="per queue and process",
+        resume="jobs without a heartbeat run again: some twice",
+    ),
+    System(
+        name="faststream_outbox",
+        title="faststream-outbox",
+        package="faststream-outbox",
+        store="postgresql",
+        settings=[
+            {"max_workers": workers, "fetch_batch_size": fetch, "terminal_flush_batch_size": flush}
+            for workers, fetch, flush in ((4, 500, 100), (16, 500, 100), (32, 500, 1), (32, 1000, 100))
+        ],
+        order="no, with more than one worker",
+        limits="no",
+        resume="rows run again when their lease ends: some twice, with batched deletes a batch of each worker",
+    ),
+    System(
+        name="tgcast",
+        title="tgcast",
+        package="tgcast",
+        store="file",
+        settings=[
+            {"max_concurrency": concurrency, "poll_ms": poll} for concurrency, poll in ((8, 1), (32, 1), (32, 20))
+        ],
+        order="no",
+        limits="per chat and bot, in one process",
+        resume="tasks run again when their lease ends: some twice. One process, one file of SQLite",
+    ),
+    System(
+        name="aiogram_broadcaster",
+        title="aiogram-broadcaster, nothing stored",
+        package="aiogram-broadcaster",
+        store="file",
+        settings=[{"stored": 0}],
+        order="one text for all chats, in no order",
+        limits="an interval between messages, in one process",
+        resume="no: what was sent is forgotten",
+    ),
+    System(
+        name="aiogram_broadcaster_stored",
+        title="aiogram-broadcaster, file storage",
+        environment="aiogram_broadcaster",
+        package="aiogram-broadcaster",
+        store="file",
+        settings=[{"stored": 1}],
+        at_most=2_000,
+        order="one text for all chats, in no order",
+        limits="an interval between messages, in one process",
+        resume="the chat that was in flight is sent to twice; its file is not replaced in one step",
     ),
 )
 """In the order in which they are measured."""
