@@ -43,6 +43,7 @@ TARGETS = (
     Target("delivery", "ratio_pgqueuer", 5, at_least=True),
     Target("delivery", "ratio_aiogram_loop", 7, at_least=True),
     Target("delivery", "statements_per_notification", 0.012, at_least=False),
+    Target("peers", "ratio_best_in_postgresql", 6, at_least=True),
     Target("limits", "used_of_30", 0.98, at_least=True),
     Target("limits", "used_of_1000", 0.95, at_least=True),
     Target("enqueue", "ratio_plain_insert", 0.5, at_least=True),
@@ -99,6 +100,9 @@ def show(result: Mapping[str, Any]) -> None:
     )
     if "delivery" in result:
         console.print(_deliveries(result["delivery"]["runs"]))
+    if "peers" in result:
+        console.print(_deliveries(result["peers"]["runs"]))
+        console.print(_missing(result["peers"]))
     if "storage" in result:
         console.print(_files(result["storage"]["runs"]))
     if "backlogs" in result:
@@ -158,6 +162,18 @@ def _deliveries(runs: Mapping[str, Mapping[str, Any]]) -> Table:
             _or_none(run, "wal_bytes_per_notification", "{:,.0f}"),
             f"{run['peak_rss_mb']:.0f}",
         )
+    return table
+
+
+def _missing(peers: Mapping[str, Any]) -> Table:
+    table = Table(
+        title="What they do not do, or only so",
+        caption="\n".join(f"no figure for {name}: {why}" for name, why in peers["unmeasured"].items()),
+    )
+    for heading in ("who", "order in a chat", "limits", "after a kill"):
+        table.add_column(heading)
+    for run in peers["runs"].values():
+        table.add_row(run["title"], run["order"], run["limits"], run["resume"])
     return table
 
 

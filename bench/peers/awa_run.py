@@ -36,6 +36,7 @@ async def fill(url: str, notifications: int) -> dict[str, Any]:
     """Install awa and enqueue `notifications` jobs."""
     client = AsyncClient(url, max_connections=CONNECTIONS)
     await client.migrate()
+    await client.install_queue_storage()  # otherwise a worker's start would, and nothing could be copied before
     for start in range(0, notifications, ENQUEUED_AT_ONCE):
         numbers = range(start, min(start + ENQUEUED_AT_ONCE, notifications))
         await client.enqueue_many_copy([SendMessage(chat_of(n), text_of(n)) for n in numbers], queue=QUEUE)

@@ -78,8 +78,11 @@ def peers(
                 run = one_run(system, chosen[system.name], notifications)
                 say(f"{system.title}: run {turn} of {repeat}, {run['rate']:,.0f}/s")
                 _keep_best(best, system.name, run | _said_of(system, chosen[system.name]))
+    ratios = {name: best["dovecote"]["rate"] / best[name]["rate"] for name in chosen}
+    in_postgresql = [ratios[system.name] for system in systems if system.store == "postgresql"]
     return {
-        **{f"ratio_{name}": best["dovecote"]["rate"] / run["rate"] for name, run in best.items() if name != "dovecote"},
+        **{f"ratio_{name}": ratio for name, ratio in ratios.items()},
+        **({"ratio_best_in_postgresql": min(in_postgresql)} if in_postgresql else {}),
         "unmeasured": UNMEASURED,
         "runs": best,
     }

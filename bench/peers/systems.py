@@ -43,10 +43,21 @@ class System:
     @property
     def module(self) -> str:
         """The measured process."""
-        return f"peers.{self.place}_run"
+        return "pgqueuer_run" if self.name == "pgqueuer" else f"peers.{self.place}_run"
 
 
 SYSTEMS = (
+    System(
+        name="pgqueuer",
+        title="PgQueuer",
+        package="pgqueuer",
+        store="postgresql",
+        # 25 is the batch size of its performance guide for short jobs.
+        settings=[{"batch_size": size, "concurrency": 128} for size in (25, 100, 250, 500, 1000)],
+        order="no",
+        limits="concurrency of a kind of job",
+        resume="jobs without a heartbeat for 30 seconds run again: some twice",
+    ),
     System(
         name="procrastinate",
         title="procrastinate",
@@ -93,8 +104,8 @@ SYSTEMS = (
         settings=[
             {"max_workers": workers, "claimers": claimers} for workers, claimers in ((50, 1), (128, 1), (128, 2))
         ],
-        order="with an ordering key: within a shard of a queue",
-        limits="per queue and process",
+        order="claimed in order with an ordering key, but many at a time",
+        limits="per queue, in each process for itself",
         resume="jobs without a heartbeat run again: some twice",
     ),
     System(
