@@ -61,6 +61,7 @@ lock:
 	$(COMPILE) pyproject.toml $(EXTRAS) --group build --group dev -o locks/dev.txt
 	$(COMPILE) pyproject.toml $(EXTRAS) --group build -c locks/dev.txt -o locks/runtime.txt
 	$(COMPILE) pyproject.toml $(EXTRAS) --group build --group bench -c locks/dev.txt -o locks/bench.txt
+	for peer in locks/peers/*.in; do $(COMPILE) "$$peer" -c locks/bench.txt -o "$${peer%.in}.txt" || exit 1; done
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

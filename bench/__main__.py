@@ -13,6 +13,7 @@ from bench.backlogs import backlogs, shares
 from bench.database import postgresql, scalar
 from bench.delivery import deliveries, ratios
 from bench.files import files
+from bench.killed import killed
 from bench.others import enqueues, latencies, memory
 from bench.peer import Peer, peer
 from bench.peers.race import others, peers
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
     from servers import PostgresServer
 
-PARTS = ("delivery", "backlogs", "limits", "enqueue", "latency", "memory", "storage", "peers")
-DEFAULT_PARTS = PARTS[:-1]
-"""`peers` installs a package for each of them, so one has to ask for it."""
+PARTS = ("delivery", "backlogs", "limits", "enqueue", "latency", "memory", "storage", "peers", "killed")
+DEFAULT_PARTS = PARTS[:-2]
+"""The others install packages of other systems, so one has to ask for them."""
 PEER_REQUESTS = 60_000
 PEER_CONNECTIONS = 64
 BARE_CONCURRENCY = 64
@@ -71,6 +72,8 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--samples", type=int, default=500, help="how many commits the latency is taken from")
     parser.add_argument("--remembered", type=int, default=100_000, help="how many a worker delivers for its memory")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long the use of each limit is measured")
+    parser.add_argument("--recipients", type=int, default=2_000, help="of a broadcast that is killed in the middle")
+    parser.add_argument("--seed", type=int, default=1, help="which answers are lost of that broadcast")
     parser.add_argument("--repeat", type=int, default=3, help="how often everything runs; the best run stands")
     parser.add_argument("--only", default=",".join(DEFAULT_PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--peers", default="all", help="which other systems, by the names of locks/peers; all of them")
@@ -117,6 +120,8 @@ def _measure(
     if "peers" in parts:
         systems = others(options.peers)
         result["peers"] = peers(server, running_peer, systems, options.notifications, repeat=options.repeat, say=say)
+    if "killed" in parts:
+        result["killed"] = killed(server, options.recipients, options.seed, say)
     return result
 
 

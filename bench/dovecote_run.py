@@ -16,7 +16,8 @@ import asyncpg
 from bench.work import BOT, TOKEN, chat_of, measured_process, result_of, stopwatch, text_of
 from dovecote import Dovecote, Notification
 from dovecote.config import Settings
-from dovecote.service import delivery_only
+from dovecote.model import Broadcast, BroadcastState, DeliveryPolicy
+from dovecote.service import Service, delivery_only
 
 TOKEN_VARIABLE = "DOVECOTE_BENCH_TOKEN"
 ENQUEUED_AT_ONCE = 10_000
@@ -30,6 +31,8 @@ FROM dovecote.history WHERE chat <> $1 AND outcome = 'delivered'
 """
 POLL_SECONDS = 0.1
 LONGEST_SECONDS = 300.0
+NEWS = "news"
+BROADCAST_PACE = 200.0
 
 
 def dovecote_at(url: str, peer: str = "http://127.0.0.1:1") -> Dovecote:
@@ -140,6 +143,34 @@ async def deliver_others(url: str, peer: str, notifications: int, seconds: float
     }
 
 
+async def prepare_broadcast(url: str, recipients: int, delivery: str) -> dict[str, Any]:
+    """Make the schema, the bot, and a started broadcast that nobody works on yet; `delivery` is a DeliveryPolicy."""
+    async with dovecote_at(url) as dovecote:
+        await dovecote.migrate()
+        await dovecote.add_bot(BOT, token_variable=TOKEN_VARIABLE, pace=BROADCAST_PACE)
+        news = Broadcast(name=NEWS, bot=BOT, text=text_of(0), delivery=DeliveryPolicy(delivery))
+        await dovecote.broadcasts.create(news, [chat_of(number) for number in range(recipients)])
+        await dovecote.broadcasts.start(NEWS)
+    return {}
+
+
+async def broadcast(url: str, peer: str) -> dict[str, Any]:
+    """Work as `dovecote worker` does until the broadcast has ended; answers what Dovecote says became of everybody."""
+    async with dovecote_at(url, peer) as dovecote:
+        delivery_only()
+        service = Service(dovecote, http=False)
+        working = create_task(service.run())
+        record = await dovecote.broadcasts.get(NEWS)
+        while record.state is BroadcastState.RUNNING and not working.done():
+            await sleep(POLL_SECONDS)
+            record = await dovecote.broadcasts.get(NEWS)
+        service.stop()
+        await working
+    if record.state is not BroadcastState.FINISHED:
+        raise RuntimeError(f"the broadcast is {record.state}: {record.counts}")
+    return {"sent": record.counts.delivered, "unknown": record.counts.unknown, "failed": record.counts.dead}
+
+
 async def work(url: str, peer: str) -> dict[str, Any]:
     """Work until SIGTERM, as `dovecote worker` does."""
     async with dovecote_at(url, peer) as dovecote:
@@ -168,13 +199,15 @@ async def enqueue(url: str, notifications: int, *, keyed: bool) -> dict[str, Any
 
 
 async def run(action: str, **arguments: Any) -> dict[str, Any]:
-    """`install`, `fill`, `backlog`, `deliver`, `deliver_others`, `work` or `enqueue`."""
+    """The action of that name."""
     actions: dict[str, Any] = {
         "install": install,
         "fill": fill,
         "backlog": backlog,
         "deliver": deliver,
         "deliver_others": deliver_others,
+        "prepare_broadcast": prepare_broadcast,
+        "broadcast": broadcast,
         "work": work,
         "enqueue": enqueue,
     }

@@ -41,6 +41,12 @@ DELIVERY = """## Beside bare loops
 
 {notifications:,} notifications. A bare loop keeps nothing: no table, no record, no limits.
 """
+KILLED = """## A broadcast that is killed in the middle
+
+One text to {recipients:,} chats. Of the Bot API's answers {share:.0%} are lost: the message is accepted, and then the
+connection closed. With half of the messages accepted the process gets SIGKILL, is started again, and runs until it says
+that it is done. Counted is what the emulator accepted (seed {seed}); on the right is what the system itself says.
+"""
 ABSENT = "What they do not do, or only so:"
 
 
@@ -54,8 +60,12 @@ def page(result: Mapping[str, Any]) -> str:
     if "delivery" in result:
         runs = result["delivery"]["runs"]
         blocks += [DELIVERY.format(notifications=runs["dovecote"]["notifications"]), _rates(runs)]
+    if "killed" in result:
+        blocks += _killed(result["killed"])
     if len(blocks) == 1:
-        raise ValueError("there is neither a part `peers` nor `delivery` in it: run `python -m bench --only peers`")
+        raise ValueError(
+            "there is none of the parts `peers`, `delivery` and `killed` in it: run `python -m bench --only peers`"
+        )
     return "\n".join(blocks)
 
 
@@ -69,6 +79,21 @@ def _peers(peers: Mapping[str, Any]) -> Iterator[str]:
         [[run["title"], run["order"], run["limits"], run["resume"]] for run in runs.values()],
     )
     yield "".join(f"No figure for {name}: {why}.\n" for name, why in peers["unmeasured"].items())
+
+
+def _killed(killed: Mapping[str, Any]) -> Iterator[str]:
+    yield KILLED.format(**killed, share=killed["lost_answers"])
+    yield _table(
+        ["who", "missed", "got one", "got two or more", "answers lost", "it says itself"],
+        [
+            [
+                run["title"],
+                *(f"{run[name]:,}" for name in ("missed", "once", "more_than_once", "lost")),
+                ", ".join(f"{name} {value}" for name, value in run["told"].items()),
+            ]
+            for run in killed["runs"].values()
+        ],
+    )
 
 
 def _rates(runs: Mapping[str, Mapping[str, Any]]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.killed import judged
 from bench.page import main, page
 from bench.peers.environments import lock_of, version_of
 from bench.peers.systems import SYSTEMS, System
@@ -45,7 +46,31 @@ def test_a_system_stands_beside_dovecote_with_what_it_cannot_do() -> None:
     assert "2 cores\n(Some CPU), 8.0 GB, Linux 6.1, Python 3.11.7, PostgreSQL 18.1." in text
 
 
-def test_figures_of_neither_part_are_refused_and_nothing_is_written(
+def test_the_judge_counts_who_was_missed_who_got_two_and_strangers() -> None:
+    assert judged([1, 2, 2, 4, 9, 4, 4], [1, 2, 3, 4]) == {
+        "missed": 1,
+        "once": 1,
+        "more_than_once": 2,
+        "to_others": 1,
+    }
+
+
+def test_a_killed_broadcast_is_told_beside_what_its_system_says() -> None:
+    run = {"title": "Other 1.0", "missed": 3, "once": 1990, "more_than_once": 7, "lost": 20, "told": {"sent": 2000}}
+
+    text = page(
+        {
+            "machine": MACHINE,
+            "repeat": 1,
+            "killed": {"recipients": 2000, "seed": 5, "lost_answers": 0.01, "runs": {"other": run}},
+        }
+    )
+
+    assert "Of the Bot API's answers 1% are lost" in text
+    assert "| Other 1.0 | 3 | 1,990 | 7 | 20 | sent 2000 |" in text
+
+
+def test_figures_of_no_such_part_are_refused_and_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     figures = tmp_path / "bench.json"

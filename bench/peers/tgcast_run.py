@@ -14,7 +14,7 @@ import time
 from contextlib import closing
 from typing import Any
 
-from tgcast import Task, Telecast
+from tgcast import CampaignConfig, Recipient, Task, Telecast
 
 from bench.work import TOKEN, blocking_process, chat_of, result_of, stopwatch, text_of
 
@@ -22,6 +22,8 @@ NO_LIMIT = 1e9
 LEASE_SECONDS = 3600.0
 CHECK_SECONDS = 0.02
 LONGEST_SECONDS = 1500.0
+BROADCAST_CONCURRENCY = 32
+STATES = "SELECT state, count(*) FROM tasks GROUP BY state"
 SENT = "SELECT count(*) FROM tasks WHERE state = 'sent'"
 
 
@@ -56,9 +58,53 @@ def deliver(url: str, peer: str, notifications: int, max_concurrency: int, poll_
     return result_of(watch, notifications)
 
 
+class OneText:
+    """A renderer, of which a campaign needs one."""
+
+    def render(self, key: str, locale: str, vars: dict[str, Any]) -> str:  # noqa: ARG002 - tgcast's protocol
+        """The text of a recipient."""
+        return text_of(0)
+
+
+def prepare_broadcast(url: str, recipients: int) -> dict[str, Any]:
+    """Make a campaign, started, that nobody works on yet."""
+    engine = Telecast(TOKEN, store_dsn=url, template_renderer=OneText())
+    campaign = engine.create_campaign(CampaignConfig(name="news", template_key="news"))
+    engine.add_recipients(campaign, [Recipient(chat_id=chat_of(number)) for number in range(recipients)])
+    engine.start_campaign(campaign)
+    engine.shutdown()
+    return {}
+
+
+def broadcast(url: str, peer: str, recipients: int) -> dict[str, Any]:
+    """Work until every recipient's task has ended; answers what tgcast says became of them. Leases as they come."""
+    engine = Telecast(
+        TOKEN,
+        store_dsn=url,
+        telegram_base_url=peer,
+        template_renderer=OneText(),
+        global_rps=NO_LIMIT,
+        max_concurrency=BROADCAST_CONCURRENCY,
+    )
+    deadline = time.monotonic() + LONGEST_SECONDS
+    states: dict[str, int] = {}
+    with closing(sqlite3.connect(f"file:{url}?mode=ro", uri=True)) as watching:
+        engine.start()
+        while states.get("sent", 0) + states.get("dead", 0) < recipients and time.monotonic() < deadline:
+            time.sleep(CHECK_SECONDS)
+            states = dict(watching.execute(STATES))
+    engine.shutdown()
+    return {"sent": states.get("sent", 0), "unknown": 0, "failed": states.get("dead", 0)}
+
+
 def run(action: str, **arguments: Any) -> dict[str, Any]:
-    """`fill` or `deliver`."""
-    actions: dict[str, Any] = {"fill": fill, "deliver": deliver}
+    """The action of that name."""
+    actions: dict[str, Any] = {
+        "fill": fill,
+        "deliver": deliver,
+        "prepare_broadcast": prepare_broadcast,
+        "broadcast": broadcast,
+    }
     result: dict[str, Any] = actions[action](**arguments)
     return result
 
