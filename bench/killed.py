@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
@@ -88,13 +89,13 @@ async def _killed(
     one: Contestant, server: PostgresServer, recipients: int, seed: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
     with _store(one, server) as url:
-        interpreter = {} if one.environment is None else {"python": python_of(one.environment, say)}
+        python = sys.executable if one.environment is None else python_of(one.environment, say)
         given = {one.counted_as: recipients}
-        await asyncio.to_thread(measure, one.module, **interpreter, **one.prepare, url=url, **given)
-        again = {**interpreter, **{name: given[name] for name in one.again}, "action": "broadcast", "url": url}
+        await asyncio.to_thread(measure, one.module, python, **one.prepare, url=url, **given)
+        again: dict[str, Any] = {"action": "broadcast", "url": url, **{name: given[name] for name in one.again}}
         async with Emulator(tokens=[TOKEN], seed=seed) as emulator:
             emulator.script(Rule(Answer(mode="drop"), rate=LOST))
-            with started(one.module, **again, peer=emulator.url) as process:
+            with started(one.module, python, **again, peer=emulator.url) as process:
                 async with asyncio.timeout(LONGEST_SECONDS):
                     while len(emulator.accepted) < recipients // 2:
                         if process.poll() is not None:
@@ -103,7 +104,7 @@ async def _killed(
                 process.kill()
                 await asyncio.to_thread(process.communicate)
             before = len(emulator.accepted)
-            with started(one.module, **again, peer=emulator.url) as process:
+            with started(one.module, python, **again, peer=emulator.url) as process:
                 try:
                     told = await asyncio.to_thread(answer_of, process)
                 except MeasurementFailed as failure:

@@ -124,11 +124,11 @@ def delivered_by(
     already = around.http_peer.arrived()
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(_empty_store(system, around))
-        measure(system.module, python=python, action="fill", url=url, notifications=notifications)
+        measure(system.module, python, action="fill", url=url, notifications=notifications)
         with _counted(system, around, url) as counts:
             run = measure(
                 system.module,
-                python=python,
+                python,
                 action="deliver",
                 url=url,
                 peer=around.http_peer.url,
