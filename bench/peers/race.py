@@ -1,7 +1,7 @@
 """From table or queue to answer: the other systems and Dovecote, in turns against one HTTP peer.
 
-One worker process each, on two cores with the store and the HTTP peer. A run counts only when the HTTP peer has seen
-each notification once, and when the system itself has recorded each as done.
+One worker process each, beside the store and the HTTP peer. A run counts only when the HTTP peer has seen as many
+requests as there are notifications, and when the system itself has recorded each as done.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _best_setting(
 def delivered_by(
     system: System, python: str, setting: Setting, around: Surroundings, notifications: int
 ) -> dict[str, Any]:
-    """One run on an empty store. Raises MeasurementFailed unless the peer has seen each notification once."""
+    """One run on an empty store. Raises MeasurementFailed unless as many requests as notifications arrived."""
     notifications = min(notifications, system.at_most or notifications)
     already = around.http_peer.arrived()
     with contextlib.ExitStack() as stack:
