@@ -261,8 +261,10 @@ class Erasing:
 
 
 def names(text: str, chat: str) -> bool:
-    """Whether a text holds the chat, and not merely a longer number that has it in it."""
-    return re.search(rf"(?<![\w@-]){re.escape(chat)}(?!\w)", text) is not None
+    """Whether a text holds the chat, and not merely a longer number that has it in it, nor the group of that number."""
+    if chat.startswith("@"):
+        return re.search(rf"{re.escape(chat)}(?!\w)", text, re.IGNORECASE) is not None
+    return re.search(rf"(?<!\d)(?<!(?<!\w)-){re.escape(chat)}(?!\d)", text) is not None
 
 
 def remnants(history: Any, now: Any) -> dict[str, Any]:
