@@ -91,7 +91,7 @@ async def live(outbox: Outbox, chat: str) -> None:
     await enqueue(outbox, to(chat))
     await outbox.settle(settlement(await of(outbox, chat), Dead(f"no {chat}", 403, Refusal.BLOCKED)))
     await outbox.recipients.enable("shop", chat)
-    (waiting,) = await enqueue(outbox, to(chat, "Ada"))
+    (waiting,) = await enqueue(outbox, to(chat, f"Ada-{chat}"))
     await outbox.settle(settlement(await of(outbox, chat), Snoozed(timedelta(seconds=9), Scope.CHAT, f"429 {chat}")))
     table = outbox.database.tables.trace_context
     rows = [{"notification_id": id_, "traceparent": f"00-{chat}"} for id_ in (first, waiting)]
