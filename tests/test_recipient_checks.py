@@ -134,7 +134,7 @@ def test_a_line_of_a_file_is_read(line: dict[str, Any], kept: dict[str, Any]) ->
         ({"chat_id": 42, "langauge": "pt"}, "'langauge' is no field of a recipient: there are chat_id, disabled_at"),
         (
             {"chat_id": 42, "seen_at": "yesterday"},
-            "seen_at: 'yesterday' is no instant: give a datetime with a zone, as",
+            "seen_at: 'yesterday' is no instant: give one with a zone, as 2026-01-31T09:00+01:00",
         ),
         ({"chat_id": 42, "disabled_at": True}, "disabled_at: True is no instant"),
         ({"chat_id": "x", "labels": "a," * 17, "language": "?"}, "a recipient has at most 16"),

@@ -116,12 +116,8 @@ def _read_instant(field: str, value: object) -> datetime | None:
     if isinstance(value, str):
         with suppress(ValueError):
             value = datetime.fromisoformat(value)
-    if value is None:
-        return None
-    try:
-        return _since(value)
-    except Fault as fault:
-        raise Fault(field, f"{fault.problem[:-1]}, as 2026-01-31T09:00+01:00.") from None
+    remedy = "give one with a zone, as 2026-01-31T09:00+01:00."
+    return None if value is None else _instant(value, field, remedy)
 
 
 def _tried(check: Callable[[], T], faults: list[str]) -> T | None:
@@ -150,18 +146,13 @@ def checked_segment(segment: Segment) -> Segment:
         labels=_tried(lambda: checked_labels(segment.labels, "a recipient"), faults) or (),
         languages=tuple(_tried(partial(checked_language, each), faults) or "" for each in languages),
         category=None if segment.category is None else _tried(lambda: checked_category(segment.category), faults),
-        seen_since=None if segment.seen_since is None else _tried(lambda: _since(segment.seen_since), faults),
+        seen_since=None
+        if segment.seen_since is None
+        else _tried(lambda: _instant(segment.seen_since, "seen_since"), faults),
     )
     if faults:
         raise InvalidRecipient(faults)
     return checked
-
-
-def _since(instant: object) -> datetime:
-    seen = None if isinstance(instant, bool) else _checked_seen(instant)
-    if not isinstance(seen, datetime):
-        raise Fault("seen_since", f"{shown(instant)} is no instant: give a datetime with a zone.")
-    return seen
 
 
 def checked_language(language: object) -> str:
@@ -225,14 +216,16 @@ def _read_hours(text: str) -> QuietHours | None:
 
 
 def _checked_seen(seen: object) -> datetime | bool:
-    if isinstance(seen, bool):
-        return seen
-    if not isinstance(seen, datetime) or seen.utcoffset() is None:
-        raise Fault("seen", f"{shown(seen)} is no instant: give a datetime with a zone, or True for now.")
+    return seen if isinstance(seen, bool) else _instant(seen, "seen", "give a datetime with a zone, or True for now.")
+
+
+def _instant(value: object, field: str, remedy: str = "give a datetime with a zone.") -> datetime:
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise Fault(field, f"{shown(value)} is no instant: {remedy}")
     try:
-        instant = seen.astimezone(UTC)
+        instant = value.astimezone(UTC)
     except (OverflowError, ValueError):
         instant = datetime.min.replace(tzinfo=UTC)
     if instant.year not in YEARS:
-        raise Fault("seen", f"{seen} is beyond the years {YEARS[0]} to {YEARS[-1]} in UTC: give a nearer one.")
+        raise Fault(field, f"{value} is beyond the years {YEARS[0]} to {YEARS[-1]} in UTC: give a nearer one.")
     return instant
