@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dovecote.cli.lives import WAITS
+from dovecote.model import WaitReason
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -102,6 +105,10 @@ def test_a_person_is_erased(dovecote: CommandLine) -> None:
     assert (asked.code, "add --yes" in asked.err) == (1, True)
     assert erased.out.startswith("Erased: 1 that waited, 0 of the history")
     assert dovecote("recipient", "show", *OF_42).code == 1
+
+
+def test_every_reason_to_wait_has_words() -> None:
+    assert WAITS.keys() == set(WaitReason)
 
 
 def test_a_draft_for_a_segment(dovecote: CommandLine) -> None:

@@ -17,6 +17,7 @@ WAITS = {
     WaitReason.BACKOFF: "in backoff after {detail}, until {until}",
     WaitReason.SNOOZED: "told to wait until {until}: {detail}",
     WaitReason.BLOCKED: "blocked by {behind} of its chat, which is {detail} until {until}",
+    WaitReason.QUIET_HOURS: "for its recipient's quiet hours, until {until}",
     WaitReason.CHAT_LIMIT: "at the limit of its chat until {until}",
     WaitReason.CHAT_HALTED: "Telegram told its chat to wait until {until} (429)",
     WaitReason.UPLOAD: "another one uploads the same file; until {until} at the latest",
