@@ -308,7 +308,8 @@ class Files:
     async def move(self, url: str, *, on_progress: Callable[[Move], None] = lambda _: None) -> Move:
         """Move all files to the store of that URL while everything goes on; begun again, it goes on where it was.
 
-        Raises StoresDiffer, InvalidConfiguration, StorageRefused, and FileDamaged that names what cannot be copied.
+        Raises StoresDiffer, InvalidConfiguration, StorageRefused, StorageUnavailable where it is merely to be begun
+        again, and FileDamaged that names what cannot be copied.
         """
         return await self._mover(on_progress).move(url)
 
