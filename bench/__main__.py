@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.backlogs import backlogs, shares
+from bench.broadcast import RECIPIENTS, broadcast
 from bench.database import postgresql, scalar
 from bench.delivery import deliveries, ratios
 from bench.files import files
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from servers import PostgresServer
 
-PARTS = ("delivery", "backlogs", "limits", "enqueue", "latency", "memory", "storage")
+PARTS = ("delivery", "backlogs", "limits", "enqueue", "latency", "memory", "broadcast", "storage")
 PEER_REQUESTS = 60_000
 PEER_CONNECTIONS = 64
 BARE_CONCURRENCY = 64
@@ -67,6 +68,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--enqueued", type=int, default=100_000, help="how many one call enqueues")
     parser.add_argument("--samples", type=int, default=500, help="how many commits the latency is taken from")
     parser.add_argument("--remembered", type=int, default=100_000, help="how many a worker delivers for its memory")
+    parser.add_argument("--recipients", type=int, default=RECIPIENTS, help="to how many is broadcast, once")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long the use of each limit is measured")
     parser.add_argument("--repeat", type=int, default=3, help="how often everything runs; the best run stands")
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
@@ -110,6 +112,8 @@ def _measure(
         result["latency"] = latencies(server, options.samples, say)
     if "memory" in parts:
         result["memory"] = memory(server, running_peer, options.remembered, say)
+    if "broadcast" in parts:
+        result["broadcast"] = broadcast(server, running_peer, options.recipients, say)
     return result
 
 

@@ -5,6 +5,7 @@ No port has more than eight methods. Each port has one conformance suite that ru
 
 from dovecote.ports.administration import (
     BotStore,
+    CountStore,
     ErasingStore,
     HealthStore,
     HistoryStore,
@@ -14,7 +15,13 @@ from dovecote.ports.administration import (
     RecipientStore,
     RestoreStore,
 )
-from dovecote.ports.broadcasts import BroadcastBook, BroadcastRecipients, BroadcastStore, ContentStore
+from dovecote.ports.broadcasts import (
+    BroadcastBook,
+    BroadcastObserver,
+    BroadcastRecipients,
+    BroadcastStore,
+    ContentStore,
+)
 from dovecote.ports.delivery import Channel, EnqueueSpan, Observer, OutboxStore, TokenSource, TraceStore
 from dovecote.ports.direct import DirectSlots
 from dovecote.ports.jobs import JobRunStore, JobStore
@@ -25,10 +32,12 @@ from dovecote.ports.storage import FileStorage, ManagedStorage, StorageUpkeep
 __all__ = [
     "BotStore",
     "BroadcastBook",
+    "BroadcastObserver",
     "BroadcastRecipients",
     "BroadcastStore",
     "Channel",
     "ContentStore",
+    "CountStore",
     "DirectSlots",
     "Election",
     "EnqueueSpan",

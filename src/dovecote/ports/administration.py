@@ -181,6 +181,16 @@ class PruneStore(Protocol):
         """
 
 
+class CountStore(Protocol):
+    """The counts of what is settled, which the database keeps as it changes."""
+
+    async def fold(self) -> int:
+        """Let one row stand for many, whose sum it is, in one bounded transaction; answers how many rows went.
+
+        Raises StoreUnavailable, NotMigrated.
+        """
+
+
 class OverviewStore(Protocol):
     """The outbox at work."""
 

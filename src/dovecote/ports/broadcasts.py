@@ -36,6 +36,9 @@ class BroadcastBook(Protocol):
     async def page(self, *, before_id: int | None = None, limit: int = 50) -> Sequence[BroadcastRecord]:
         """The newest first, a page at a time."""
 
+    async def under_way(self, *, limit: int = 50) -> Sequence[BroadcastRecord]:
+        """Those that run or are paused, the newest first; however many others there are."""
+
     async def change(
         self, name: str, state: BroadcastState, *, allowed: Sequence[BroadcastState], reason: str | None = None
     ) -> BroadcastRecord:
@@ -102,8 +105,18 @@ class BroadcastStore(Protocol):
         outbox is put off; of a cancelled one it is taken out.
         """
 
+    async def in_hand(self, broadcast_id: int) -> bool:
+        """Whether workers may have some of one that is paused or over in hand, or an outcome of it is not read yet."""
+
     async def close(self) -> None:
         """Give back the connection."""
+
+
+class BroadcastObserver(Protocol):
+    """Whoever counts what happens to broadcasts."""
+
+    def braked(self) -> None:
+        """One has paused itself."""
 
 
 class ContentStore(Protocol):

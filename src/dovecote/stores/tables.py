@@ -32,6 +32,7 @@ from sqlalchemy import (
 
 from dovecote.stores.broadcast_tables import broadcast_recipient_table, broadcast_table
 from dovecote.stores.column_types import EPOCH, MICROSECOND, BigId, Chat, Instant, Labels, MessageIds
+from dovecote.stores.count_table import count_table
 from dovecote.stores.file_tables import FileTables, file_tables
 from dovecote.stores.job_tables import JobTables, job_tables
 from dovecote.stores.leadership_tables import LeadershipTables, leadership_tables
@@ -117,6 +118,8 @@ def _bot(metadata: MetaData, prefix: str) -> Table:
         *paid_columns(Instant()),
         # Of recipients whose own zone nobody knows.
         Column("zone", Text),
+        # How often a 429 has made the whole bot wait; a trigger counts.
+        Column("waits", BigInteger, nullable=False, server_default=text("0")),
         UniqueConstraint("name"),
         CheckConstraint("(token_sealed IS NULL) <> (token_variable IS NULL)", name="one_token"),
         CheckConstraint("pace > 0", name="pace"),
@@ -242,6 +245,7 @@ class Tables:
     bot: Table
     notification: Table
     history: Table
+    history_count: Table
     attempt: Table
     notification_key: Table
     recipient: Table
@@ -267,6 +271,7 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         bot=_bot(metadata, prefix),
         notification=_notification(metadata, prefix),
         history=_history(metadata, prefix),
+        history_count=count_table(metadata, prefix),
         attempt=_attempt(metadata, prefix),
         notification_key=_notification_key(metadata, prefix),
         recipient=recipient_table(metadata, prefix),
