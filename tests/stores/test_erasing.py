@@ -30,6 +30,7 @@ from dovecote.stores import erasing as erasing_module
 from dovecote.stores.erasing import Erasing, names
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -41,8 +42,10 @@ PERSON, OTHER = "4242424242", "5151515151"
 
 
 @pytest_asyncio.fixture
-async def broadcasts(outbox: Outbox) -> Broadcasting:
-    return Broadcasting(outbox)
+async def broadcasts(outbox: Outbox) -> AsyncIterator[Broadcasting]:
+    broadcasting = Broadcasting(outbox)
+    yield broadcasting
+    await broadcasting.close()
 
 
 def eraser(outbox: Outbox) -> Eraser:
