@@ -9,9 +9,7 @@ import pytest
 import pytest_asyncio
 import telegram
 from aiogram import methods, types
-from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.telegram import TelegramAPIServer
-from emulator_client import PNG, TOKEN, running
+from emulator_client import PNG, TOKEN, aiogram_bot, running
 
 from dovecote.emulator import Emulator
 from dovecote.emulator.methods import METHODS
@@ -57,10 +55,7 @@ class TestTheList:
 
         assert lacking == {
             "deleteBusinessMessages",
-            "deleteChatStickerSet",
             "deleteEphemeralMessage",
-            "deleteStickerFromSet",
-            "deleteStickerSet",
             "deleteStory",
             "editEphemeralMessageCaption",
             "editEphemeralMessageMedia",
@@ -95,7 +90,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 @pytest_asyncio.fixture
 async def bot(emulator: Emulator) -> AsyncIterator[aiogram.Bot]:
-    async with aiogram.Bot(TOKEN, session=AiohttpSession(api=TelegramAPIServer.from_base(emulator.url))) as bot:
+    async with aiogram_bot(emulator) as bot:
         yield bot
 
 

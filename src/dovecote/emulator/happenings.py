@@ -109,6 +109,8 @@ class Happenings:
                 raise ValueError(f'file_id "{event.file_id}": use one that receive_file has answered.')
             name = event.file_name or self._world.downloads.name(file.digest)
             content = content_of(event.media, replace(file, name=name), {}, {}, bot)
+            if event.media == "sticker":
+                content["sticker"] |= self._world.sticker_sets.described(file.digest, bot)
         text, where = (event.text, "text") if event.text else (event.caption, "caption")
         if text:
             entities = found_entities(text) if event.entities is None else list(event.entities)

@@ -22,6 +22,7 @@ from dovecote.emulator.queries import Queries
 from dovecote.emulator.reading import text_of
 from dovecote.emulator.recipients import Recipients
 from dovecote.emulator.refusal import bad_request
+from dovecote.emulator.stickers import StickerSets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -143,6 +144,7 @@ class World:
         self.bots = Bots()
         self.inboxes = Inboxes()
         self.queries = Queries()
+        self.sticker_sets = StickerSets()
         self.invite_links: dict[tuple[int, str], dict[str, Any]] = {}
         self.pins: dict[tuple[int, int], list[int]] = {}
         self.reactions: dict[tuple[int, int, int, int], tuple[str, ...]] = {}

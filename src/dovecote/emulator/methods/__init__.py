@@ -13,6 +13,8 @@ from dovecote.emulator.methods import (
     replacing,
     sending,
     settings,
+    sticker_changes,
+    stickers,
     updates,
 )
 from dovecote.emulator.methods.registry import METHODS, Call, Method, method
@@ -34,5 +36,7 @@ __all__ = [
     "replacing",
     "sending",
     "settings",
+    "sticker_changes",
+    "stickers",
     "updates",
 ]

@@ -12,7 +12,7 @@ _MANAGED: Final = "it has no bots that manage other bots"
 _PASSPORT: Final = "it has no Telegram Passport"
 _RICH: Final = "it does not parse the markup of rich messages"
 _STARS: Final = "nobody has Stars in it"
-_STICKERS: Final = "it has no sticker sets"
+_STICKERS: Final = "it has no stickers of Telegram's own"
 _STORIES: Final = "it has no stories"
 _SUGGESTED: Final = "it has no suggested posts"
 _TAGS: Final = "it has no tags of members"
@@ -63,26 +63,7 @@ _BY_REASON: Final[dict[str, tuple[str, ...]]] = {
     _PASSPORT: ("setPassportDataErrors",),
     _RICH: ("sendRichMessage", "sendRichMessageDraft"),
     _STARS: ("editUserStarSubscription", "refundStarPayment"),
-    _STICKERS: (
-        "addStickerToSet",
-        "createNewStickerSet",
-        "deleteChatStickerSet",
-        "deleteStickerFromSet",
-        "deleteStickerSet",
-        "getCustomEmojiStickers",
-        "getForumTopicIconStickers",
-        "getStickerSet",
-        "replaceStickerInSet",
-        "setChatStickerSet",
-        "setCustomEmojiStickerSetThumbnail",
-        "setStickerEmojiList",
-        "setStickerKeywords",
-        "setStickerMaskPosition",
-        "setStickerPositionInSet",
-        "setStickerSetThumbnail",
-        "setStickerSetTitle",
-        "uploadStickerFile",
-    ),
+    _STICKERS: ("getForumTopicIconStickers",),
     _STORIES: ("deleteStory", "editStory", "postStory", "repostStory"),
     _SUGGESTED: ("approveSuggestedPost", "declineSuggestedPost"),
     _TAGS: ("setChatMemberTag",),
