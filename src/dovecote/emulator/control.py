@@ -132,7 +132,8 @@ class Control:
         chat = _chat(query)
         if chat is None:
             raise InvalidQuery("chat: name the chat whose messages you want.")
-        return orjson.dumps({"messages": _told(self._application.life.messages, _number(query, "bot"), chat)})
+        numbers = (_number(query, "bot"), chat, _number(query, "business"))
+        return orjson.dumps({"messages": _told(self._application.life.messages, *numbers)})
 
     def _get_updates(self, query: Query, _body: bytes) -> bytes:
         return orjson.dumps({"updates": _told(self._application.life.updates, _number(query, "bot"))})

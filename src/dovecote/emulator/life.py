@@ -47,10 +47,11 @@ class Life:
         except Refusal as refusal:
             raise ValueError(f"{number}: {refusal.description.removeprefix('Bad Request: ')}.") from None
 
-    def messages(self, bot: int | None, chat: int | str) -> list[dict[str, Any]]:
-        """The messages of a chat as they are now. Raises ValueError."""
+    def messages(self, bot: int | None, chat: int | str, business: int | None = None) -> list[dict[str, Any]]:
+        """The messages of a chat as they are now; of a chat of somebody's business account. Raises ValueError."""
         try:
-            return list(self._world().messages.of_chat(self.bot(bot), self._world().chat(chat)["id"]))
+            viewer = self.bot(bot) if business is None else business
+            return list(self._world().messages.of_chat(viewer, self._world().chat(chat)["id"]))
         except Refusal as refusal:
             raise ValueError(f"chat {chat}: {refusal.description.removeprefix('Bad Request: ')}.") from None
 

@@ -233,9 +233,12 @@ class Emulator:
         """Give a bot any update, as the Bot API writes it and without its update_id: `{"shipping_query": {...}}`."""
         return self._application.life.happen(Raw(update=update, bot=bot))
 
-    def messages(self, chat: int | str, *, bot: int | None = None) -> list[dict[str, Any]]:
-        """The messages that are in a chat now, the bot's and people's, in order, as the Bot API writes them."""
-        return self._application.life.messages(bot, chat)
+    def messages(self, chat: int | str, *, bot: int | None = None, business: int | None = None) -> list[dict[str, Any]]:
+        """The messages that are in a chat now, the bot's and people's, in order, as the Bot API writes them.
+
+        With `business`, in the chat of the business account of the user with that id.
+        """
+        return self._application.life.messages(bot, chat, business)
 
     def updates(self, *, bot: int | None = None) -> list[dict[str, Any]]:
         """The updates that wait for a bot: neither confirmed by getUpdates nor taken by its webhook."""

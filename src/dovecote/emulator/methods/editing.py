@@ -48,7 +48,7 @@ def edit(call: Call, message: dict[str, Any], changed: Mapping[str, Any], names:
     edited["edit_date"] = int(call.world.clock.time())
     encoded = kept_json(edited)
     messages = call.world.messages
-    call.space = messages.space(call.bot_id, edited["chat"]["id"])
+    call.space = messages.space(call.viewer, edited["chat"]["id"])
     call.message_ids = (edited["message_id"],)
     messages.put(call.space, edited["message_id"], encoded)
     return orjson.Fragment(encoded)

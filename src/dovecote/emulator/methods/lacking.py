@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_BUSINESS: Final = "it has no business accounts"
 _EPHEMERAL: Final = "it has no ephemeral messages, those that one member of a group alone sees"
-_GAMES: Final = "it has no games, for they are set up with @BotFather"
 _GIFTS: Final = "it has no gifts"
 _MANAGED: Final = "it has no bots that manage other bots"
 _PASSPORT: Final = "it has no Telegram Passport"
@@ -20,21 +18,6 @@ _VERIFIED: Final = "it verifies nobody"
 _WEB_APPS: Final = "it has no web apps, whose queries these answer"
 
 _BY_REASON: Final[dict[str, tuple[str, ...]]] = {
-    _BUSINESS: (
-        "deleteBusinessMessages",
-        "editMessageChecklist",
-        "getBusinessAccountStarBalance",
-        "getBusinessConnection",
-        "readBusinessMessage",
-        "removeBusinessAccountProfilePhoto",
-        "sendChecklist",
-        "setBusinessAccountBio",
-        "setBusinessAccountGiftSettings",
-        "setBusinessAccountName",
-        "setBusinessAccountProfilePhoto",
-        "setBusinessAccountUsername",
-        "transferBusinessAccountStars",
-    ),
     _EPHEMERAL: (
         "deleteEphemeralMessage",
         "editEphemeralMessageCaption",
@@ -42,7 +25,6 @@ _BY_REASON: Final[dict[str, tuple[str, ...]]] = {
         "editEphemeralMessageReplyMarkup",
         "editEphemeralMessageText",
     ),
-    _GAMES: ("getGameHighScores", "sendGame", "setGameScore"),
     _GIFTS: (
         "convertGiftToStars",
         "getAvailableGifts",

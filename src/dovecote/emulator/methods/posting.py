@@ -42,7 +42,7 @@ def post(call: Call, content: dict[str, Any], check: Callable[[], None] | None =
 def put(call: Call, chat: Mapping[str, Any], message: dict[str, Any]) -> orjson.Fragment:
     """Give the message its id, keep it, and note it in the call."""
     messages = call.world.messages
-    space = messages.space(call.bot_id, chat["id"])
+    space = messages.space(call.viewer, chat["id"])
     message_id = messages.next_id(space)
     message["message_id"] = message_id
     encoded = kept_json(message)
@@ -61,7 +61,13 @@ def _head(call: Call, chat: dict[str, Any]) -> dict[str, Any]:
     world = call.world
     # `message_id` stands first as Telegram writes it; `put` fills it in.
     head: dict[str, Any] = {"message_id": 0}
-    if chat["type"] == "channel":
+    if call.account is not None:
+        head |= {
+            "from": world.people.user(call.account.user),
+            "sender_business_bot": world.bot_json(call.bot_id),
+            "business_connection_id": call.account.id,
+        }
+    elif chat["type"] == "channel":
         head["sender_chat"] = chat
     else:
         head["from"] = world.bot_json(call.bot_id)
@@ -102,7 +108,7 @@ def replied(call: Call, chat: dict[str, Any]) -> dict[str, Any] | None:
     if message_id <= 0:
         return None
     there = call.world.chat(given["chat_id"]) if text_parameter(given, "chat_id") else chat
-    found = call.world.messages.find(call.bot_id, there["id"], message_id)
+    found = call.world.messages.find(call.viewer, there["id"], message_id)
     if found is None:
         if boolean_parameter(given, "allow_sending_without_reply"):
             return None
@@ -138,14 +144,14 @@ def message_ids_parameter(call: Call) -> list[int]:
 def own_message(call: Call, what: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The chat and the message that the call names. Raises Refusal: "`what` not found"."""
     chat = call.chat()
-    found = call.world.messages.find(call.bot_id, chat["id"], integer_parameter(call.parameters, "message_id"))
+    found = call.world.messages.find(call.viewer, chat["id"], integer_parameter(call.parameters, "message_id"))
     if found is None:
         raise bad_request(f"{what} not found")
     return chat, found
 
 
 def check_author(call: Call, message: Mapping[str, Any], refusal: str) -> None:
-    """Raises Refusal when another bot wrote the message."""
-    author = message.get("from")
+    """Raises Refusal when another bot wrote the message, or in a business account's chat somebody else."""
+    author = message.get("from") if call.account is None else message.get("sender_business_bot", {"id": 0})
     if author is not None and author["id"] != call.bot_id:
         raise Refusal(400, f"Bad Request: {refusal}")
