@@ -126,6 +126,11 @@ class Business:
             raise ValueError(f"business {user}: bot {bot} is not connected to that account; let the user connect it.")
         return found
 
+    def has(self, bot: int, user: int) -> bool:
+        """Whether the bot is in that account."""
+        found = self._connections.get(f"emulated-{bot}-{user}")
+        return found is not None and found.is_enabled
+
     def find(self, bot: int, identifier: str) -> BusinessConnection:
         """The connection, one of the bot's. Raises Refusal."""
         found = self._connections.get(identifier)

@@ -77,13 +77,17 @@ class Edited(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pressed(Event):
-    """Somebody presses an inline button, named by its callback `data` or by the text on it."""
+    """Somebody presses an inline button, named by its callback `data` or by the text on it.
+
+    With `ephemeral`, of a message that this user alone sees, which `message_id` names by its ephemeral_message_id.
+    """
 
     event: Literal["press"] = "press"
     message_id: int
     data: str | None = None
     button: str | None = None
     business: int | None = None
+    ephemeral: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""

@@ -176,9 +176,18 @@ class Happenings:
         update = self._world.inboxes[bot].put(kind, message, chat["id"])
         return events.Happened(bot, _given(update), event.message_id)
 
+    def _pressable(self, bot: int, chat: dict[str, Any], event: events.Pressed) -> dict[str, Any]:
+        """The message that the button is on. Raises ValueError when it is not there."""
+        if not event.ephemeral:
+            viewer = self._viewer(bot, event)
+            return self._message(viewer, chat, event.message_id, in_account=event.business is not None)
+        found = self._world.ephemerals.find((bot, chat["id"], event.user), event.message_id)
+        if found is None:
+            raise ValueError(f"message_id {event.message_id}: {event.user} sees no such ephemeral message there.")
+        return found
+
     def _pressed(self, bot: int, chat: dict[str, Any], event: events.Pressed) -> events.Happened:
-        viewer = self._viewer(bot, event)
-        message = self._message(viewer, chat, event.message_id, in_account=event.business is not None)
+        message = self._pressable(bot, chat, event)
         rows = message.get("reply_markup", {}).get("inline_keyboard", [])
         buttons = [button for row in rows for button in row if _PRESSED & button.keys()]
         for button in buttons:

@@ -114,10 +114,21 @@ class User:
         bot: int | None = None,
         chat: int | str | None = None,
         business: int | None = None,
+        ephemeral: bool = False,
     ) -> Happened:
-        """Press an inline button of a message, by its callback data or by the text on it."""
+        """Press an inline button of a message, by its callback data or by the text on it.
+
+        With `ephemeral`, of one that this user alone sees, by its ephemeral_message_id.
+        """
         pressed = events.Pressed(
-            user=self.id, bot=bot, chat=chat, message_id=message_id, data=data, button=button, business=business
+            user=self.id,
+            bot=bot,
+            chat=chat,
+            message_id=message_id,
+            data=data,
+            button=button,
+            business=business,
+            ephemeral=ephemeral,
         )
         return self._happen(pressed)
 

@@ -17,7 +17,9 @@ import orjson
 from dovecote.emulator.bots import Bots
 from dovecote.emulator.business import Business
 from dovecote.emulator.downloads import Downloads
+from dovecote.emulator.ephemerals import Ephemerals
 from dovecote.emulator.games import Games
+from dovecote.emulator.gifts import Gifts
 from dovecote.emulator.inbox import Inboxes
 from dovecote.emulator.people import People
 from dovecote.emulator.queries import Queries
@@ -25,6 +27,7 @@ from dovecote.emulator.reading import text_of
 from dovecote.emulator.recipients import Recipients
 from dovecote.emulator.refusal import bad_request
 from dovecote.emulator.stickers import StickerSets
+from dovecote.emulator.stories import Stories
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -153,6 +156,9 @@ class World:
         self.queries = Queries()
         self.business = Business()
         self.games = Games()
+        self.ephemerals = Ephemerals()
+        self.stories = Stories()
+        self.gifts = Gifts()
         self.sticker_sets = StickerSets()
         self.invite_links: dict[tuple[int, str], dict[str, Any]] = {}
         self.pins: dict[tuple[int, int], list[int]] = {}

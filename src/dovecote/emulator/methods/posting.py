@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -15,16 +15,38 @@ if TYPE_CHECKING:
     from dovecote.emulator.methods.registry import Call
 
 
-def post(call: Call, content: dict[str, Any], check: Callable[[], None] | None = None) -> orjson.Fragment:
+# Those that take an ephemeral message's parameters; to the others they are as unknown as any other.
+EPHEMERALLY: Final = frozenset(
+    {
+        "sendAnimation",
+        "sendAudio",
+        "sendContact",
+        "sendDocument",
+        "sendLivePhoto",
+        "sendLocation",
+        "sendMessage",
+        "sendPhoto",
+        "sendRichMessage",
+        "sendSticker",
+        "sendVenue",
+        "sendVideo",
+        "sendVideoNote",
+        "sendVoice",
+    }
+)
+_EPHEMERAL: Final = frozenset({"ephemeral_message_parameters", "receiver_user_id"})
+
+
+def post(
+    call: Call, content: dict[str, Any], check: Callable[[], None] | None = None
+) -> orjson.Fragment | dict[str, Any]:
     """Send one message with this content. Raises Refusal.
 
     The order of the checks is Telegram's: the content's syntax (the caller has done it), the keyboard, the chat, the
     message replied to, and only then lengths (`check`).
     """
     parameters = call.parameters
-    if parameters.get("ephemeral_message_parameters") or parameters.get("receiver_user_id"):
-        # Sent as an ordinary message, everybody would see what one alone is meant to.
-        raise bad_request("ephemeral messages are not in Dovecote's emulator")
+    receiver = _receiver(call) if parameters.keys() & _EPHEMERAL else 0
     markup = reply_markup(parameters) if "reply_markup" in parameters else None
     chat = call.chat()
     head = _head(call, chat)
@@ -36,7 +58,38 @@ def post(call: Call, content: dict[str, Any], check: Callable[[], None] | None =
     head.update(content)
     if markup is not None:
         head["reply_markup"] = markup
-    return put(call, chat, head)
+    return _show(call, chat, head, receiver) if receiver else put(call, chat, head)
+
+
+def _receiver(call: Call) -> int:
+    """Who alone is to see the message; 0: everybody. Raises Refusal."""
+    if call.method.name not in EPHEMERALLY:
+        return 0
+    value = call.parameters.get("ephemeral_message_parameters")
+    # The parameters stood by themselves in Bot API 10.2, and may still.
+    given = json_of(value, "ephemeral message parameters") if value else call.parameters
+    if not isinstance(given, Mapping):
+        raise bad_request("Object expected as ephemeral message parameters")
+    receiver = integer_parameter(given, "receiver_user_id")
+    if receiver <= 0:
+        if value:
+            raise bad_request("Invalid receiver_user_id specified")
+        return 0
+    query = text_parameter(given, "callback_query_id")
+    if query and not call.world.queries.are_for(call.bot_id, query):
+        raise bad_request("Query is too old and response timeout expired or query ID is invalid")
+    return receiver
+
+
+def _show(call: Call, chat: Mapping[str, Any], message: dict[str, Any], receiver: int) -> dict[str, Any]:
+    """Let one member of a group alone see the message, and note it in the call. Raises Refusal in any other chat."""
+    if chat["type"] not in {"group", "supergroup"}:
+        raise bad_request("Ephemeral messages can be sent to groups and supergroups only")
+    world = call.world
+    # Its own number stands beside this one, which is 0 for all of them.
+    call.message_ids = (0,)
+    message["receiver_user"] = world.people.user(receiver)
+    return world.ephemerals.add((call.bot_id, chat["id"], receiver), message)
 
 
 def put(call: Call, chat: Mapping[str, Any], message: dict[str, Any]) -> orjson.Fragment:
