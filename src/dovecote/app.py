@@ -35,6 +35,7 @@ from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
 from dovecote.stores.overview import Overviews
 from dovecote.stores.pruning import Pruning
+from dovecote.stores.recipient_book import RecipientBook
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.restoring import Restoring, doubt_all
 from dovecote.stores.sql_functions import tell_settings
@@ -89,6 +90,7 @@ class Dovecote(Administration, Enqueuing):
             bots=Bots(self.database),
             history=History(self.database),
             recipients=Recipients(self.database),
+            book=RecipientBook(self.database),
             vault=Vault(self.settings.encryption.ring()),
         )
         self._enqueuer = Enqueuer(

@@ -79,10 +79,9 @@ class TestDrafts:
             await broadcasts.running([])
 
     async def test_a_segment_is_who_is_known_and_not_disabled(self, broadcasts: Broadcasting) -> None:
-        recipients = broadcasts.outbox.recipients
         for chat, zone in (("1", "Europe/Berlin"), ("2", None), ("3", "Asia/Tokyo"), ("4", None)):
-            await recipients.set_zone("shop", chat, zone)
-        await recipients.disable("shop", "4", "opted_out")
+            await broadcasts.outbox.tell(chat, zone=zone)
+        await broadcasts.outbox.recipients.disable("shop", "4", "opted_out")
         await broadcasts.draft([])
 
         after: str | None = None

@@ -1,22 +1,40 @@
-"""`recipient`, `chat`: who takes nothing more, and letting go on what waits for one."""
+"""`recipient`, `chat`: what is known of recipients, who takes nothing more, and letting go on what waits for one."""
 
-from typing import TYPE_CHECKING, Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dovecote.cli.context import on_outbox, users_values
-from dovecote.cli.output import moment, note, say, say_json, say_table
+from dovecote.cli.output import note, say, say_facts, say_json, say_table
 from dovecote.cli.pages import AsJson, Limit
+from dovecote.cli.recipient_views import recipient_facts, recipient_json, recipient_row
+from dovecote.cli.sending import given_instant
 
 if TYPE_CHECKING:
-    from dovecote.app import Dovecote
+    from collections.abc import Callable, Sequence
 
-recipient_app = typer.Typer(help="Recipients: who takes nothing more, and why.", no_args_is_help=True)
+    from dovecote.app import Dovecote
+    from dovecote.model import Recipient
+
+recipient_app = typer.Typer(help="Recipients: what is known of them, who takes nothing more.", no_args_is_help=True)
 chat_app = typer.Typer(help="Single chats.", no_args_is_help=True)
 
 OfBot = Annotated[str, typer.Option("--bot", metavar="NAME", help="The bot.")]
+
+
+class Clearable(StrEnum):
+    """What may be known of a recipient, and be taken back."""
+
+    ZONE = "zone"
+    LANGUAGE = "language"
+    LABELS = "labels"
+    OPTED_OUT = "opted-out"
+    QUIET_HOURS = "quiet-hours"
+
+
 # An option, since the numbers of groups begin with a minus.
-Recipient = Annotated[
+Chats = Annotated[
     str, typer.Option("--chat", metavar="ID", help="The chat's number, @channel, or a topic as -1001234/5.")
 ]
 Chat = Annotated[str, typer.Option("--chat", metavar="ID", help="The chat's number, or @channel.")]
@@ -24,14 +42,16 @@ Chat = Annotated[str, typer.Option("--chat", metavar="ID", help="The chat's numb
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
-    recipient_app.command("list", epilog="Example: dovecote recipient list --bot shop")(list_page)
-    recipient_app.command("enable", epilog="Example: dovecote recipient enable --bot shop --chat 42")(enable)
-    recipient_app.command(
-        "disable", epilog="Example: dovecote recipient disable --bot shop --chat 42 --reason opted_out"
-    )(disable)
-    recipient_app.command("zone", epilog="Example: dovecote recipient zone --bot shop --chat 42 --zone Europe/Berlin")(
-        zone
-    )
+    commands: dict[str, tuple[Callable[..., None], str]] = {
+        "list": (list_page, "list --bot shop"),
+        "show": (show, "show --bot shop --chat 42"),
+        "set": (set_known, "set --bot shop --chat 42 --language pt-BR --label gold --quiet-hours 22:00-08:00"),
+        "zone": (zone, "zone --bot shop --chat 42 --zone Europe/Berlin"),
+        "enable": (enable, "enable --bot shop --chat 42"),
+        "disable": (disable, "disable --bot shop --chat 42 --reason opted_out"),
+    }
+    for name, (command, example) in commands.items():
+        recipient_app.command(name, epilog=f"Example: dovecote recipient {example}")(command)
     app.add_typer(recipient_app, name="recipient")
     chat_app.command("unblock", epilog="Example: dovecote chat unblock --bot shop --chat -1001234")(unblock)
     app.add_typer(chat_app, name="chat")
@@ -41,29 +61,87 @@ def list_page(
     context: typer.Context,
     *,
     bot: OfBot,
+    disabled: Annotated[bool, typer.Option("--disabled", help="Only those that take nothing more.")] = False,
     limit: Limit = 50,
     before: Annotated[
         str | None, typer.Option("--before", metavar="CHAT", help="The last chat of the page before.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the disabled recipients of a bot, with reason and time."""
+    """List the recipients of a bot of which anything is known; with --disabled those that take nothing more."""
+
     # One more than asked for tells whether there is another page.
-    found = on_outbox(
-        context, lambda dovecote: dovecote.disabled_recipients(bot=bot, before_chat=before, limit=limit + 1)
-    )
+    async def act(dovecote: "Dovecote") -> "Sequence[Recipient]":
+        pages = dovecote.disabled_recipients if disabled else dovecote.recipients
+        return await pages(bot=bot, before_chat=before, limit=limit + 1)
+
+    found = on_outbox(context, act)
     page = found[:limit]
     if as_json:
-        say_json(page)
+        say_json([recipient_json(one) for one in page])
     elif page:
-        say_table(["chat", "disabled", "reason"], [[one.chat, moment(one.disabled_at), one.reason] for one in page])
+        say_table(["chat", "disabled", "reason", "zone", "language", "labels", "opted out"], map(recipient_row, page))
     else:
-        say(f'No recipient of the bot "{bot}" is disabled.')
+        say(f'No recipient of the bot "{bot}" is {"disabled" if disabled else "known"}.')
     if len(found) > limit:
         note(f"There are more: --before {page[-1].chat}")
 
 
-def enable(context: typer.Context, *, bot: OfBot, chat: Recipient, as_json: AsJson = False) -> None:
+def show(context: typer.Context, *, bot: OfBot, chat: Chats, as_json: AsJson = False) -> None:
+    """Show what is known of a recipient."""
+    found = on_outbox(context, lambda dovecote: dovecote.recipient(bot, chat))
+    if as_json:
+        say_json(recipient_json(found))
+    else:
+        say_facts(recipient_facts(found))
+
+
+def set_known(
+    context: typer.Context,
+    *,
+    bot: OfBot,
+    chat: Chat,
+    zone: Annotated[str | None, typer.Option("--zone", metavar="ZONE", help="Where it lives.")] = None,
+    language: Annotated[str | None, typer.Option("--language", metavar="TAG", help="Its language, as pt-BR.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", metavar="TEXT", help="A label; may be repeated, and replaces all.")
+    ] = None,
+    opted_out: Annotated[
+        list[str] | None,
+        typer.Option("--opted-out", metavar="CATEGORY", help="It gets nothing of it; may be repeated, replaces all."),
+    ] = None,
+    quiet_hours: Annotated[
+        str | None,
+        typer.Option("--quiet-hours", metavar="HOURS", help='As 22:00-08:00, or "22:00-08:00 silent urgent".'),
+    ] = None,
+    seen: Annotated[str | None, typer.Option("--seen", metavar="TIME", help="When it was heard of, or now.")] = None,
+    clear: Annotated[
+        list[Clearable] | None, typer.Option("--clear", metavar="FIELD", help="What is known no more; may be repeated.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what is known of a recipient; what is not named stays. It is one of those for everybody from now on."""
+    cleared = {each.value.replace("-", "_") for each in clear or ()}
+    given: dict[str, Any] = {"zone": zone, "language": language, "labels": label, "opted_out": opted_out}
+    given = {name: value for name, value in {**given, "quiet_hours": quiet_hours}.items() if value is not None}
+    if both := sorted(cleared & given.keys()):
+        raise typer.BadParameter(f"{', '.join(both)}: it is given as well; do one of the two.", param_hint="--clear")
+    given |= {name: [] if name in {"labels", "opted_out"} else None for name in cleared}
+    if seen is not None:
+        given["seen"] = True if seen == "now" else given_instant(seen, "--seen")
+
+    async def act(dovecote: "Dovecote") -> "Recipient":
+        await dovecote.set_recipient(bot, chat, **given)
+        return await dovecote.recipient(bot, chat)
+
+    found = on_outbox(context, act)
+    if as_json:
+        say_json(recipient_json(found))
+    else:
+        say_facts(recipient_facts(found))
+
+
+def enable(context: typer.Context, *, bot: OfBot, chat: Chats, as_json: AsJson = False) -> None:
     """Send to a recipient again. What died meanwhile stays dead: `dovecote dead replay` sends it."""
     enabled = on_outbox(context, lambda dovecote: dovecote.enable_recipient(bot, chat))
     if as_json:
@@ -77,7 +155,7 @@ def disable(
     context: typer.Context,
     *,
     bot: OfBot,
-    chat: Recipient,
+    chat: Chats,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; dead letters tell it.")],
     as_json: AsJson = False,
 ) -> None:

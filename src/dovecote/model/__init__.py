@@ -80,7 +80,6 @@ from dovecote.model.notification import (
     NotificationRecord,
     Outcome,
     Priority,
-    Recipient,
     Refusal,
     Released,
     Scope,
@@ -93,6 +92,7 @@ from dovecote.model.notification import (
     WaitReason,
 )
 from dovecote.model.overview import BotActivity, BroadcastProgress, Depth, Overview, Situation, under_way
+from dovecote.model.recipient import UNCHANGED, Quiet, QuietHours, Recipient, RecipientChange, Unchanged
 from dovecote.model.retention import Pruned, Retention
 from dovecote.model.schedule import (
     BY_HAND,
@@ -130,6 +130,7 @@ from dovecote.model.traces import TraceContext
 __all__ = [
     "BY_HAND",
     "EVERYTHING",
+    "UNCHANGED",
     "Added",
     "Addressee",
     "Advanced",
@@ -208,7 +209,10 @@ __all__ = [
     "PreviewedFire",
     "Priority",
     "Pruned",
+    "Quiet",
+    "QuietHours",
     "Recipient",
+    "RecipientChange",
     "RecipientRecord",
     "RecipientState",
     "Recurrence",
@@ -244,6 +248,7 @@ __all__ = [
     "Term",
     "Timing",
     "TraceContext",
+    "Unchanged",
     "Unknown",
     "UploadKey",
     "UploadTicket",

@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from dovecote.model.attachments import AttachedFile
+from dovecote.model.recipient import Quiet
 
 
 class Priority(IntEnum):
@@ -34,7 +35,8 @@ class Notification:
 
     `params` is open: whatever the Bot API takes, today or next year. `text` is a short form for
     `params["text"]`. `chat_id` is a number, an `@channel`, or None for a method without a chat.
-    `due_at` and `expires_at` carry a zone. `key` makes enqueuing idempotent within one bot.
+    `due_at` and `expires_at` carry a zone. `key` makes enqueuing idempotent within one bot. A recipient that has opted
+    out of its `category` gets nothing; `quiet` is what the recipient's quiet hours mean for it, None for what they say.
     """
 
     bot: str
@@ -48,6 +50,8 @@ class Notification:
     expires_at: datetime | None = None
     delivery: DeliveryPolicy = DeliveryPolicy.AT_LEAST_ONCE
     labels: Sequence[str] = ()
+    category: str | None = None
+    quiet: Quiet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,19 +328,6 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipient:
-    """A recipient that takes nothing more. `chat` is a chat's number or @name, or a topic of one as chat/thread.
-
-    `reason` is a `Refusal` of Telegram's, or the words of whoever disabled it.
-    """
-
-    bot: str
-    chat: str
-    reason: str
-    disabled_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationRecord:
     """A notification's life so far: what was asked for, where it is, every attempt.
 
@@ -361,6 +352,8 @@ class NotificationRecord:
     settled_at: datetime | None
     lost_leases: int
     attempts: Sequence[Attempt]
+    category: str | None = None
+    quiet: Quiet | None = None
     error_code: int | None = None
     error: str | None = None
     waits_for: tuple[Waiting, ...] = ()

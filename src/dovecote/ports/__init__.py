@@ -9,6 +9,7 @@ from dovecote.ports.administration import (
     HistoryStore,
     OverviewStore,
     PruneStore,
+    RecipientBook,
     RecipientStore,
     RestoreStore,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "OutboxStore",
     "OverviewStore",
     "PruneStore",
+    "RecipientBook",
     "RecipientStore",
     "RestoreStore",
     "ScheduleBook",

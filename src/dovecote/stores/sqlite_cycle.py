@@ -103,15 +103,17 @@ WHERE dovecote_bot.id = r.id
 
 # :rows [bot, chat (or chat/topic), reason, strikes], :now
 STRIKE = """
-INSERT INTO dovecote_recipient (bot_id, chat, disabled_at, disabled_reason, strikes)
+INSERT INTO dovecote_recipient (bot_id, chat, disabled_at, disabled_reason, strikes, blocked_at)
 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
     CASE WHEN json_extract(value, '$[3]') >= 3 THEN :now END,
-    json_extract(value, '$[2]'), json_extract(value, '$[3]')
+    json_extract(value, '$[2]'), json_extract(value, '$[3]'),
+    CASE WHEN json_extract(value, '$[2]') = 'blocked' THEN :now END
 FROM json_each(:rows) WHERE true
 ON CONFLICT (bot_id, chat) DO UPDATE
 SET strikes = min(3, strikes + excluded.strikes),
     disabled_reason = CASE WHEN disabled_at IS NULL THEN excluded.disabled_reason ELSE disabled_reason END,
-    disabled_at = coalesce(disabled_at, CASE WHEN strikes + excluded.strikes >= 3 THEN :now END)
+    disabled_at = coalesce(disabled_at, CASE WHEN strikes + excluded.strikes >= 3 THEN :now END),
+    blocked_at = coalesce(excluded.blocked_at, blocked_at)
 """
 
 # :rows [bot, chat]
