@@ -165,7 +165,11 @@ OTHERS: dict[str, dict[str, Any]] = {
     "logOut": {},
     "close": {},
 }
-CUP = {"sticker": types.BufferedInputFile(png(512, 512), "a.png"), "format": "static", "emoji_list": ["😺"]}
+CUP: dict[str, Any] = {
+    "sticker": types.BufferedInputFile(png(512, 512), "a.png"),
+    "format": "static",
+    "emoji_list": ["😺"],
+}
 INPUT_STICKER: Any = types.InputSticker(**CUP)
 INPUT_MASK: Any = types.InputSticker(**CUP | {"sticker": types.BufferedInputFile(png(512, 300), "b.png")})
 INPUT_EMOJI: Any = types.InputSticker(**CUP | {"sticker": types.BufferedInputFile(png(100, 100), "c.png")})
@@ -225,7 +229,7 @@ ACCOUNTS: dict[str, dict[str, Any]] = {
     "deleteStory": {**IN_ACCOUNT, "story_id": 1},
 }
 # What aiogram cannot be answered here: the account has no Stars, and this client uploads no file for a story.
-REFUSED = {"transferBusinessAccountStars": {}, "postStory": {}, "editStory": {}}
+REFUSED: dict[str, dict[str, Any]] = {"transferBusinessAccountStars": {}, "postStory": {}, "editStory": {}}
 KEYBOARD = types.InlineKeyboardMarkup(inline_keyboard=[[types.InlineKeyboardButton(text="x", callback_data="x")]])
 BLOCKS = types.InputRichMessage(blocks=[types.InputRichBlockParagraph(text="x")])
 HERE_FOR_ADA = {"receiver_user_id": 42, "ephemeral_message_id": 1}

@@ -73,7 +73,7 @@ class TestAccounts:
         ada.writes("To the bot itself")
         answer = await bot.send_message(ADA, "Until six", business_connection_id=account)
         photo = types.BufferedInputFile(PNG, "a.png")
-        album = [types.InputMediaPhoto(media=photo), types.InputMediaPhoto(media=photo)]
+        album: list[Any] = [types.InputMediaPhoto(media=photo), types.InputMediaPhoto(media=photo)]
         await bot.send_media_group(ADA, album, business_connection_id=account)
 
         assert answer.from_user is not None
@@ -152,7 +152,7 @@ class TestAccounts:
             await bot.send_message(ADA, "Until six", business_connection_id=account)
         ada.writes("Hello?", business=SHOP)
 
-        assert await bot.send_message(ADA, "Until six", business_connection_id=account)
+        assert (await bot.send_message(ADA, "Until six", business_connection_id=account)).text == "Until six"
 
     async def test_where_it_cannot_write(self, emulator: Emulator, bot: aiogram.Bot, account: str) -> None:
         for chat, words in ((-5, "chat must be a private chat"), (SHOP, "messages must not be sent to self")):
@@ -259,7 +259,7 @@ class TestChecklists:
 
     async def test_without_an_account_there_is_none(self) -> None:
         async with running(tokens=[TOKEN]) as api:
-            given = {"chat_id": ADA, "checklist": {"title": "x", "tasks": [{"id": 1, "text": "x"}]}}
+            given: dict[str, Any] = {"chat_id": ADA, "checklist": {"title": "x", "tasks": [{"id": 1, "text": "x"}]}}
 
             assert await api.refusal("sendChecklist", **given) == "business connection not found"
 

@@ -53,8 +53,8 @@ class RecipientKeeper:
 
     async def started(self, chat_id: int, language: str | None) -> None:
         """Somebody has written /start, from an app in that language."""
-        await self._kept(self._dovecote.welcome_recipient(self._bot, chat_id))
-        if self._tells_language and language:
+        welcome = await self._kept(self._dovecote.welcome_recipient(self._bot, chat_id))
+        if welcome and self._tells_language and language:
             await self._kept(self._note_language(chat_id, language))
 
     async def heard(self, chat_id: int, language: str | None) -> None:
@@ -90,8 +90,11 @@ class RecipientKeeper:
         """The group has become a supergroup."""
         await self._kept(self._dovecote.move_recipient(self._bot, chat_id, new_chat_id))
 
-    async def _kept(self, change: Awaitable[object]) -> None:
+    async def _kept(self, change: Awaitable[object]) -> bool:
+        """Whether the change was written."""
         try:
             await change
         except StoreUnavailable as error:
             logger.warning('a change of a recipient of "%s" is lost: %s', self._bot, error)
+            return False
+        return True
