@@ -15,6 +15,7 @@ from telegram.error import BadRequest, Forbidden
 
 from dovecote.emulator import Emulator
 from dovecote.emulator.ephemerals import KEPT, Ephemerals
+from dovecote.emulator.methods import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -188,10 +189,12 @@ class TestRich:
         assert isinstance(plain, types.Message)
         assert (plain.text, plain.rich_message) == ("Closed", None)
 
-    async def test_a_draft_may_think(self, bot: aiogram.Bot) -> None:
+    async def test_a_draft_may_think_and_is_no_message(self, emulator: Emulator, bot: aiogram.Bot) -> None:
         thinking = types.InputRichMessage(blocks=[types.InputRichBlockThinking(text="Hm")])
 
         assert await bot.send_rich_message_draft(ADA, 1, thinking)
+        assert emulator.messages(ADA) == []
+        assert not METHODS["sendrichmessagedraft"].sends
         with pytest.raises(TelegramBadRequest, match='block type "thinking" is unsupported'):
             await bot.send_rich_message(ADA, thinking)
         with pytest.raises(TelegramBadRequest, match="DRAFT_ID_INVALID"):

@@ -83,7 +83,7 @@ class Method:
 
 
 # They show the bot as writing, and put no message into the chat.
-UNSENT = frozenset({"sendChatAction", "sendMessageDraft"})
+UNSENT = frozenset({"sendChatAction", "sendMessageDraft", "sendRichMessageDraft"})
 
 METHODS: dict[str, Method] = {}
 
