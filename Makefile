@@ -10,9 +10,9 @@ demo: $(VENV)/runtime.stamp
 	$(BIN)/dovecote demo
 
 # By scope: a document's blocks build on each other, and so stay on one worker. Three workers on two cores, since what
-# waits for processes that were killed or frozen needs none.
+# waits for processes that were killed or frozen needs none. conftest.py says what begins first.
 test: check
-	$(BIN)/python -m pytest -n 3 --dist loadscope
+	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 # The campaigns of faults, whole: real processes that are killed, frozen and cut off. `make test` runs a part of each.
 chaos: $(VENV)/dev.stamp
