@@ -17,7 +17,7 @@ test: check
 # The campaigns of faults, whole: real processes that are killed, frozen and cut off. `make test` runs a part of each.
 chaos: $(VENV)/dev.stamp
 	DOVECOTE_TEST_CHAOS=1 DOVECOTE_TEST_ELECTIONS=5000 DOVECOTE_TEST_RUNS=5000 DOVECOTE_TEST_EXAMPLES=10 \
-		$(BIN)/python -m pytest -n 2 --dist loadscope \
+		$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder \
 		chaos tests/faults tests/jobs tests/leadership tests/schedules tests/storage tests/files tests/attachments tests/stores \
 		tests/enqueue tests/worker
 

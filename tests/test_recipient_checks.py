@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dovecote.errors import InvalidRecipient
-from dovecote.model import QuietHours, RecipientChange
-from dovecote.recipient_checks import checked_change
+from dovecote.model import QuietHours, RecipientChange, Segment
+from dovecote.recipient_checks import checked_change, checked_line, checked_segment
 
 
 def told(**given: Any) -> RecipientChange:
@@ -102,3 +102,64 @@ def test_all_faults_are_told_at_once() -> None:
         "labels",
         "seen",
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        (
+            {"chat_id": " 42 ", "labels": "a, b", "zone": "", "opted_out": '["news"]'},
+            {"labels": ("a", "b"), "opted_out": ("news",)},
+        ),
+        ({"chat_id": 42, "labels": None, "language": None}, {"labels": (), "language": None}),
+        ({"chat_id": "42", "told_at": "x", "bot": "y", "delivered_at": 1, "blocked_at": None}, {}),
+        ({"chat_id": 42, "seen_at": "2026-01-05T12:00:00+00:00"}, {"seen": datetime(2026, 1, 5, 12, tzinfo=UTC)}),
+        (
+            {"chat_id": 42, "disabled_at": "2026-01-05T12:00Z", "reason": "blocked"},
+            {"disabled": (datetime(2026, 1, 5, 12, tzinfo=UTC), "blocked")},
+        ),
+        ({"chat_id": 42, "disabled_at": None, "reason": None}, {"disabled": None}),
+        ({"chat_id": 42, "disabled_at": "", "reason": ""}, {}),
+    ],
+)
+def test_a_line_of_a_file_is_read(line: dict[str, Any], kept: dict[str, Any]) -> None:
+    assert checked_line(line) == RecipientChange(chat="42", **kept)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (42, "chat_id: 42 has none: every recipient needs a chat_id"),
+        ({"zone": "Asia/Tokyo"}, "every recipient needs a chat_id"),
+        ({"chat_id": 42, "langauge": "pt"}, "'langauge' is no field of a recipient: there are chat_id, disabled_at"),
+        (
+            {"chat_id": 42, "seen_at": "yesterday"},
+            "seen_at: 'yesterday' is no instant: give one with a zone, as 2026-01-31T09:00+01:00",
+        ),
+        ({"chat_id": 42, "disabled_at": True}, "disabled_at: True is no instant"),
+        ({"chat_id": "x", "labels": "a," * 17, "language": "?"}, "a recipient has at most 16"),
+    ],
+)
+def test_a_bad_line_is_refused_with_a_remedy(line: object, words: str) -> None:
+    with pytest.raises(InvalidRecipient) as refused:
+        checked_line(line)
+
+    assert words in str(refused.value)
+
+
+def test_a_segment_is_kept_as_recipients_are() -> None:
+    seen = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+    kept = checked_segment(Segment(["Asia/Tokyo"], ["gold"], ["PT-br"], "news", seen))
+
+    assert kept == Segment(("Asia/Tokyo",), ("gold",), ("pt-BR",), "news", seen)
+
+
+def test_every_fault_of_a_segment_is_told() -> None:
+    with pytest.raises(InvalidRecipient) as refused:
+        checked_segment(Segment(["x"], "gold", ["?"], "two words", datetime(2026, 1, 5)))
+    with pytest.raises(InvalidRecipient, match="are lists"):
+        checked_segment(Segment("Asia/Tokyo"))
+
+    faults = [fault.partition(":")[0] for fault in refused.value.faults]
+    assert faults == ["zone", "labels", "language", "category", "seen_since"]

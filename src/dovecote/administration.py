@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dovecote.errors import TokenUnreadable, UnknownBot
 from dovecote.model import EVERYTHING, State
-from dovecote.recipients import RecipientAdministration
+from dovecote.recipients import Eraser, RecipientAdministration
 from dovecote.schedule_checks import checked_zone
 
 if TYPE_CHECKING:
@@ -27,9 +27,16 @@ class Administration(RecipientAdministration):
     """What an operator does with an outbox. A `Dovecote` is one."""
 
     def __init__(
-        self, bots: BotStore, history: HistoryStore, recipients: RecipientStore, book: RecipientBook, vault: Vault
+        self,
+        *,
+        bots: BotStore,
+        history: HistoryStore,
+        recipients: RecipientStore,
+        book: RecipientBook,
+        eraser: Eraser,
+        vault: Vault,
     ) -> None:
-        super().__init__(recipients, book)
+        super().__init__(recipients, book, eraser)
         self._bots = bots
         self._history = history
         self._vault = vault

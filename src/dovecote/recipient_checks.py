@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from dovecote.content import Fault, shown
 from dovecote.errors import InvalidNotification, InvalidRecipient, InvalidSchedule
-from dovecote.model import QuietHours, RecipientChange, Unchanged
+from dovecote.model import UNCHANGED, QuietHours, RecipientChange, Segment, Unchanged
 from dovecote.schedule_checks import checked_zone
 from dovecote.validation import checked_category, checked_labels, prepared_chat
 
@@ -18,6 +22,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+FIELDS: Final = frozenset(
+    {"zone", "language", "labels", "opted_out", "quiet_hours", "seen_at", "disabled_at", "reason"}
+)
+LISTS: Final = frozenset({"labels", "opted_out"})
+INSTANTS: Final = frozenset({"seen_at", "disabled_at"})
+EXPORTED: Final = frozenset({"bot", "told_at", "delivered_at", "blocked_at"})
+"""What an export says besides, and an import leaves aside."""
 LONGEST_TAG: Final = 35
 """Of BCP 47: longer ones need not be taken by anybody."""
 MOST_OPTED_OUT: Final = 64
@@ -62,6 +73,53 @@ def checked_change(chat_id: object, given: dict[str, Any]) -> RecipientChange:
     return RecipientChange(**checked)
 
 
+def checked_line(value: object) -> RecipientChange:
+    """A recipient from a line of a file: a mapping with a `chat_id`, fields by name, lists also as text with commas.
+
+    Text that is empty is not given, as in a cell of a CSV file. Raises InvalidRecipient with every fault.
+    """
+    if not isinstance(value, Mapping) or "chat_id" not in value:
+        raise InvalidRecipient([f"chat_id: {shown(value)} has none: every recipient needs a chat_id."])
+    given = {str(name): inner for name, inner in value.items() if inner != "" and name not in EXPORTED}
+    chat = given.pop("chat_id")
+    strangers = sorted(given.keys() - FIELDS)
+    if strangers:
+        fields = ", ".join(sorted(FIELDS))
+        raise InvalidRecipient([f"{shown(strangers[0])} is no field of a recipient: there are chat_id, {fields}."])
+    for name in LISTS & given.keys():
+        given[name] = [] if given[name] is None else _listed(given[name])
+    faults: list[str] = []
+    for name in INSTANTS & given.keys():
+        instant = _tried(partial(_read_instant, name, given[name]), faults)
+        given[name] = instant
+    if faults:
+        raise InvalidRecipient(faults)
+    seen, disabled_at = given.pop("seen_at", None), given.pop("disabled_at", UNCHANGED)
+    reason = str(given.pop("reason", None) or "imported")
+    change = checked_change(chat.strip() if isinstance(chat, str) else chat, {**given, "seen": seen or False})
+    if isinstance(disabled_at, Unchanged):
+        return change
+    return replace(change, disabled=None if disabled_at is None else (disabled_at, reason))
+
+
+def _listed(value: object) -> object:
+    """A list that was written as text: as JSON, or its items with commas between them."""
+    if not isinstance(value, str):
+        return value
+    if value.startswith("["):
+        with suppress(ValueError):
+            return json.loads(value)
+    return [item.strip() for item in value.split(",")]
+
+
+def _read_instant(field: str, value: object) -> datetime | None:
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = datetime.fromisoformat(value)
+    remedy = "give one with a zone, as 2026-01-31T09:00+01:00."
+    return None if value is None else _instant(value, field, remedy)
+
+
 def _tried(check: Callable[[], T], faults: list[str]) -> T | None:
     try:
         return check()
@@ -74,6 +132,27 @@ def _tried(check: Callable[[], T], faults: list[str]) -> T | None:
 
 def _or_none(check: Callable[[Any], T]) -> Callable[[Any], T | None]:
     return lambda value: None if value is None else check(value)
+
+
+def checked_segment(segment: Segment) -> Segment:
+    """The segment as recipients are kept. Raises InvalidRecipient with every fault."""
+    faults: list[str] = []
+    zones, languages = segment.zones, segment.languages
+    if isinstance(zones, str) or isinstance(languages, str):
+        faults.append('zones and languages are lists: write ["Europe/Berlin"], ["pt"].')
+        zones, languages = None, ()
+    checked = Segment(
+        zones=None if zones is None else tuple(_tried(partial(checked_zone, each), faults) or "" for each in zones),
+        labels=_tried(lambda: checked_labels(segment.labels, "a recipient"), faults) or (),
+        languages=tuple(_tried(partial(checked_language, each), faults) or "" for each in languages),
+        category=None if segment.category is None else _tried(lambda: checked_category(segment.category), faults),
+        seen_since=None
+        if segment.seen_since is None
+        else _tried(lambda: _instant(segment.seen_since, "seen_since"), faults),
+    )
+    if faults:
+        raise InvalidRecipient(faults)
+    return checked
 
 
 def checked_language(language: object) -> str:
@@ -137,14 +216,16 @@ def _read_hours(text: str) -> QuietHours | None:
 
 
 def _checked_seen(seen: object) -> datetime | bool:
-    if isinstance(seen, bool):
-        return seen
-    if not isinstance(seen, datetime) or seen.utcoffset() is None:
-        raise Fault("seen", f"{shown(seen)} is no instant: give a datetime with a zone, or True for now.")
+    return seen if isinstance(seen, bool) else _instant(seen, "seen", "give a datetime with a zone, or True for now.")
+
+
+def _instant(value: object, field: str, remedy: str = "give a datetime with a zone.") -> datetime:
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise Fault(field, f"{shown(value)} is no instant: {remedy}")
     try:
-        instant = seen.astimezone(UTC)
+        instant = value.astimezone(UTC)
     except (OverflowError, ValueError):
         instant = datetime.min.replace(tzinfo=UTC)
     if instant.year not in YEARS:
-        raise Fault("seen", f"{seen} is beyond the years {YEARS[0]} to {YEARS[-1]} in UTC: give a nearer one.")
+        raise Fault(field, f"{value} is beyond the years {YEARS[0]} to {YEARS[-1]} in UTC: give a nearer one.")
     return instant

@@ -2,27 +2,103 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
-from dovecote.model import UNCHANGED, RecipientChange
-from dovecote.recipient_checks import checked_change
+from dovecote.broadcasts.sources import batches
+from dovecote.errors import FileInUse, UnknownFile, UnknownSchedule
+from dovecote.model import UNCHANGED, Imported, Origin, RecipientChange
+from dovecote.recipient_checks import checked_change, checked_line
 from dovecote.schedule_checks import checked_zone
 from dovecote.validation import prepared_chat, prepared_recipient
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from datetime import datetime
 
-    from dovecote.model import QuietHours, Recipient, Unchanged
-    from dovecote.ports import RecipientBook, RecipientStore
+    from dovecote.files import Files
+    from dovecote.model import BadLine, Erased, QuietHours, Recipient, Unchanged
+    from dovecote.ports import ErasingStore, RecipientBook, RecipientStore
+    from dovecote.schedules import Schedules
+
+
+PAGE: Final = 1000
+NAMED: Final = 100
+"""So many bad lines are named; all are counted."""
+
+
+class Eraser:
+    """Erases a person everywhere: in the tables, and what only the schedules and the files themselves can remove."""
+
+    def __init__(self, store: ErasingStore, schedules: Callable[[], Schedules], files: Callable[[], Files]) -> None:
+        self._store = store
+        self._schedules = schedules
+        self._files = files
+
+    async def erase(self, bot: str, chat: str) -> Erased:
+        """See `RecipientAdministration.erase_recipient`."""
+        erased = await self._store.erase(bot, chat)
+        left = []
+        for name in erased.schedules:
+            with suppress(UnknownSchedule):
+                if (await self._schedules().get(name)).origin is Origin.FILE:
+                    left.append(name)
+                else:
+                    await self._schedules().delete(name)
+        for file_id in erased.files:
+            with suppress(UnknownFile, FileInUse):
+                await self._files().delete(file_id)
+        changed = erased.schedules_changed + len(erased.schedules) - len(left)
+        return replace(erased, schedules=tuple(left), schedules_changed=changed)
 
 
 class RecipientAdministration:
     """What is done with the recipients of an outbox. A `Dovecote` is one."""
 
-    def __init__(self, recipients: RecipientStore, book: RecipientBook) -> None:
+    def __init__(self, recipients: RecipientStore, book: RecipientBook, eraser: Eraser) -> None:
         self._recipients = recipients
         self._recipient_book = book
+        self._eraser = eraser
+
+    async def erase_recipient(self, bot: str, chat_id: int | str) -> Erased:
+        """Forget a person: afterwards no table and no stored file holds what was known of, sent to or said in the chat.
+
+        Counts of broadcasts and statistics stay as they were. While something is in flight to it (`in_flight` of the
+        answer), erase again; what the answer names is yours to judge. An opt-out is forgotten as well, so stop sending
+        to it first. Raises UnknownBot, InvalidNotification for what is no chat.
+        """
+        return await self._eraser.erase(bot, prepared_chat(chat_id))
+
+    async def import_recipients(
+        self, bot: str, source: object, *, told: Callable[[int], None] = lambda _: None
+    ) -> Imported:
+        """Tell of many: the Path of a .csv or .jsonl file, or an iterable of mappings, read in batches of 1,000.
+
+        Each has a `chat_id` and any of the fields of `set_recipient` (`seen_at` for when it was seen), and perhaps
+        `disabled_at` with a `reason`; what `export_recipients` adds to them is taken and left aside. An empty cell of a
+        CSV file changes nothing; null in JSON takes back. Bad lines are reported and the good ones kept. `told` hears
+        how many were read. Raises UnknownBot, and InvalidBroadcast for what is no source.
+        """
+        good = bad = 0
+        named: list[BadLine] = []
+        async with aclosing(batches(source, checked_line)) as found:
+            async for batch in found:
+                if batch.recipients:
+                    await self._recipient_book.tell(bot, batch.recipients)
+                good += len(batch.recipients)
+                bad += len(batch.bad)
+                named += batch.bad[: NAMED - len(named)]
+                told(good + bad)
+        return Imported(good, bad, tuple(named))
+
+    async def export_recipients(self, *, bot: str) -> AsyncIterator[Recipient]:
+        """All of which anything is known, read a page at a time. Raises UnknownBot."""
+        before: str | None = None
+        while page := await self.recipients(bot=bot, before_chat=before, limit=PAGE):
+            for recipient in page:
+                yield recipient
+            before = page[-1].chat
 
     async def set_recipient(
         self,

@@ -1,21 +1,33 @@
 """`recipient`, `chat`: what is known of recipients, who takes nothing more, and letting go on what waits for one."""
 
+import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dovecote.cli.context import on_outbox, users_values
-from dovecote.cli.output import note, say, say_facts, say_json, say_table
-from dovecote.cli.pages import AsJson, Limit
-from dovecote.cli.recipient_views import recipient_facts, recipient_json, recipient_row
+from dovecote.cli.context import Refused, confirm, on_outbox, users_values
+from dovecote.cli.output import note, number, say, say_facts, say_json, say_table
+from dovecote.cli.pages import AsJson, Limit, Yes
+from dovecote.cli.progress import progress
+from dovecote.cli.recipient_views import (
+    FormatChoice,
+    erased_text,
+    left_to_you,
+    recipient_facts,
+    recipient_json,
+    recipient_row,
+    write_csv,
+    write_json_lines,
+)
 from dovecote.cli.sending import given_instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dovecote.app import Dovecote
-    from dovecote.model import Recipient
+    from dovecote.model import Imported, Recipient
 
 recipient_app = typer.Typer(help="Recipients: what is known of them, who takes nothing more.", no_args_is_help=True)
 chat_app = typer.Typer(help="Single chats.", no_args_is_help=True)
@@ -46,6 +58,9 @@ def register(app: typer.Typer) -> None:
         "list": (list_page, "list --bot shop"),
         "show": (show, "show --bot shop --chat 42"),
         "set": (set_known, "set --bot shop --chat 42 --language pt-BR --label gold --quiet-hours 22:00-08:00"),
+        "import": (import_file, "import customers.csv --bot shop"),
+        "export": (export, "export --bot shop --output customers.csv"),
+        "erase": (erase, "erase --bot shop --chat 42"),
         "zone": (zone, "zone --bot shop --chat 42 --zone Europe/Berlin"),
         "enable": (enable, "enable --bot shop --chat 42"),
         "disable": (disable, "disable --bot shop --chat 42 --reason opted_out"),
@@ -139,6 +154,71 @@ def set_known(
         say_json(recipient_json(found))
     else:
         say_facts(recipient_facts(found))
+
+
+def import_file(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv or .jsonl file.", show_default=False)],
+    *,
+    bot: OfBot,
+    as_json: AsJson = False,
+) -> None:
+    """Tell of many recipients: bad lines are named and the others kept. Exit code 1 where there are bad ones."""
+
+    async def act(dovecote: "Dovecote") -> "Imported":
+        with progress("recipients") as shown:
+            return await dovecote.import_recipients(bot, file, told=lambda done: shown(done, None))
+
+    found = on_outbox(context, act)
+    if as_json:
+        say_json(found)
+    else:
+        say(f"{number(found.taken)} recipients are told of, {number(found.bad)} lines are bad.")
+        for line in found.bad_lines:
+            note(f"line {line.line}: {line.problem}")
+    if found.bad:
+        raise typer.Exit(1)
+
+
+def export(
+    context: typer.Context,
+    *,
+    bot: OfBot,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Write it there.", show_default=False)
+    ] = None,
+    format_: Annotated[FormatChoice, typer.Option("--format", metavar="F", help="csv or jsonl.")] = FormatChoice.CSV,
+) -> None:
+    """Write down all that is known of a bot's recipients, as `recipient import` takes it."""
+    write = write_csv if format_ is FormatChoice.CSV else write_json_lines
+
+    async def act(dovecote: "Dovecote") -> int:
+        found = dovecote.export_recipients(bot=bot)
+        if output is None:
+            return await write(found, sys.stdout)
+        try:
+            with output.open("w", encoding="utf-8", newline="") as file:
+                return await write(found, file)
+        except OSError as error:
+            raise Refused(f'"{output}" cannot be written ({error.strerror}): name another file.') from None
+
+    count = on_outbox(context, act)
+    if output is not None:
+        note(f'{number(count)} recipients are in "{output}".')
+
+
+def erase(context: typer.Context, *, bot: OfBot, chat: Chat, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Forget a person: nothing that was known of it or sent to it is left. Exit code 1 while something is in flight."""
+    confirm(f'Erase all that is known of {chat} and was sent to it by the bot "{bot}"?', yes=yes)
+    erased = on_outbox(context, lambda dovecote: dovecote.erase_recipient(bot, chat))
+    if as_json:
+        say_json(erased)
+    else:
+        say(erased_text(erased))
+        for line in left_to_you(erased):
+            note(line)
+    if erased.in_flight:
+        raise Refused(f"{erased.in_flight} of it a worker has in hand: erase again when that is sent.")
 
 
 def enable(context: typer.Context, *, bot: OfBot, chat: Chats, as_json: AsJson = False) -> None:

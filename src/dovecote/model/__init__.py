@@ -27,6 +27,7 @@ from dovecote.model.broadcast import (
     BroadcastState,
     DryRun,
     Estimate,
+    Imported,
     RecipientRecord,
     RecipientState,
     Rendering,
@@ -92,7 +93,7 @@ from dovecote.model.notification import (
     WaitReason,
 )
 from dovecote.model.overview import BotActivity, BroadcastProgress, Depth, Overview, Situation, under_way
-from dovecote.model.recipient import UNCHANGED, Quiet, QuietHours, Recipient, RecipientChange, Unchanged
+from dovecote.model.recipient import UNCHANGED, Erased, Quiet, QuietHours, Recipient, RecipientChange, Unchanged
 from dovecote.model.retention import Pruned, Retention
 from dovecote.model.schedule import (
     BY_HAND,
@@ -166,6 +167,7 @@ __all__ = [
     "Discrepancy",
     "DryRun",
     "DueSchedules",
+    "Erased",
     "Estimate",
     "Every",
     "Failed",
@@ -178,6 +180,7 @@ __all__ = [
     "Fired",
     "Firing",
     "Happened",
+    "Imported",
     "Instance",
     "InstanceRecord",
     "JobRun",

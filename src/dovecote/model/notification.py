@@ -61,6 +61,7 @@ class ClaimedNotification(NamedTuple):
     claim was answered: a delay and not a time of day, so that a worker with a wrong clock keeps the pace.
     `paid_day` is the day, counted from 1970 in UTC, whose budget of Stars pays for it; None where it costs none.
     `refusals` are those of its failures that Telegram itself answered, `moves` how often its group has moved.
+    With `silent` it is sent without a sound, for the quiet hours of its recipient.
     """
 
     id: int
@@ -78,6 +79,7 @@ class ClaimedNotification(NamedTuple):
     paid_day: int | None = None
     refusals: int = 0
     moves: int = 0
+    silent: bool = False
 
     @property
     def paid(self) -> bool:
@@ -220,8 +222,8 @@ class Cycle:
 
     `lost` are the ids whose lease was another's by now: their settlements changed no state. `ended` counts what
     the claim itself took out of the outbox, by reason (`expired`, `unknown`, `poison`). `postponed` is how many
-    blocked notifications were given a later due time. `next_due_in` is the seconds until there may be something to
-    claim, None when nothing is waiting; it is 0 when this claim left due work behind. `suspects` says that
+    were given a later due time, being blocked or for quiet hours. `next_due_in` is the seconds until there may be
+    something to claim, None when nothing is waiting; it is 0 when this claim left due work behind. `suspects` says that
     a notification which has lost two workers is due and must be claimed alone.
     """
 
@@ -296,6 +298,8 @@ class WaitReason(StrEnum):
     """Telegram told this one to wait, or its worker could not read the token. `detail`: in which words."""
     BLOCKED = "blocked"
     """Another one of its chat comes before it: `behind`. `detail`: whether that one is leased or waiting."""
+    QUIET_HOURS = "quiet_hours"
+    """Its recipient's quiet hours."""
     CHAT_LIMIT = "chat_limit"
     """The limit of its chat."""
     CHAT_HALTED = "chat_halted"

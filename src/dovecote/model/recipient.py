@@ -72,8 +72,32 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """What erasing a recipient removed, and in `in_flight` how much of it a worker has in hand: erase again then.
+
+    `notifications` are those that waited, `history` those that were settled and of which only numbers are left.
+    `files` are stored files that nobody else was sent. What only you can judge is named: `kept_files` that were sent to
+    it and are kept until you delete them, `schedules` of the settings file, and `jobs` that hold its number.
+    """
+
+    notifications: int = 0
+    history: int = 0
+    broadcasts: int = 0
+    keys: int = 0
+    schedules_changed: int = 0
+    in_flight: int = 0
+    files: tuple[int, ...] = ()
+    kept_files: tuple[int, ...] = ()
+    schedules: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecipientChange:
-    """What is told of a recipient; what is `UNCHANGED` stays. `seen` is an instant, or True for now."""
+    """What is told of a recipient; what is `UNCHANGED` stays. `seen` is an instant, or True for now.
+
+    `disabled` is since when it takes nothing more and why, None that it is sent to again.
+    """
 
     chat: str
     zone: str | Unchanged | None = UNCHANGED
@@ -82,3 +106,4 @@ class RecipientChange:
     opted_out: Sequence[str] | Unchanged = UNCHANGED
     quiet_hours: QuietHours | Unchanged | None = UNCHANGED
     seen: datetime | bool = False
+    disabled: tuple[datetime, str] | Unchanged | None = UNCHANGED

@@ -5,6 +5,7 @@ No port has more than eight methods. Each port has one conformance suite that ru
 
 from dovecote.ports.administration import (
     BotStore,
+    ErasingStore,
     HealthStore,
     HistoryStore,
     OverviewStore,
@@ -31,6 +32,7 @@ __all__ = [
     "DirectSlots",
     "Election",
     "EnqueueSpan",
+    "ErasingStore",
     "FileStorage",
     "HealthStore",
     "HistoryStore",

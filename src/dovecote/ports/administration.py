@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from dovecote.model import (
         Bot,
         DatabaseVitals,
+        Erased,
         NotificationRecord,
         OldSnapshot,
         Overview,
@@ -157,6 +158,17 @@ class RecipientBook(Protocol):
 
     async def page(self, bot: str, *, before_chat: str | None = None, limit: int = 50) -> Sequence[Recipient]:
         """Those of which anything is known, from the last chat to the first in byte order. Raises UnknownBot."""
+
+
+class ErasingStore(Protocol):
+    """Forgetting a person."""
+
+    async def erase(self, bot: str, chat: str) -> Erased:
+        """Let nothing of a chat of a bot be left in any table, in bounded transactions. Raises UnknownBot.
+
+        Schedules for it alone are named, and neither they nor files are deleted here. Doing it again is harmless, and
+        needed while something of it is in flight.
+        """
 
 
 class PruneStore(Protocol):

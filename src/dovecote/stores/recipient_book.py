@@ -14,6 +14,7 @@ from dovecote.model import QuietHours, Recipient, State, Unchanged
 from dovecote.stores.among import among_texts
 from dovecote.stores.bots import bot_id_of
 from dovecote.stores.clock import StoreClock, real_microseconds
+from dovecote.stores.rows import DISABLING_STRIKES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from dovecote.stores.tables import Tables
 
 NO_HOURS: Final = dict.fromkeys(("quiet_from", "quiet_until", "quiet_silent", "quiet_urgent"))
+
+ENABLED: Final = {"disabled_at": None, "disabled_reason": None, "strikes": 0}
 
 
 class RecipientBook:
@@ -164,6 +167,14 @@ def _columns(change: RecipientChange, now: datetime) -> dict[str, Any]:
         }
     elif hours is None:
         columns |= NO_HOURS
+    if change.disabled is None:
+        columns |= ENABLED
+    elif not isinstance(change.disabled, Unchanged):
+        columns |= {
+            "disabled_at": change.disabled[0],
+            "disabled_reason": change.disabled[1],
+            "strikes": DISABLING_STRIKES,
+        }
     if change.seen is not False:
         columns["seen_at"] = now if change.seen is True else change.seen
     return columns

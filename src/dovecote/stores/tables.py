@@ -188,6 +188,8 @@ def _history(metadata: MetaData, prefix: str) -> Table:
         Column("error", Text),
         Column("message_ids", MessageIds),
         *_choices(),
+        # Since when nothing is left of what was asked for but its numbers: for retention, or for an erased person.
+        Column("erased_at", Instant()),
         CheckConstraint("outcome IN ('delivered', 'dead', 'unknown')", name="outcome"),
     )
     Index(f"{prefix}history_chat", table.c.bot_id, table.c.chat, table.c.settled_at)

@@ -88,6 +88,7 @@ def upgrade() -> None:
     for table in ("notification", "history"):
         for name in OF_NOTIFICATIONS:
             op.add_column(f"{prefix}{table}", sa.Column(name, sa.Text), schema=schema)
+    op.add_column(f"{prefix}history", sa.Column("erased_at", INSTANT), schema=schema)
     for name, kind in OF_RECIPIENTS:
         op.add_column(f"{prefix}recipient", sa.Column(name, kind), schema=schema)
     op.create_index(
@@ -112,6 +113,7 @@ def downgrade() -> None:
     op.drop_index(f"{prefix}recipient_heeded", table_name=f"{prefix}recipient", schema=schema)
     for name, _ in reversed(OF_RECIPIENTS):
         op.drop_column(f"{prefix}recipient", name, schema=schema)
+    op.drop_column(f"{prefix}history", "erased_at", schema=schema)
     for table in ("history", "notification"):
         for name in reversed(OF_NOTIFICATIONS):
             op.drop_column(f"{prefix}{table}", name, schema=schema)
