@@ -35,6 +35,7 @@ SCHEDULE_CHATS = range(3001, 3100)
 JOB_CHATS = range(4001, 4100)
 INTERVAL = 2.0
 PAGE = 5000
+STALL_SECONDS = 0.25
 START_SECONDS = 120.0
 UNDRAINED = {
     "notifications": "SELECT count(*) FROM {}notification",
@@ -77,7 +78,7 @@ class Campaign:
             return await self._run(place, programs)
 
     async def _run(self, place: Place, programs: Programs) -> Summary:
-        watch = asyncio.create_task(programs.watch())
+        watch = asyncio.create_task(self._watch(programs))
         try:
             faults = await self._make_faults(place, programs)
             drained_after, left = await self._drain(place)
@@ -90,6 +91,19 @@ class Campaign:
                 await programs.stop(program)
         await self._write_evidence(place)
         return Summary(drained_after, left, cpu_seconds, faults)
+
+    async def _watch(self, programs: Programs) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(programs.watch())
+            group.create_task(self._notice_stalls())
+
+    async def _notice_stalls(self) -> None:
+        """Tell the judge of times in which the machine gave nobody here a turn: nothing is on time then."""
+        while True:
+            begun = time.time()
+            await asyncio.sleep(STALL_SECONDS)
+            if time.time() - begun > 2 * STALL_SECONDS:
+                self._tell("fault", lane="machine", kind="the machine stood still", begins=begun, ends=time.time())
 
     def _tell(self, event: str, **members: Any) -> None:
         self._told.write(json.dumps({"event": event, **members}) + "\n")

@@ -88,27 +88,33 @@ async def made(setting: Setting, folder: Path, stack: AsyncExitStack) -> Place:
         url = f"sqlite:///{folder}/outbox.db"
     if setting.valkey:
         valkey = stack.enter_context(ValkeyServer())
-    storage = {"url": (folder / "files").as_uri()}
     if setting.s3:
         s3 = stack.enter_context(S3Server())
-        bucket = s3.place.create_bucket()
-        storage = {
-            "url": f"s3://{bucket}/chaos?endpoint={s3.place.endpoint}&path_style=true&region=us-east-1",
-            "access_key_id": s3.place.writer.access_key_id,
-            "secret_access_key": s3.place.writer.secret_access_key,
-        }
     await asyncio.to_thread(migrate, url)
     networks = {"the Bot API": Proxy("the Bot API", "127.0.0.1", urlsplit(emulator.url).port or 0)}
     if postgres is not None:
         networks["the database"] = Proxy("the database", "127.0.0.1", postgres.port)
     if valkey is not None:
         networks["Valkey"] = Proxy("Valkey", "127.0.0.1", valkey.port)
+    if s3 is not None:
+        networks["the S3 server"] = Proxy("the S3 server", "127.0.0.1", urlsplit(s3.place.endpoint).port or 0)
     for network in networks.values():
         await stack.enter_async_context(network)
+    storage = {"url": (folder / "files").as_uri()} if s3 is None else _bucket(s3, networks["the S3 server"])
     place = Place(url, emulator, networks, postgres, valkey, s3, storage, folder)
     await place.control("POST", "recipients", [{"chat_id": chat, "state": "blocked"} for chat in BLOCKED])
     _make_own_table(place)
     return place
+
+
+def _bucket(s3: S3Server, network: Proxy) -> dict[str, str]:
+    """The storage's settings for a bucket of its own, behind a network."""
+    endpoint = f"http://127.0.0.1:{network.port}"
+    return {
+        "url": f"s3://{s3.place.create_bucket()}/chaos?endpoint={endpoint}&path_style=true&timeout=2&retry_for=3",
+        "access_key_id": s3.place.writer.access_key_id,
+        "secret_access_key": s3.place.writer.secret_access_key,
+    }
 
 
 def _make_own_table(place: Place) -> None:

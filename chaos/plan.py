@@ -59,7 +59,7 @@ SQLITE: dict[str, Range] = {
 }
 NETWORK: dict[str, Range] = {
     f"{verb} {network}": lasts
-    for network in ("the Bot API", "the database", "Valkey")
+    for network in ("the Bot API", "the database", "Valkey", "the S3 server")
     for verb, lasts in {"hang": LONG, "reset": AT_ONCE, "cut": SHORT, "delay": LONG}.items()
 }
 TELEGRAM: dict[str, Range] = {
@@ -86,7 +86,9 @@ def lanes(database: str, *, valkey: bool, s3: bool) -> dict[str, dict[str, Range
     network = {
         kind: lasts
         for kind, lasts in NETWORK.items()
-        if (valkey or "Valkey" not in kind) and (database == "postgresql" or "database" not in kind)
+        if (valkey or "Valkey" not in kind)
+        and (s3 or "S3" not in kind)
+        and (database == "postgresql" or "database" not in kind)
     }
     found = {
         "processes": PROCESSES,

@@ -15,7 +15,7 @@ POISON = 3
 """So many lost workers make a dead letter of a notification that may have arrived."""
 LATE = 2.0
 """Seconds that a worker may hold what it has claimed: half a second of slots, a quarter of lateness, the request."""
-TROUBLING = ("processes", "network", "telegram", "database")
+TROUBLING = ("processes", "network", "telegram", "database", "machine")
 
 
 def judge_deliveries(truth: Truth, verdict: Verdict) -> None:
@@ -123,7 +123,7 @@ def _judge_expiry(truth: Truth, verdict: Verdict, item: Item, arrivals: Sequence
             verdict.seen["sent in time before an expiry"] += late <= 0
             continue
         # A request that was frozen or held up on its way was claimed in time all the same; so is what was claimed then.
-        held_up = truth.troubled(expires_at - LATE, arrival.at, ("processes", "network"), after=LATE)
+        held_up = truth.troubled(expires_at - LATE, arrival.at, ("processes", "network", "machine"), after=LATE)
         if held_up and late <= _longest_hold(truth):
             verdict.seen["held up on its way beyond its expiry"] += 1
         else:

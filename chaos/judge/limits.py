@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from chaos.judge.verdict import Verdict
 
 TOO_MANY = 429
-HELD_BACK = ("network", "processes")
+HELD_BACK = ("network", "processes", "machine")
 SETTLING = 5.0
 """Seconds after such a time in which its burst is over."""
 HORIZON = 2.0
@@ -77,7 +77,7 @@ def _judge_waits(truth: Truth, verdict: Verdict, bot: int, arrivals: Sequence[Ar
         begins, ends = told.at + HORIZON, told.at + int(found[1]) - CLOCKS
         late = [arrival for arrival in arrivals if begins < arrival.at < ends]
         verdict.seen["waits told by a 429"] += 1
-        if late and not truth.troubled(told.at, ends, ("database", "network", "processes"), after=SETTLING):
+        if late and not truth.troubled(told.at, ends, ("database", *HELD_BACK), after=SETTLING):
             verdict.find("limit", f"bot {bot}", f"{len(late)} requests while the 429 of {told.at:.3f} s ran")
 
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from chaos.judge.truth import Truth
     from chaos.judge.verdict import Verdict
 
-AWAY = ("database", "network")
+AWAY = ("database", "network", "machine")
 AFTER = 10.0
 """Seconds after such a fault in which a process may end that tried to begin in it."""
 
