@@ -24,7 +24,7 @@ from dovecote.config import Settings
 from dovecote.schedule import CatchUp, Every, Policies, Schedule, Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from pathlib import Path
 
     from chaos.place import Place
@@ -65,6 +65,7 @@ class Campaign:
         self._folder = folder
         self._told = (folder / "campaign.jsonl").open("a", buffering=1)
         self._first_fire = self._ends = 0.0
+        self._watchers: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
     async def run(self) -> Summary:
         """All of it. Raises what a server raises that does not start."""
@@ -74,11 +75,12 @@ class Campaign:
             environment = {**as_environment(self._setting.of_dovecote(place)), TOKEN_VARIABLE: TOKEN}
             environment["DOVECOTE_LOG_FORMAT"] = "json"
             programs = stack.enter_context(Programs(self._folder, environment, self._tell))
+            self._watchers = [programs.watch, self._notice_stalls, *self._more_watchers(place, programs)]
             await self._begin(place, programs)
             return await self._run(place, programs)
 
     async def _run(self, place: Place, programs: Programs) -> Summary:
-        watch = asyncio.create_task(self._watch(programs))
+        watch = asyncio.create_task(self._watch())
         try:
             faults = await self._make_faults(place, programs)
             drained_after, left = await self._drain(place)
@@ -92,10 +94,14 @@ class Campaign:
         await self._write_evidence(place)
         return Summary(drained_after, left, cpu_seconds, faults)
 
-    async def _watch(self, programs: Programs) -> None:
+    def _more_watchers(self, _place: Place, _programs: Programs) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+        """What else is to go on all the time; a soak takes samples."""
+        return []
+
+    async def _watch(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(programs.watch())
-            group.create_task(self._notice_stalls())
+            for watcher in self._watchers:
+                group.create_task(watcher())
 
     async def _notice_stalls(self) -> None:
         """Tell the judge of times in which the machine gave nobody here a turn: nothing is on time then."""
