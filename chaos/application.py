@@ -3,8 +3,8 @@
     python -m chaos.application JSON
 
 Its one argument has `url` (the database, through the campaign's proxy), `log` (the file), `seed`, `run` (how often it
-was started before), `per_second`, `ends` (when it ceases to enqueue, seconds since the epoch), `settings` (of Dovecote)
-and `recipients` (of its one broadcast).
+was started before), `per_second`, `start` (the file that says when it ceases to enqueue), `settings` (of Dovecote) and
+`recipients` (of its one broadcast).
 
 The log has a line before each transaction and one behind it; a transaction whose end is not written there is in doubt.
 A row in `chaos_batch`, written in the same transaction, tells afterwards whether it was committed. All of one chat's is
@@ -25,6 +25,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from chaos import start
 from chaos.connections import Commit, connection_of
 from chaos.log import Log
 from dovecote import Attachment, DeliveryPolicy, Dovecote, Notification, Priority
@@ -67,9 +68,10 @@ class Application:
     async def run(self) -> None:
         """Make the files and the broadcast, then transaction after transaction."""
         self._log.write("run", run=self._given["run"])
+        times = await start.given(Path(self._given["start"]), self.stopping)
         made = asyncio.create_task(self._make_files_and_broadcast())
         try:
-            while not self.stopping.is_set() and time.time() < self._given["ends"]:
+            while times is not None and not self.stopping.is_set() and time.time() < times["ends"]:
                 written = await self._transaction()
                 await self._rest(self._random.expovariate(self._given["per_second"] / max(written, 1)))
             await self.stopping.wait()

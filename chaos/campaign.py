@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from chaos import start
 from chaos.faults import Faults
 from chaos.judge.evidence import write_tables
 from chaos.place import TOKEN, TOKEN_VARIABLE, made
@@ -75,7 +76,7 @@ class Campaign:
             environment = {**as_environment(self._setting.of_dovecote(place)), TOKEN_VARIABLE: TOKEN}
             environment["DOVECOTE_LOG_FORMAT"] = "json"
             programs = stack.enter_context(Programs(self._folder, environment, self._tell))
-            self._watchers = [programs.watch, self._notice_stalls, *self._more_watchers(place, programs)]
+            self._watchers = [programs.watch, lambda: self._notice_stalls(place), *self._more_watchers(place, programs)]
             await self._begin(place, programs)
             return await self._run(place, programs)
 
@@ -103,11 +104,12 @@ class Campaign:
             for watcher in self._watchers:
                 group.create_task(watcher())
 
-    async def _notice_stalls(self) -> None:
-        """Tell the judge of times in which the machine gave nobody here a turn: nothing is on time then."""
+    async def _notice_stalls(self, place: Place) -> None:
+        """Tell the judge of times in which the machine gave us or the emulator no turn: nothing is on time then."""
         while True:
             begun = time.time()
             await asyncio.sleep(STALL_SECONDS)
+            await place.control("GET", "health")
             if time.time() - begun > 2 * STALL_SECONDS:
                 self._tell("fault", lane="machine", kind="the machine stood still", begins=begun, ends=time.time())
 
@@ -127,17 +129,15 @@ class Campaign:
                 private_limit=self._setting.private_limit,
                 group_limit=self._setting.group_limit,
             )
-            self._add_workers(programs)
+            self._add_programs(place, programs)
             for program in programs.all:
                 programs.start(program)
             await programs.until_working(programs.all, bound=START_SECONDS)
-            self._first_fire = float(int(time.time()) + 3)
+            self._first_fire = float(int(time.time()) + 2)
             self._ends = time.time() + self._setting.seconds
-            self._add_others(place, programs)
-            for program in (*programs.of("scheduler"), *programs.of("application")):
-                programs.start(program)
+            jobs = [self._timed(f"j{number}", chat) for number, chat in enumerate(JOB_CHATS[: self._setting.jobs])]
+            start.give(self._folder / "start.json", {"ends": self._ends, "jobs": jobs})
             await self._fill(dovecote)
-        await programs.until_working(programs.all, bound=START_SECONDS)
 
     async def _fill(self, dovecote: Dovecote) -> None:
         """The schedules, by the application's interface and past every network; the jobs are the schedulers'."""
@@ -153,29 +153,27 @@ class Campaign:
         last = max(self._first_fire, self._first_fire + (self._ends - self._first_fire) // INTERVAL * INTERVAL)
         return {"name": name, "chat": chat, "text": name, "start": self._first_fire, "end": last, "interval": INTERVAL}
 
-    def _add_workers(self, programs: Programs) -> None:
-        for number in range(self._setting.workers):
-            programs.add(f"worker{number}", "worker", _same("-m", "dovecote", "worker"), "delivering from")
-
-    def _add_others(self, place: Place, programs: Programs) -> None:
+    def _add_programs(self, place: Place, programs: Programs) -> None:
         setting = self._setting
+        for number in range(setting.workers):
+            programs.add(f"worker{number}", "worker", _same("-m", "dovecote", "worker"), "delivering from")
         given: dict[str, Any] = {
             "url": place.database_url(),
             "settings": setting.of_dovecote(place),
             "redis": None if place.valkey is None else ["127.0.0.1", place.networks["Valkey"].port],
             "log": str(self._folder / "application.jsonl"),
-            "jobs": [self._timed(f"j{number}", chat) for number, chat in enumerate(JOB_CHATS[: setting.jobs])],
+            "start": str(self._folder / "start.json"),
         }
         for number in range(setting.schedulers if setting.jobs else 0):
             command = _same("-m", "chaos.node", json.dumps(given))
-            programs.add(f"scheduler{number}", "scheduler", command, "every job is added")
+            programs.add(f"scheduler{number}", "scheduler", command, "the scheduler runs")
         application = {
             "url": place.database_url(),
             "settings": setting.of_dovecote(place),
             "log": str(self._folder / "application.jsonl"),
             "seed": setting.seed,
             "per_second": setting.per_second,
-            "ends": self._ends,
+            "start": str(self._folder / "start.json"),
             "recipients": setting.recipients,
         }
         programs.add(

@@ -34,7 +34,7 @@ BOUNDS = {
     "memory": Bound(0.05, 4 * MEGABYTE),
     "descriptors": Bound(0.0, 6),
     "threads": Bound(0.0, 4),
-    "connections": Bound(0.0, 4),
+    "connections": Bound(0.0, 12),
     "waiting": Bound(0.2, 50),
     "relation": Bound(0.2, MEGABYTE / 2),
     "bytes a row": Bound(0.2, 64),

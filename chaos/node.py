@@ -2,9 +2,9 @@
 
     python -m chaos.node JSON
 
-Its one argument has `url`, `redis` (host and port, or null), `settings` (of Dovecote) and `jobs`: objects with `name`,
-`chat`, `start`, `end` (seconds since the epoch) and `interval`, and `log`, the file in which it says when they were
-added. Any number of these processes add the same jobs.
+Its one argument has `url`, `redis` (host and port, or null), `settings` (of Dovecote), `log`, the file in which it says
+when the jobs were added, and `start`, the file that names them: objects with `name`, `chat`, `start`, `end` (seconds
+since the epoch) and `interval`. Any number of these processes add the same jobs.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from chaos import start
 from chaos.log import Log
 from chaos.node_jobs import fire
 from dovecote import Dovecote
@@ -48,13 +49,14 @@ async def main() -> None:
     stopped = asyncio.Event()
     log = Log(Path(given["log"]))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    for job in given["jobs"]:
+    sys.stdout.write("the scheduler runs\n")
+    sys.stdout.flush()
+    times = await start.given(Path(given["start"]), stopped)
+    for job in [] if times is None else times["jobs"]:
         while not _added(scheduler, job, log):
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopped.wait(), PAUSE)
                 break
-    sys.stdout.write("every job is added\n")
-    sys.stdout.flush()
     await stopped.wait()
     scheduler.shutdown()
     await asyncio.sleep(PAUSE)

@@ -90,8 +90,10 @@ def lanes(database: str, *, valkey: bool, s3: bool) -> dict[str, dict[str, Range
         and (s3 or "S3" not in kind)
         and (database == "postgresql" or "database" not in kind)
     }
+    # SQLite's clock is that of its one machine: a process with another one is nothing that can be there.
+    processes = PROCESSES if database == "postgresql" else {k: v for k, v in PROCESSES.items() if "clock" not in k}
     found = {
-        "processes": PROCESSES,
+        "processes": processes,
         "database": POSTGRESQL if database == "postgresql" else SQLITE,
         "network": network,
         "telegram": TELEGRAM,

@@ -2,8 +2,10 @@
 
 Older is (`planned_at`, id), where `planned_at` is the moment of enqueuing, or the later `due_at` that was asked for.
 That the record's `planned_at` is true is judged by the application's log. Two transactions that may have overlapped are
-in no order: those whose commit the application was not told of. Of copies, the first counts. A request that was given
-up as unknown, or left a frozen worker, may arrive when its notification has been settled: nobody waits for it any more.
+in no order: those whose commit the application was not told of, and one that is committed in the moment in which a
+newer one becomes due (a claim that runs just then may see the newer alone). Of copies, the first counts. A request that
+was given up as unknown, or left a frozen worker, may arrive when its notification has been settled: nobody waits for it
+any more.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from chaos.judge.truth import Item, Truth
     from chaos.judge.verdict import Verdict
 
+CLAIM = 0.5
+"""Seconds that a claim may take from the picture that it has of the database to its reading of the clock."""
 CLOCKS = 0.05
 """Seconds by which two readings of the machine's one clock, in two programs, may differ."""
 
@@ -50,6 +54,10 @@ def _judge_chat(truth: Truth, verdict: Verdict, chat: str, members: list[tuple[I
         for older, older_row in in_order[:position]:
             earlier = truth.accepted.get(older.identity)
             if not earlier or older.priority > item.priority or older.in_doubt or item.in_doubt:
+                continue
+            together = older.between == item.between
+            if not together and older.between[1] > row["planned_at"] - (0 if item.due_at is None else CLAIM):
+                verdict.seen["commits in the moment in which a newer one became due"] += 1
                 continue
             verdict.seen["pairs in order"] += 1
             if earlier[0].at <= arrivals[0].at:

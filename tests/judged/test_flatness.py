@@ -29,7 +29,7 @@ def test_one_peak_at_the_end_is_no_growth() -> None:
         ("memory", 100.0 * MEGABYTE, MEGABYTE),
         ("descriptors", 40.0, 1.0),
         ("threads", 10.0, 0.5),
-        ("connections", 12.0, 0.5),
+        ("connections", 12.0, 2.0),
         ("waiting", 10.0, 10.0),
         ("relation", 8192.0, 128 * 1024.0),
         ("bytes a row", 300.0, 20.0),
@@ -41,7 +41,7 @@ def test_a_leak_of_each_kind_is_found(kind: str, first: float, step: float) -> N
 
 
 def test_every_kind_is_tested_and_what_grows_comes_first() -> None:
-    series = judged({("memory", "b"): [1.0] * 9, ("connections", "a"): [float(number) * 9 for number in range(9)]})
+    series = judged({("memory", "b"): [1.0] * 9, ("connections", "a"): [float(number) * 90 for number in range(9)]})
 
     assert [line.split()[0] for line in table(series).splitlines()] == ["GROWS", "memory"]
 

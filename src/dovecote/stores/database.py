@@ -336,7 +336,8 @@ def translated(error: Exception, url: URL) -> Exception:
 
 
 # How the SQLSTATE of a server begins that cannot serve now: the connection, read-only (a standby), a transaction that
-# it has ended for being idle, what it has no more of (connections, memory, disk), an operator's intervention, its system.
+# it has ended for being idle, what it has no more of (connections, memory, disk), an operator's intervention, its own
+# system.
 OUTAGES = ("08", "25006", "25P03", "53", "57", "58")
 # A database or a role that does not exist, a wrong password, a host that is not let in.
 NO_ENTRY = {"3D000", "28000", "28P01"}
