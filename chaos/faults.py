@@ -28,6 +28,7 @@ SHIFTED = str(TESTS / "worker" / "shifted_worker.py")
 LONGEST_SHIFT = 5400.0
 SCRIPTED = "(scripted)"
 MOST_CONNECTIONS = 200
+S3_TRIES = 3
 WITH_RIGHTS_TO_WRITE = "-c default_transaction_read_only=off"
 
 
@@ -283,11 +284,12 @@ class Faults:
 
 
 def _start_again(server: S3Server) -> None:
-    """Start it; on a machine that has no time for it, once more."""
-    try:
-        server.start()
-    except RuntimeError:
-        server.start()
+    """Start it; on a machine that has no time for it, a few times more."""
+    for _ in range(S3_TRIES):
+        with suppress(RuntimeError):
+            server.start()
+            return
+    server.start()
 
 
 def _limit(pid: int, size: int | None) -> None:
