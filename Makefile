@@ -10,16 +10,16 @@ demo: $(VENV)/runtime.stamp
 	$(BIN)/dovecote demo
 
 # By scope: a document's blocks build on each other, and so stay on one worker. Three workers on two cores, since what
-# waits for processes that were killed or frozen needs none.
+# waits for processes that were killed or frozen needs none. conftest.py says what begins first.
 test: check
-	$(BIN)/python -m pytest -n 3 --dist loadscope
+	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 # The campaigns of faults, whole: real processes that are killed, frozen and cut off. `make test` runs a part of each.
 # Then two campaigns from new seeds, before a judge of their own; see docs/chaos.md.
 CHAOS_MINUTES ?= 5
 chaos: $(VENV)/dev.stamp
 	DOVECOTE_TEST_CHAOS=1 DOVECOTE_TEST_ELECTIONS=5000 DOVECOTE_TEST_RUNS=5000 DOVECOTE_TEST_EXAMPLES=10 \
-		$(BIN)/python -m pytest -n 2 --dist loadscope \
+		$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder \
 		chaos tests/faults tests/jobs tests/leadership tests/schedules tests/storage tests/files tests/attachments tests/stores \
 		tests/enqueue tests/worker tests/judged tests/doors
 	$(BIN)/python -m chaos --database sqlite --minutes $(CHAOS_MINUTES)

@@ -106,6 +106,7 @@ class Demo:
             await self._deliver(dovecote, on_progress, began_with.delivered)
             seconds = time.monotonic() - started_at
             stats = await dovecote.stats()
+            on_progress(stats.delivered - began_with.delivered)
             statements = dovecote.store.statements - enqueued_in
         texts = Counter(await asyncio.to_thread(self._accepted_texts))
         rolled_back_sent = texts.pop(_rolled_back_text(), 0)

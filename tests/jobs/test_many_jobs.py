@@ -22,8 +22,6 @@ MANY = 10_000
 PROBED = 0.002
 """Seconds: a probe that looks without a pause would be what holds the others up."""
 TOLERATED = 0.05
-BY_THE_COLLECTOR = 5
-"""So many gaps may be longer: passes of the garbage collector over all that waits, on a processor that others use."""
 
 
 async def put(url: str, count: int, due_at: datetime) -> None:
@@ -133,5 +131,5 @@ async def test_ten_thousand_jobs_due_at_once_do_not_hold_the_loop(
         assert sum(handed) >= MANY
         assert max(crowd) <= CROWD + HANDED_AT_ONCE
         assert waited == []
-        assert probe.computed[BY_THE_COLLECTOR] < TOLERATED
-        assert probe.computed[0] < 10 * TOLERATED
+        # By the wall clock it would be the machine that is judged: what else runs on it.
+        assert probe.computed[0] < TOLERATED

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -247,11 +246,11 @@ async def test_contexts_that_nobody_settles_do_not_gather(sqlite_url: str) -> No
         traces = KnownTraces(Everything())
 
         for lease_token in range(REMEMBERED + 10):
-            await traces.learn([replace(claimed, lease_token=lease_token)])
+            await traces.learn([claimed._replace(lease_token=lease_token)])
 
         assert len(traces) == REMEMBERED
-        assert traces.of(replace(claimed, lease_token=9)) is None
-        assert traces.of(replace(claimed, lease_token=10)) is not None
+        assert traces.of(claimed._replace(lease_token=9)) is None
+        assert traces.of(claimed._replace(lease_token=10)) is not None
 
 
 class TestTheDocument:

@@ -220,3 +220,23 @@ async def test_the_unique_index_on_leased_chats_never_has_to_refuse(
         assert outbox.now < at(600)
 
     assert set((await outbox.places()).values()) == {"delivered"}
+
+
+@pytest.mark.parametrize("outbox_database", ["postgresql-18"], indirect=True)
+async def test_in_a_backlog_the_cycle_is_planned_once_and_after_it_each_time(outbox: Outbox) -> None:
+    store = outbox.store
+    assert isinstance(store, postgresql.PostgreSQLOutbox)
+    busy, large = postgresql.BUSY_CLAIMS, postgresql.LARGE_CLAIM
+    await outbox.put_rows([{"id": number} for number in range(1, (busy + 1) * large + 1)])
+    modes = []
+    for _ in range(busy + 2):
+        cycle = await look(outbox, large)
+        assert store._connection is not None
+        modes.append((len(cycle.claimed), await store._connection.fetchval("SHOW plan_cache_mode")))
+
+    assert modes[busy - 2 :] == [
+        (large, "force_custom_plan"),
+        (large, "force_generic_plan"),
+        (large, "force_generic_plan"),
+        (0, "force_custom_plan"),
+    ]

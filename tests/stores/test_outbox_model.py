@@ -68,7 +68,7 @@ def claimed(id_: int, **columns: Any) -> ClaimedNotification:
         send_in=0.0,
         slot=0,
     )
-    return replace(plain, **columns)
+    return plain._replace(**columns)
 
 
 def model(*rows: Waiting, **bot: Any) -> Model:

@@ -238,7 +238,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
         What halts the bot is the late settlement of a notification that is long gone, so nothing else is waited for.
         """
-        late = Settlement(replace(GONE, bot_id=2), Snoozed(seconds(5)), took=0.25)
+        late = Settlement(GONE._replace(bot_id=2), Snoozed(seconds(5)), took=0.25)
         slow = Cycled(NO_ANSWER, settlements=[late], claim=claim, lease=seconds(5))
         events: list[Event] = []
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import mimetypes
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -138,7 +138,7 @@ class AttachmentChannel:
         uploads = _written(places, known)
         if self._observer is not None:
             self._observer.sending(known=len(known), unknown=len(keys) - len(known))
-        claimed = replace(claimed, params=orjson.dumps(params).decode())
+        claimed = claimed._replace(params=orjson.dumps(params).decode())
         if not uploads:
             left = ends_at - self._now()
             if left <= 0:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -68,7 +67,7 @@ class UrlSender:
                 slot.holder[slot.member] = file_id
         if not self._under_way.isdisjoint(addresses):
             return AFTER_ANOTHER
-        known = replace(claimed, params=orjson.dumps(params).decode())
+        known = claimed._replace(params=orjson.dumps(params).decode())
         outcome = await self._channel.send(known, token, timeout=timeout)
         if not isinstance(outcome, Failed) or outcome.file is not FileFault.NOT_FETCHED:
             return outcome
@@ -98,7 +97,7 @@ class UrlSender:
                         await stack.enter_async_context(self._reader.open(str(slot.name), part=part, largest=limit))
                     )
                     slot.holder[slot.member] = f"{SCHEME}{part}"
-                attached = replace(claimed, params=orjson.dumps(params).decode())
+                attached = claimed._replace(params=orjson.dumps(params).decode())
                 uploaded = await self._channel.upload(attached, token, parts, timeout=self._patience.upload)
         except UrlNotFetched as error:
             words = f"{refused.error}; nor could it be fetched here: {error}"

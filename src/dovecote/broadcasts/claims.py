@@ -123,7 +123,7 @@ class Renderer:
         if content.is_personal and claimed.id not in known:
             return Unmade(f"it is none of the recipients of broadcast {broadcast_id}")
         if content.kind is BroadcastKind.RECALL:
-            return replace(claimed, params=orjson.dumps(completed(params, {})).decode())
+            return claimed._replace(params=orjson.dumps(completed(params, {})).decode())
         locale, variables = known.get(claimed.id, (None, {}))
         try:
             made = content.params(locale, variables)
@@ -131,7 +131,7 @@ class Renderer:
             return Unmade(f"its text cannot be made: {fault.field}: {fault.problem}")
         if content.kind is BroadcastKind.EDIT:
             made = {**made, "message_id": params["message_id"]}
-        return replace(claimed, params=orjson.dumps(completed(params, made)).decode())
+        return claimed._replace(params=orjson.dumps(completed(params, made)).decode())
 
     async def _read(self, ids: set[int]) -> None:
         missing = ids - self._contents.keys()

@@ -42,7 +42,7 @@ class RunState(StrEnum):
     """The job was removed first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class StoredJob:
     """A job as the database keeps it. `definition` is JSON text, perhaps of a format that this version cannot read."""
 

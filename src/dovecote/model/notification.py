@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from dovecote.model.attachments import AttachedFile
 
@@ -50,8 +50,7 @@ class Notification:
     labels: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedNotification:
+class ClaimedNotification(NamedTuple):
     """A notification under a lease: what is needed to send it, and the lease token that settles it.
 
     `params` is JSON text without `chat_id`. `send_in` is the wait until its slot, in seconds from the moment the
@@ -197,8 +196,7 @@ class Released:
 Outcome = Delivered | Snoozed | Failed | Unknown | Dead | Migrated | BotStopped | Released
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """The outcome of one claimed notification, fenced by its lease token.
 
     `retry_in` says what becomes of a `Failed` or `Unknown` one: due again after it, or, when None, out of the

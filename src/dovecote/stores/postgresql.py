@@ -57,9 +57,12 @@ SHUT_OUT = ("3D000", "28000", "28P01", "42501")
 BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 # So many full claims in a row mean a backlog: a worker that has one needs nobody to wake it.
 BUSY_CLAIMS = 20
+# Claims from this size on, a backlog of which fills more than a page or two of the table.
+LARGE_CLAIM = 100
 
 # Planned at each execution, for what is there then: a plan made for an empty table reads the whole backlog (9 s for
-# a cycle at 20,000 waiting). A compiled one takes longer than the statement.
+# a cycle at 20,000 waiting). A compiled one takes longer than the statement. In a backlog it is planned once, since to
+# plan a cycle takes a fifth of what it does: such a plan reads by index, and is right however few are left.
 SESSION = {
     "application_name": "dovecote",
     "plan_cache_mode": "force_custom_plan",
@@ -67,6 +70,8 @@ SESSION = {
     "jit": "off",
     "default_transaction_isolation": "read committed",
 }
+PLANNED_ONCE = "SET plan_cache_mode = force_generic_plan"
+PLANNED_EACH_TIME = "SET plan_cache_mode = force_custom_plan"
 # By default the driver parses anew, at each execution, whatever is as long as the cycle.
 PREPARED = {"max_cacheable_statement_size": 0}
 # A transaction pooler takes neither settings of a session nor statements that are kept in one.
@@ -110,6 +115,7 @@ class PostgreSQLOutbox:
         self._woken = asyncio.Event()
         self._wish_ends_at = 0.0
         self._full_claims = 0
+        self._planned_once = False
         self.statements = 0
 
     async def cycle(
@@ -144,16 +150,27 @@ class PostgreSQLOutbox:
             cycle = read_cycle(await self._fetch(statement, arguments), token)
             for move in moves(settlements, cycle.lost):
                 await self._move(move)
-        self._full_claims = self._full_claims + 1 if claim and len(cycle.claimed) == claim else 0
+            if claim:
+                self._full_claims = self._full_claims + 1 if len(cycle.claimed) == claim else 0
+                await self._plan_once(self._full_claims >= BUSY_CLAIMS and claim >= LARGE_CLAIM)
         if self._full_claims == BUSY_CLAIMS:
             await self._withdraw_wish()
         return cycle
+
+    async def _plan_once(self, wanted: bool) -> None:  # noqa: FBT001 (it is what is wanted)
+        """Let the cycle be planned once, or each time. A connection that is lost is the next cycle's matter."""
+        if wanted is self._planned_once or not self._listen or self._connection is None:
+            return
+        with suppress(asyncpg.PostgresError, *BROKEN):
+            self.statements += 1
+            await self._connection.execute(PLANNED_ONCE if wanted else PLANNED_EACH_TIME)
+            self._planned_once = wanted
 
     async def _fetch(self, statement: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
         for last in (False,) * (TRIES - 1) + (True,):
             try:
                 if self._connection is None or self._connection.is_closed():
-                    self._connection = await self._connected()
+                    self._connection, self._planned_once = await self._connected(), False
                 self.statements += 1
                 rows: list[asyncpg.Record] = await self._connection.fetch(statement, *arguments)
                 return rows  # noqa: TRY300 (an else would stand far from its try)
@@ -236,22 +253,35 @@ async def _discard(connection: asyncpg.Connection[asyncpg.Record] | None) -> Non
         connection.terminate()
 
 
+# The columns of a settlement whose values are numbers, names or lists of numbers: as text they need no quoting.
+_AS_LITERALS = frozenset({"lease_token", "attempt", "outcome", "retry_in", "took", "error_code", "message_ids"})
+
+
 def _settlement_columns(settlements: Sequence[Settlement]) -> list[Sequence[Any]]:
-    if not settlements:
-        return [()] * len(ResultRow._fields)
     # A part of the statement may not touch a row twice, so a settlement that comes twice is sent once.
     once = {(row.id, row.lease_token): row for row in map(result_row, settlements)}
-    columns: list[Sequence[Any]] = list(zip(*once.values(), strict=True))
-    messages = ResultRow._fields.index("message_ids")
-    columns[messages] = [_array_literal(ids) for ids in columns[messages]]
-    return columns
+    columns: Sequence[Sequence[Any]] = list(zip(*once.values(), strict=True)) or [()] * len(ResultRow._fields)
+    return [
+        _array_literal(column) if name in _AS_LITERALS else () if _is_empty(column) else column
+        for name, column in zip(ResultRow._fields, columns, strict=True)
+    ]
 
 
-def _array_literal(ids: tuple[int, ...] | None) -> str | None:
-    """An array of arrays must be rectangular, so each goes as text."""
-    if ids is None:
-        return None
-    return f"{{{ids[0]}}}" if len(ids) == 1 else f"{{{','.join(map(str, ids))}}}"
+def _is_empty(column: Sequence[Any]) -> bool:
+    """Whether it says nothing: the statement fills a column that is shorter than the others with NULL."""
+    return column.count(None) == len(column)
+
+
+def _array_literal(column: Sequence[Any]) -> str:
+    """A column as PostgreSQL writes an array: the driver looks at each value of a sequence, and long."""
+    if _is_empty(column):
+        return "{}"
+    return f"{{{','.join(['NULL' if value is None else _written(value) for value in column])}}}"
+
+
+def _written(value: float | str | tuple[int, ...]) -> str:
+    # An array of arrays must be rectangular, so a list of numbers goes as the text of one.
+    return f'"{{{",".join(map(str, value))}}}"' if isinstance(value, tuple) else str(value)
 
 
 def _bot_columns(settlements: Sequence[Settlement]) -> list[Sequence[Any]]:

@@ -13,8 +13,8 @@ WITH clock AS MATERIALIZED (
 result AS MATERIALIZED (
     SELECT *, retry_in IS NULL AND outcome <> 'released' AS leaves
     FROM unnest(
-        $1::bigint[], $2::bigint[], $3::int[], $4::text[], $5::float8[], $6::float8[], $7::int[], $8::text[],
-        $9::text[], $10::text[]
+        $1::bigint[], $2::text::bigint[], $3::text::int[], $4::text::text[], $5::text::float8[], $6::text::float8[],
+        $7::text::int[], $8::text[], $9::text::text[], $10::text[]
     ) AS r (id, lease_token, attempt, outcome, retry_in, took, error_code, error, message_ids, new_chat)
 ),
 settled AS (

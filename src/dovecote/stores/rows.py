@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from dovecote.model import Settlement
 
+_AT_MOST_ONCE, _AT_LEAST_ONCE = DeliveryPolicy.AT_MOST_ONCE, DeliveryPolicy.AT_LEAST_ONCE
+
 
 class ResultRow(NamedTuple):
     """A settlement as the statements take it. `retry_in` is in seconds; None means that it leaves the outbox."""
@@ -236,5 +238,5 @@ def read_cycle(rows: Iterable[Sequence[Any]], token: int) -> Cycle:
 
 def _claimed(token: int, row: Sequence[Any]) -> ClaimedNotification:
     id_, bot_id, bot, chat, method, params, at_most_once, *counts = row
-    policy = DeliveryPolicy.AT_MOST_ONCE if at_most_once else DeliveryPolicy.AT_LEAST_ONCE
+    policy = _AT_MOST_ONCE if at_most_once else _AT_LEAST_ONCE
     return ClaimedNotification(id_, token, bot_id, bot, chat, method, params, policy, *counts)

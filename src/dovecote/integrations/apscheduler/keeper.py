@@ -326,19 +326,7 @@ class Keeper:
         self._strangers = None
 
     async def _plan(self) -> None:
-        while True:
-            wait = await self._safely("planning runs of jobs", self.planner.round)
-            if wait is None:
-                wait = 1.0
-            if wait == 0:
-                await asyncio.sleep(0)
-                continue
-            try:
-                async with asyncio.timeout(wait):
-                    await self.planner.wake.wait()
-            except TimeoutError:
-                continue
-            self.planner.wake.clear()
+        await self.planner.run(lambda: self._safely("planning runs of jobs", self.planner.round))
 
     async def _safely(self, what: str, action: Callable[[], Any]) -> Any:
         """What it answers; None, and one line in the log, while the database cannot be reached."""

@@ -7,26 +7,43 @@ from __future__ import annotations
 
 import heapq
 import threading
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import fields, replace
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from dovecote.errors import InvalidJob
 from dovecote.integrations.apscheduler.definitions import Definition, read_definition
+from dovecote.model import StoredJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from dovecote.model import StoredJob
+_VALUES = attrgetter(*(field.name for field in fields(StoredJob)))
 
 
-@dataclass(frozen=True, slots=True)
 class Known:
-    """A job as the database has it, and its definition, or why this process cannot run it."""
+    """A job as the database has it, and its definition, or why this process cannot run it.
 
-    stored: StoredJob
-    definition: Definition | None
-    problem: str | None
+    What is stored is kept as a tuple of plain values, which the garbage collector forgets: with thousands of jobs each
+    of its passes would be long, and a new object for each job that moves on would bring another pass.
+    """
+
+    __slots__ = ("_stored", "definition", "problem")
+
+    def __init__(self, stored: StoredJob, definition: Definition | None, problem: str | None) -> None:
+        self.stored = stored
+        self.definition = definition
+        self.problem = problem
+
+    @property
+    def stored(self) -> StoredJob:
+        """As the database has it, made anew at each look."""
+        return StoredJob(*self._stored)
+
+    @stored.setter
+    def stored(self, stored: StoredJob) -> None:
+        self._stored: tuple[Any, ...] = _VALUES(stored)
 
 
 def known(stored: StoredJob) -> Known:
@@ -63,12 +80,11 @@ class Mirror:
         """Take in the next runs of these jobs, where they are at that revision; None for one that is finished."""
         with self._lock:
             for job_id, (revision, next_run_at) in moves.items():
-                before = self._known.get(job_id)
-                if before is None or before.stored.revision != revision:
+                job = self._known.get(job_id)
+                if job is None or (stored := job.stored).revision != revision:
                     continue
-                stored = replace(before.stored, next_run_at=next_run_at, finished=next_run_at is None)
-                self._known[job_id] = replace(before, stored=stored)
-                if next_run_at is not None and before.definition is not None:
+                job.stored = replace(stored, next_run_at=next_run_at, finished=next_run_at is None)
+                if next_run_at is not None and job.definition is not None:
                     heapq.heappush(self._next, (next_run_at, job_id))
 
     def drop(self, ids: Iterable[str]) -> None:

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from dovecote.integrations.apscheduler.full_passes import FullPasses
 from dovecote.integrations.apscheduler.functions import policy_of
 from dovecote.integrations.apscheduler.running import Ready
 from dovecote.model import Plan, PlannedRun, RunEnd, RunKey, RunPolicy, RunState
 from dovecote.retry import RetryPolicy, backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from random import Random
 
     from apscheduler.triggers.base import BaseTrigger
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Jobs in one transaction, and fire times of one job in one plan where they are not coalesced.
-SLICE = 250
+# Jobs in one transaction, few enough that to write them never holds up the event loop's thread for long, and fire times
+# of one job in one plan where they are not coalesced.
+SLICE = 50
 MOST_FIRE_TIMES = 1000
 # Runs that are planned and not yet handed out: what a crash leaves to be found.
 MOST_READY = 1000
@@ -91,6 +93,7 @@ class Planner:
         self._leads_in: int | None = None
         self.ahead = timedelta(0)
         """By how much this machine's clock is ahead of the store's."""
+        self._passes = FullPasses()
         self.wake = asyncio.Event()
 
     # The event loop's side.
@@ -124,6 +127,23 @@ class Planner:
 
     # Backstage.
 
+    async def run(self, safely: Callable[[], Awaitable[float | None]]) -> None:
+        """Do one round after the other, for ever; `safely` does one, and answers None where it could not."""
+        try:
+            while True:
+                wait = await safely()
+                if wait == 0:
+                    await asyncio.sleep(0)
+                    continue
+                try:
+                    async with asyncio.timeout(1.0 if wait is None else wait):
+                        await self.wake.wait()
+                except TimeoutError:
+                    continue
+                self.wake.clear()
+        finally:
+            self._passes.allow()
+
     async def round(self) -> float:
         """Do what there is to do now, and answer in how many seconds to come again, if nothing wakes it."""
         term = self._leading.term()
@@ -139,6 +159,10 @@ class Planner:
         if len(self._ready) >= MOST_READY:
             return 0.05
         due = self._mirror.due(self.now(), SLICE)
+        if len(due) == SLICE:
+            self._passes.put_off()
+        elif len(self._in_hand) < SLICE:
+            self._passes.allow()
         if due:
             await self._plan(due, term)
             return 0.0
@@ -154,6 +178,7 @@ class Planner:
     def _cease(self) -> None:
         """Whoever leads now finds what was not handed out among the runs that are due."""
         self._leads_in = None
+        self._passes.allow()
         with self._lock:
             for ready in self._ready:
                 self._in_hand.difference_update(RunKey(ready.job_id, each) for each in ready.fire_times)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 250
+AT_ONCE = 50
 # When so many wait to begin, no more are handed out: each holds objects that every pass of the collector visits.
 CROWD = AT_ONCE
 # So many answers are handed to the event loop before it gets a chance to do something else.
