@@ -16,8 +16,9 @@ from worker_processes import short_leased
 from dovecote.emulator import Answer, Emulator, Rule
 from dovecote.errors import StoreUnavailable
 from dovecote.model import Instance
-from dovecote.stores.database import outbox_url
+from dovecote.stores.database import Database, outbox_url
 from dovecote.stores.firing import FiringStore
+from dovecote.stores.held import HeldConnection
 from dovecote.stores.postgresql import PostgreSQLOutbox
 
 if TYPE_CHECKING:
@@ -118,6 +119,16 @@ async def test_a_database_that_takes_no_writes_is_an_outage_for_all_that_writes(
                 await write()
         await firing.close()
     postgres.drop_database(url)
+
+
+async def test_an_outage_is_told_in_one_sentence_whatever_asks(tmp_path: Path) -> None:
+    database = Database(outbox_url(f"sqlite:///{tmp_path}/nowhere/x.db"))
+    held = HeldConnection(database, timedelta(seconds=5))
+    for run in (database.run, held.run):
+        with pytest.raises(StoreUnavailable) as told:
+            await run(lambda connection: connection.exec_driver_sql("SELECT 1"))
+        assert str(told.value).count("cannot be used just now") == 1
+    await database.close()
 
 
 async def settled(parts: Delivery) -> bool:
