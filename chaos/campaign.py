@@ -246,7 +246,7 @@ async def _carry_out_lane(faults: Faults, planned: list[Fault], begun: float) ->
 
 
 async def _give_the_lead_to_schedulers(programs: Programs) -> None:
-    """Workers and schedulers stand for one election, and a worker that leads runs no jobs: let none be there a while."""
+    """Let no worker be there a while: they stand for the schedulers' election, and one that leads runs no jobs."""
     for program in programs.of("worker"):
         await programs.stop(program)
     await asyncio.sleep(JOBS_SECONDS)

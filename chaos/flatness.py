@@ -32,14 +32,15 @@ class Bound:
 
 BOUNDS = {
     "memory": Bound(0.05, 4 * MEGABYTE),
-    "descriptors": Bound(0.0, 6),
+    "descriptors": Bound(0.0, 12),
     "threads": Bound(0.0, 4),
     "connections": Bound(0.0, 12),
     "waiting": Bound(0.2, 50),
     "relation": Bound(0.2, MEGABYTE / 2),
     "bytes a row": Bound(0.2, 64),
 }
-"""By the kind of series: bytes, or how many. What only grows (the history) is judged by its bytes for each row."""
+"""By the kind of series: bytes, or how many. A pool that fills late is no leak, and has twelve connections at most. What
+only grows (the history) is judged by its bytes for each row."""
 
 
 @dataclass(frozen=True, slots=True)

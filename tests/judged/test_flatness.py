@@ -27,7 +27,7 @@ def test_one_peak_at_the_end_is_no_growth() -> None:
     ("kind", "first", "step"),
     [
         ("memory", 100.0 * MEGABYTE, MEGABYTE),
-        ("descriptors", 40.0, 1.0),
+        ("descriptors", 40.0, 2.0),
         ("threads", 10.0, 0.5),
         ("connections", 12.0, 2.0),
         ("waiting", 10.0, 10.0),
