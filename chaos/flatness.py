@@ -39,8 +39,8 @@ BOUNDS = {
     "relation": Bound(0.2, MEGABYTE / 2),
     "bytes a row": Bound(0.2, 64),
 }
-"""By the kind of series: bytes, or how many. A pool that fills late is no leak, and has twelve connections at most. What
-only grows (the history) is judged by its bytes for each row."""
+"""By the kind of series: bytes, or how many. A pool that fills late is no leak, and has twelve connections at most.
+What only grows (the history) is judged by its bytes for each row."""
 
 
 @dataclass(frozen=True, slots=True)
