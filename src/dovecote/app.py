@@ -24,6 +24,7 @@ from dovecote.observability.metrics import Metrics
 from dovecote.observability.traced import KnownTraces, TracedChannel, TracedOutbox
 from dovecote.observability.tracing import enqueuing
 from dovecote.planning import Planning
+from dovecote.recipients import Eraser
 from dovecote.retention import RetentionLoop, prune_all
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
@@ -31,10 +32,12 @@ from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url
 from dovecote.stores.direct import direct_slots
 from dovecote.stores.enqueue import Enqueuer
+from dovecote.stores.erasing import Erasing
 from dovecote.stores.file_ids import FileIds
 from dovecote.stores.history import History
 from dovecote.stores.overview import Overviews
 from dovecote.stores.pruning import Pruning
+from dovecote.stores.recipient_book import RecipientBook
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.restoring import Restoring, doubt_all
 from dovecote.stores.sql_functions import tell_settings
@@ -89,6 +92,8 @@ class Dovecote(Administration, Enqueuing):
             bots=Bots(self.database),
             history=History(self.database),
             recipients=Recipients(self.database),
+            book=RecipientBook(self.database),
+            eraser=Eraser(Erasing(self.database), lambda: self.schedules, lambda: self.files),
             vault=Vault(self.settings.encryption.ring()),
         )
         self._enqueuer = Enqueuer(

@@ -39,7 +39,7 @@ RIGHTS = dict.fromkeys(
 
 async def disabled(parts: Delivery) -> dict[str, str]:
     """The recipients that take nothing, with the reason."""
-    return {each.chat: each.reason for each in await parts.dovecote.disabled_recipients(bot="shop")}
+    return {each.chat: each.reason or "" for each in await parts.dovecote.disabled_recipients(bot="shop")}
 
 
 async def told_of(parts: Delivery) -> list[str]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 async def read(source: object) -> tuple[list[Addressee], list[BadLine]]:
     recipients: list[Addressee] = []
     bad: list[BadLine] = []
-    async for batch in batches(source):
+    async for batch in batches(source, addressee):
         recipients += batch.recipients
         bad += batch.bad
     return recipients, bad
@@ -50,7 +50,7 @@ async def test_an_asynchronous_iterable_is_read_in_batches() -> None:
         for number in range(1, 2 * BATCH + 2):
             yield number
 
-    sizes = [len(batch.recipients) async for batch in batches(numbers())]
+    sizes = [len(batch.recipients) async for batch in batches(numbers(), addressee)]
 
     assert sizes == [BATCH, BATCH, 1]
 
@@ -139,7 +139,7 @@ async def test_a_large_file_is_not_read_whole(tmp_path: Path) -> None:
     count = 0
 
     tracemalloc.start()
-    async for batch in batches(path):
+    async for batch in batches(path, addressee):
         count += len(batch.recipients)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

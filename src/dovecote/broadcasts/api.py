@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from dovecote.broadcast_form import params_in
 from dovecote.broadcasts.content import Content, checked_form
 from dovecote.broadcasts.estimate import estimated
-from dovecote.broadcasts.sources import batches
+from dovecote.broadcasts.sources import addressee, batches
 from dovecote.content import Fault, weigh
-from dovecote.errors import InvalidBroadcast, InvalidNotification
+from dovecote.errors import InvalidBroadcast, InvalidNotification, InvalidRecipient
 from dovecote.model import (
     Added,
     Broadcast,
@@ -25,6 +25,7 @@ from dovecote.model import (
     Segment,
     StoredContent,
 )
+from dovecote.recipient_checks import checked_segment
 from dovecote.references import restored
 from dovecote.validation import prepared, prepared_chat
 
@@ -109,12 +110,16 @@ class Broadcasts:
         Raises UnknownBroadcast, InvalidBroadcast.
         """
         if isinstance(source, Segment):
+            try:
+                segment = checked_segment(source)
+            except InvalidRecipient as error:
+                raise InvalidBroadcast("segment", str(error)) from None
             return await self._in_pages(
-                lambda after: self._recipients.add_segment(name, source, after=after, limit=BATCH), told
+                lambda after: self._recipients.add_segment(name, segment, after=after, limit=BATCH), told
             )
         added = repeated = bad = 0
         named: list[Any] = []
-        async with aclosing(batches(source)) as found:
+        async with aclosing(batches(source, addressee)) as found:
             async for batch in found:
                 new = await self._recipients.add(name, batch.recipients)
                 added += new

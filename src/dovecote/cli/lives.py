@@ -42,6 +42,8 @@ def show_life(record: NotificationRecord) -> None:
             **_attachments(record),
             "key": record.key or NONE,
             "labels": ", ".join(record.labels) or NONE,
+            "category": record.category or NONE,
+            **({} if record.quiet is None else {"quiet hours": str(record.quiet)}),
             "priority": record.priority.name.lower(),
             "delivery": "at most once" if record.delivery is DeliveryPolicy.AT_MOST_ONCE else "at least once",
             "enqueued": moment(record.enqueued_at),

@@ -5,10 +5,12 @@ No port has more than eight methods. Each port has one conformance suite that ru
 
 from dovecote.ports.administration import (
     BotStore,
+    ErasingStore,
     HealthStore,
     HistoryStore,
     OverviewStore,
     PruneStore,
+    RecipientBook,
     RecipientStore,
     RestoreStore,
 )
@@ -30,6 +32,7 @@ __all__ = [
     "DirectSlots",
     "Election",
     "EnqueueSpan",
+    "ErasingStore",
     "FileStorage",
     "HealthStore",
     "HistoryStore",
@@ -43,6 +46,7 @@ __all__ = [
     "OutboxStore",
     "OverviewStore",
     "PruneStore",
+    "RecipientBook",
     "RecipientStore",
     "RestoreStore",
     "ScheduleBook",

@@ -54,7 +54,10 @@ class BroadcastRecipients(Protocol):
     async def add_segment(
         self, name: str, segment: Segment, *, after: str | None, limit: int
     ) -> tuple[int, str | None]:
-        """Add up to `limit` of a segment behind a chat; answers how many were new, and the next cursor or None."""
+        """Look at up to `limit` recipients behind a chat, and add those of the segment, with their languages.
+
+        Answers how many were new, and the next cursor or None.
+        """
 
     async def add_reached(self, name: str, *, after: str | None, limit: int) -> tuple[int, str | None]:
         """Add up to `limit` of those that the broadcast reached which the draft `name` is about, with its messages.

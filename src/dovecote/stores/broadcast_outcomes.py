@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from dovecote.stores.tables import Tables
 
-SUPPRESSED: Final = "the recipient is disabled: "
-"""How the claim's words begin for what it has ended without a request."""
+DISABLED: Final = "the recipient is disabled: "
+OPTED_OUT: Final = "the recipient has opted out of "
+"""So the claim's words begin for what it has ended without a request."""
 ERRORS: Final = 50
 """So many different errors are counted apart."""
 OTHERS: Final = "other errors"
@@ -159,7 +160,7 @@ def sent_again(connection: Connection, tables: Tables, rows: Iterable[Any], now:
 
 def _read(row: Any, *, blocked: bool) -> dict[str, Any]:
     state = RecipientState(row.outcome)
-    suppressed = row.outcome == "dead" and (row.error or "").startswith(SUPPRESSED)
+    suppressed = row.outcome == "dead" and (row.error or "").startswith((DISABLED, OPTED_OUT))
     if suppressed:
         state = RecipientState.SUPPRESSED
     return {

@@ -17,7 +17,7 @@ from dovecote.broadcast_form import PUT_OFF, notification_of
 from dovecote.errors import FileTooLarge, InvalidNotification, UnknownBot, UnknownFile
 from dovecote.model import Advanced, BroadcastKind, BroadcastState, RecipientState
 from dovecote.stores.among import among, among_texts
-from dovecote.stores.broadcast_outcomes import Outcomes
+from dovecote.stores.broadcast_outcomes import DISABLED, OPTED_OUT, Outcomes
 from dovecote.stores.broadcast_rows import ENQUEUED
 from dovecote.stores.clock import StoreClock, real_microseconds
 from dovecote.stores.enqueue import Enqueuer
@@ -199,16 +199,12 @@ class BroadcastTurns:
         return max(SMALLEST_WINDOW, min(LARGEST_WINDOW, wanted))
 
     def _enqueue(self, connection: Connection, row: Row[Any], found: Sequence[Any], now: datetime) -> int:
-        """Enqueue for those that are not disabled, and note for all of them what was done; answers for how many."""
-        recipient, table = self._tables.recipient.c, self._tables.broadcast_recipient
-        off = select(recipient.chat, recipient.disabled_reason).where(
-            recipient.bot_id == row.bot_id,
-            among_texts(connection, recipient.chat, [each.chat for each in found]),
-            recipient.disabled_at.is_not(None),
-        )
-        disabled = {each.chat: each.disabled_reason for each in connection.execute(off)}
+        """Enqueue for those that take it, and note for all of them what was done; answers for how many."""
+        table = self._tables.broadcast_recipient
         form, kind = json.loads(row.form), BroadcastKind(row.kind)
-        wanted = [each for each in found if each.chat not in disabled]
+        category = form.get("category") if kind is BroadcastKind.SEND else None
+        refusals = refusing(connection, self._tables, row.bot_id, [each.chat for each in found], category)
+        wanted = [each for each in found if each.chat not in refusals]
         ids = self._enqueuer.write(
             connection,
             [
@@ -222,9 +218,9 @@ class BroadcastTurns:
             connection.execute(
                 here.values(**noted), [{"of": each.chat, "its": id_} for each, id_ in zip(wanted, ids, strict=True)]
             )
-        if disabled:
+        if refusals:
             noted = {"state": RecipientState.SUPPRESSED.value, "settled_at": now, "error": bindparam("why")}
-            rows = [{"of": chat, "why": f"the recipient is disabled: {why}"} for chat, why in disabled.items()]
+            rows = [{"of": chat, "why": why} for chat, why in refusals.items()]
             connection.execute(here.values(**noted), rows)
         return len(wanted)
 
@@ -293,6 +289,25 @@ class BroadcastTurns:
         }
         self._update(connection, row, values)
         return Advanced(moved, more=moved >= limit)
+
+
+def refusing(
+    connection: Connection, tables: Tables, bot_id: int, chats: Sequence[str], category: str | None
+) -> dict[str, str]:
+    """Those of `chats` that take nothing, or nothing of the category, and why: in the words of a claim."""
+    recipient = tables.recipient.c
+    statement = select(recipient.chat, recipient.disabled_at, recipient.disabled_reason, recipient.opted_out).where(
+        recipient.bot_id == bot_id,
+        among_texts(connection, recipient.chat, chats),
+        or_(recipient.disabled_at.is_not(None), recipient.opted_out.is_not(None)),
+    )
+    found: dict[str, str] = {}
+    for each in connection.execute(statement):
+        if each.disabled_at is not None:
+            found[each.chat] = f"{DISABLED}{each.disabled_reason or ''}"
+        elif category in (each.opted_out or ()):
+            found[each.chat] = f"{OPTED_OUT}{category}"
+    return found
 
 
 def outstanding(connection: Connection, tables: Tables, broadcast_id: int) -> list[list[int]]:

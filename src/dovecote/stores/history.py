@@ -12,10 +12,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Text, and_, bindparam, case, exists, func, insert, literal, literal_column, select
+from sqlalchemy import Text, and_, bindparam, case, exists, func, insert, literal, literal_column, or_, select
 
 from dovecote.errors import UnknownNotification
-from dovecote.model import EVERYTHING, Attempt, DeliveryPolicy, NotificationRecord, Priority, State, Stats
+from dovecote.model import EVERYTHING, Attempt, DeliveryPolicy, NotificationRecord, Priority, Quiet, State, Stats
 from dovecote.stores.attached import attached_files
 from dovecote.stores.bots import TENTHS, bot_id_of, day_of
 from dovecote.stores.broadcast_outcomes import sent_again
@@ -39,7 +39,7 @@ CHUNK = 1000
 # What a replayed notification keeps. What it does not name begins anew.
 KEPT = [
     *("id", "bot_id", "chat", "method", "params", "key", "labels", "priority", "at_most_once"),
-    *("enqueued_at", "expires_at", "attempts"),
+    *("enqueued_at", "expires_at", "attempts", "category", "quiet"),
 ]
 
 
@@ -136,6 +136,7 @@ class History:
     ) -> list[int]:
         """Lock those of `ids` that are in `state`, `change` them, and answer which they were."""
         history = self._tables.history
+        still_there, erased = history.c.erased_at.is_(None), literal(change == self._forget)
 
         def work(connection: Connection) -> list[int]:
             now = self._clock.now(connection)
@@ -144,7 +145,8 @@ class History:
             for chunk in _chunks(sorted(id_ for id_ in set(ids) if is_id(id_))):
                 found = (
                     select(history.c.id, history.c.chat, history.c.method, history.c.params)
-                    .where(history.c.id.in_(chunk), history.c.outcome == state.value)
+                    # Of what is erased nothing is left that could be sent.
+                    .where(history.c.id.in_(chunk), history.c.outcome == state.value, or_(erased, still_there))
                     .order_by(history.c.id)
                     .with_for_update()
                 )
@@ -334,6 +336,8 @@ def _record(
         settled_at=settled_at,
         lost_leases=row.lost_leases,
         attempts=attempts,
+        category=row.category,
+        quiet=None if row.quiet is None else Quiet(row.quiet),
         error_code=error_code,
         error=error,
         waits_for=waits_for,
