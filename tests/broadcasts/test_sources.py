@@ -110,6 +110,21 @@ async def test_what_is_no_source_is_refused(tmp_path: Path, name: str, content: 
         await read(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"chat_id,\xff\n1,2\n", "is not UTF-8"), (b"x" * 140_000, "has no first line"), (b"x" * 130_000, "no column")],
+)
+async def test_a_first_line_that_is_none_is_refused_in_words_that_can_be_shown(
+    tmp_path: Path, content: bytes, why: str
+) -> None:
+    (tmp_path / "x.csv").write_bytes(content)
+
+    with pytest.raises(InvalidBroadcast, match=why) as refused:
+        await read(tmp_path / "x.csv")
+
+    assert len(str(refused.value).encode()) < 1000
+
+
 @pytest.mark.parametrize("source", ["42", 42, {"chat_id": 1}])
 async def test_a_chat_alone_is_no_source(source: object) -> None:
     with pytest.raises(InvalidBroadcast, match="is no source"):

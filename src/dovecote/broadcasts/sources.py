@@ -36,6 +36,8 @@ BATCH: Final = 1000
 LARGEST_VARIABLES: Final = 8 * 1024
 """Bytes of JSON for one recipient."""
 LONGEST_LINE: Final = 64 * 1024
+LONGEST_SHOWN: Final = 200
+"""Characters of a header that an error repeats."""
 CHAT: Final = "chat_id"
 LOCALE: Final = "locale"
 
@@ -154,11 +156,15 @@ def _csv(path: Path) -> Lines:
     """The rows of a CSV file as mappings, by its header. A row of another length is bad."""
     with path.open("r", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.reader(file)
-        header = [name.strip() for name in next(rows, [])]
+        try:
+            header = [name.strip() for name in next(rows, [])]
+        except csv.Error as error:
+            raise InvalidBroadcast("recipients", f'"{path}" has no first line of a CSV file: {error}.') from None
+        if not all(map(_is_text, header)):
+            raise InvalidBroadcast("recipients", f'the first line of "{path}" is not UTF-8: save it as UTF-8.')
         if CHAT not in header:
-            raise InvalidBroadcast(
-                "recipients", f'"{path}" has no column {CHAT}: its first line names {", ".join(header) or "nothing"}.'
-            )
+            names = ", ".join(header)[:LONGEST_SHOWN] or "nothing"
+            raise InvalidBroadcast("recipients", f'"{path}" has no column {CHAT}: its first line names {names}.')
         while True:
             try:
                 row = next(rows, None)

@@ -345,15 +345,17 @@ def translated(error: Exception, url: URL) -> Exception:
         return StoreUnavailable(refusal)
     if isinstance(error, ProgrammingError):
         return error
-    if str(getattr(original, "sqlstate", None) or "").startswith(EXHAUSTED) or isinstance(
+    if str(getattr(original, "sqlstate", None) or "").startswith(OUTAGES) or isinstance(
         error, (OperationalError, InterfaceError, PoolTimeout, OSError, TimeoutError)
     ):
         return StoreUnavailable(f"{place_of(url)} cannot be used just now: {message}")
     return error
 
 
-# What the server has no more of, such as connections ("too many clients already"), memory or disk.
-EXHAUSTED = "53"
+# How the SQLSTATE of a server begins that cannot serve now: the connection, read-only (a standby), a transaction that
+# it has ended for being idle, what it has no more of (connections, memory, disk), an operator's intervention, its own
+# system.
+OUTAGES = ("08", "25006", "25P03", "53", "57", "58")
 # A database or a role that does not exist, a wrong password, a host that is not let in.
 NO_ENTRY = {"3D000", "28000", "28P01"}
 NO_RIGHTS = "42501"
