@@ -16,6 +16,7 @@ from bench.delivery import deliveries, ratios
 from bench.files import files
 from bench.others import enqueues, latencies, memory
 from bench.peer import Peer, peer
+from bench.peers.race import others, peers
 from bench.processes import ROOT, MeasurementFailed, measure
 from bench.report import machine, measured, show, write
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
     from servers import PostgresServer
 
-PARTS = ("delivery", "backlogs", "limits", "enqueue", "latency", "memory", "broadcast", "storage")
+PARTS = ("delivery", "backlogs", "limits", "enqueue", "latency", "memory", "broadcast", "storage", "peers")
+DEFAULT_PARTS = PARTS[:-1]
+"""`peers` installs a package for each of them, so one has to ask for it."""
 PEER_REQUESTS = 60_000
 PEER_CONNECTIONS = 64
 BARE_CONCURRENCY = 64
@@ -71,7 +74,8 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--recipients", type=int, default=RECIPIENTS, help="to how many is broadcast, once")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long the use of each limit is measured")
     parser.add_argument("--repeat", type=int, default=3, help="how often everything runs; the best run stands")
-    parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--only", default=",".join(DEFAULT_PARTS), help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--peers", default="all", help="which other systems, by the names of locks/peers; all of them")
     parser.add_argument("--peer", choices=("auto", "granian", "nginx"), default="auto", help="the HTTP peer")
     parser.add_argument("--output", type=Path, default=ROOT / "bench.json", help="where the figures go")
     return parser
@@ -114,6 +118,9 @@ def _measure(
         result["memory"] = memory(server, running_peer, options.remembered, say)
     if "broadcast" in parts:
         result["broadcast"] = broadcast(server, running_peer, options.recipients, say)
+    if "peers" in parts:
+        systems = others(options.peers)
+        result["peers"] = peers(server, running_peer, systems, options.notifications, repeat=options.repeat, say=say)
     return result
 
 

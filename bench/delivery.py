@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bench.peer import Peer
 
-Setting = Mapping[str, int]
+Setting = Mapping[str, int | str]
 TRIAL_SHARE = 3
 
 
@@ -86,12 +86,12 @@ def deliveries(
         if len(contender.settings) > 1:
             trial = notifications // TRIAL_SHARE
             say(f"{contender.title}: which of {len(contender.settings)} settings is best, with {trial:,}")
-            tried = [(_deliver(server, peer, contender, one, trial)["rate"], one) for one in contender.settings]
+            tried = [(delivered(server, peer, contender, one, trial)["rate"], one) for one in contender.settings]
             contender.settings = [max(tried, key=lambda pair: pair[0])[1]]
     for turn in range(1, repeat + 1):
         for contender in everybody:
             (setting,) = contender.settings
-            run = _deliver(server, peer, contender, setting, notifications)
+            run = delivered(server, peer, contender, setting, notifications)
             say(f"{contender.title}: run {turn} of {repeat}, {run['rate']:,.0f}/s")
             if run["rate"] > contender.best.get("rate", 0.0):
                 contender.best = run | {"title": contender.title, "setting": dict(setting)}
@@ -108,7 +108,7 @@ def ratios(best: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     }
 
 
-def _deliver(
+def delivered(
     server: PostgresServer, peer: Peer, contender: Contender, setting: Setting, notifications: int
 ) -> dict[str, Any]:
     """One run on a fresh database. Raises MeasurementFailed unless the peer has seen each notification once."""

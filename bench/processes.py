@@ -49,9 +49,9 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 
 @contextlib.contextmanager
-def started(module: str, **arguments: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run `python -m bench.MODULE` with `arguments` during the body of the `with`."""
-    command = [sys.executable, "-m", f"bench.{module}", json.dumps(arguments)]
+def started(module: str, *, python: str = sys.executable, **arguments: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run `python -m bench.MODULE` with `arguments` during the body of the `with`; `python` is whose environment."""
+    command = [python, "-m", f"bench.{module}", json.dumps(arguments)]
     with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         yield process
 
@@ -70,7 +70,7 @@ def answer_of(process: subprocess.Popen[str], timeout: float = RUN_SECONDS) -> d
     return answer
 
 
-def measure(module: str, **arguments: Any) -> dict[str, Any]:
+def measure(module: str, *, python: str = sys.executable, **arguments: Any) -> dict[str, Any]:
     """Run a measured process to its end and answer its result."""
-    with started(module, **arguments) as process:
+    with started(module, python=python, **arguments) as process:
         return answer_of(process)

@@ -96,10 +96,15 @@ def result_of(watch: Stopwatch, notifications: int, **more: Any) -> dict[str, An
 
 def measured_process(run: Callable[..., Awaitable[dict[str, Any]]]) -> None:
     """Run `run` with the arguments of the command line on uvloop, and write its result."""
-    arguments = json.loads(sys.argv[1])
 
-    async def main() -> dict[str, Any]:
+    async def main(**arguments: Any) -> dict[str, Any]:
         return await run(**arguments)
 
-    sys.stdout.write(json.dumps(uvloop.run(main())) + "\n")
+    blocking_process(lambda **arguments: uvloop.run(main(**arguments)))
+
+
+def blocking_process(run: Callable[..., dict[str, Any]]) -> None:
+    """Call `run`, which needs no loop, with the arguments of the command line, and write its result."""
+    result = run(**json.loads(sys.argv[1]))
+    sys.stdout.write(json.dumps(result) + "\n")
     sys.stdout.flush()
