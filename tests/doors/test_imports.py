@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dovecote.broadcasts.sources import batches
+from dovecote.broadcasts.sources import addressee, batches
 from dovecote.errors import InvalidBroadcast
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def read(name: str, content: bytes) -> tuple[list[Addressee], list[BadLine]] | N
             path = Path(folder, name)
             path.write_bytes(content)  # noqa: ASYNC240 (a few bytes)
             try:
-                async for batch in batches(path):
+                async for batch in batches(path, addressee):
                     recipients += batch.recipients
                     bad += batch.bad
             except InvalidBroadcast as error:
