@@ -43,13 +43,13 @@ async def killed_in_the_middle(parts: Delivery, emulator: Emulator, folder: Path
     name = "news" if what == "send" else f"news-{what}"
     before = len(emulator.requests)
     with of_the_program(folder / f"{what}-1", url, emulator.url, parts.keys, **QUICKLY) as first:
-        await until(lambda: len(emulator.requests) - before >= 20, bound=120)
+        await until(lambda: len(emulator.requests) - before >= 20, bound=300)
         first.kill()
     record = await parts.dovecote.broadcasts.get(name)
     assert record.state is BroadcastState.RUNNING
     assert record.counts.waiting > 0, "it was killed when all was fanned out already"
     with of_the_program(folder / f"{what}-2", url, emulator.url, parts.keys, **QUICKLY) as second:
-        await until(lambda: over(parts, name), bound=120)
+        await until(lambda: over(parts, name), bound=300)
         second.tell_to_stop()
         second.end()
 
