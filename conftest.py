@@ -52,6 +52,7 @@ LONGEST = (
     "tests/jobs/test_processes.py",
     "tests/stores/test_postgresql_plans.py",
     "tests/faults/test_workers_killed.py",
+    "tests/judged/test_campaign.py",
     "tests/worker/test_true_rate.py",
     "tests/attachments/test_turns.py",
     "tests/leadership/test_election_processes.py",

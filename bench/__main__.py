@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.backlogs import backlogs, shares
+from bench.broadcast import RECIPIENTS, broadcast
 from bench.database import postgresql, scalar
 from bench.delivery import deliveries, ratios
 from bench.files import files
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from servers import PostgresServer
 
-PARTS = ("delivery", "backlogs", "limits", "enqueue", "latency", "memory", "storage", "peers", "killed")
+PARTS = ("delivery", "backlogs", "limits", "enqueue", "latency", "memory", "broadcast", "storage", "peers", "killed")
 DEFAULT_PARTS = PARTS[:-2]
 """The others install packages of other systems, so one has to ask for them."""
 PEER_REQUESTS = 60_000
@@ -71,8 +72,9 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--enqueued", type=int, default=100_000, help="how many one call enqueues")
     parser.add_argument("--samples", type=int, default=500, help="how many commits the latency is taken from")
     parser.add_argument("--remembered", type=int, default=100_000, help="how many a worker delivers for its memory")
+    parser.add_argument("--recipients", type=int, default=RECIPIENTS, help="to how many is broadcast, once")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long the use of each limit is measured")
-    parser.add_argument("--recipients", type=int, default=2_000, help="of a broadcast that is killed in the middle")
+    parser.add_argument("--chats", type=int, default=2_000, help="of a broadcast that is killed in the middle")
     parser.add_argument("--seed", type=int, default=1, help="which answers are lost of that broadcast")
     parser.add_argument("--repeat", type=int, default=3, help="how often everything runs; the best run stands")
     parser.add_argument("--only", default=",".join(DEFAULT_PARTS), help=f"some of {','.join(PARTS)}")
@@ -117,11 +119,13 @@ def _measure(
         result["latency"] = latencies(server, options.samples, say)
     if "memory" in parts:
         result["memory"] = memory(server, running_peer, options.remembered, say)
+    if "broadcast" in parts:
+        result["broadcast"] = broadcast(server, running_peer, options.recipients, say)
     if "peers" in parts:
         systems = others(options.peers)
         result["peers"] = peers(server, running_peer, systems, options.notifications, repeat=options.repeat, say=say)
     if "killed" in parts:
-        result["killed"] = killed(server, options.recipients, options.seed, say)
+        result["killed"] = killed(server, options.chats, options.seed, say)
     return result
 
 

@@ -22,7 +22,17 @@ from servers import PostgresServer, free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["SETTINGS", "Counts", "connect", "counted", "free_port", "fresh_database", "postgresql", "scalar"]
+__all__ = [
+    "SETTINGS",
+    "Counts",
+    "connect",
+    "counted",
+    "cpu_seconds",
+    "free_port",
+    "fresh_database",
+    "postgresql",
+    "scalar",
+]
 
 SETTINGS = {
     "fsync": "on",
@@ -69,16 +79,16 @@ def counted(server: PostgresServer, url: str) -> Iterator[Counts]:
     counts = Counts()
     before = int(scalar(server.url, "SELECT pg_current_wal_lsn() - '0/0'"))
     server.forget_statements(url)
-    cpu_before = _cpu_seconds(server)
+    cpu_before = cpu_seconds(server.pid)
     yield counts
-    counts.cpu_seconds = _cpu_seconds(server) - cpu_before
+    counts.cpu_seconds = cpu_seconds(server.pid) - cpu_before
     counts.statements = server.statement_count(url)
     counts.wal_bytes = int(scalar(server.url, "SELECT pg_current_wal_lsn() - '0/0'")) - before
 
 
-def _cpu_seconds(server: PostgresServer) -> float:
-    """What all processes of the server have used so far, those that have ended included."""
-    postmaster = psutil.Process(server.pid)
+def cpu_seconds(pid: int) -> float:
+    """What all processes of the server of that pid have used so far, those that have ended included."""
+    postmaster = psutil.Process(pid)
     own = postmaster.cpu_times()
     used = own.user + own.system + own.children_user + own.children_system
     for child in postmaster.children():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bench.peer import Peer
 
-Setting = Mapping[str, int | str]
+Setting = Mapping[str, Any]
 TRIAL_SHARE = 3
 
 

@@ -49,6 +49,12 @@ TARGETS = (
     Target("enqueue", "ratio_plain_insert", 0.5, at_least=True),
     Target("latency", "commit_to_request_p99_ms", 20, at_least=False),
     Target("memory", "worker_rss_growth", 0.1, at_least=False),
+    Target("broadcast", "rss_mb", 300, at_least=False),
+    Target("broadcast", "longest_transaction", 5, at_least=False),
+    Target("broadcast", "progress_p99_ms", 100, at_least=False),
+    Target("broadcast", "stats_p99_ms", 100, at_least=False),
+    Target("broadcast", "paused_after", 1, at_least=False),
+    Target("broadcast", "cost_last_of_first", 1.25, at_least=False),
     Target("storage", "small_ratio_obstore", 0.85, at_least=True),
     Target("storage", "small_ratio_aiobotocore", 3, at_least=True),
     Target("storage", "stream_ratio_obstore", 0.85, at_least=True),
@@ -109,6 +115,8 @@ def show(result: Mapping[str, Any]) -> None:
         console.print(_backlogs(result["backlogs"]))
     if "limits" in result:
         console.print(_limits(result["limits"]["runs"]))
+    if "broadcast" in result:
+        console.print(_broadcast(result["broadcast"]))
     console.print(_targets(result))
 
 
@@ -139,6 +147,28 @@ def _limits(runs: Mapping[str, Mapping[str, Any]]) -> Table:
             f"{run['limited']}",
             f"{run['stars']:g}",
         )
+    return table
+
+
+def _broadcast(run: Mapping[str, Any]) -> Table:
+    table = Table(
+        title=f"A broadcast to {run['recipients']:,}, with a template, from a CSV file",
+        caption=f"first and last: {run['slice']:,} recipients each; ms: 99 of a hundred answers came within",
+    )
+    names = ("loaded", "dry run", "first", "last", "all")
+    for heading in (*(f"{name} per s" for name in names), "progress ms", "stats ms", "peak MB"):
+        table.add_column(heading, justify="right")
+    rates = (
+        "load_rate",
+        "dry_run_rate",
+        "rate_first",
+        "rate_last",
+        "rate",
+        "progress_p99_ms",
+        "stats_p99_ms",
+        "rss_mb",
+    )
+    table.add_row(*(f"{run[name]:,.0f}" for name in rates))
     return table
 
 

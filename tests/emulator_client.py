@@ -7,6 +7,10 @@ import contextlib
 import struct
 from typing import TYPE_CHECKING, Any
 
+import aiogram
+import telegram
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
 from pyreqwest.client import Client, ClientBuilder
 
 from dovecote.emulator import Clock, Emulator
@@ -18,6 +22,21 @@ TOKEN = "4242:" + "A" * 35
 OTHER_TOKEN = "777:" + "B" * 35
 # As much of a PNG as carries its size: 640 by 480.
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + struct.pack(">II", 640, 480) + b"\x08\x02\x00\x00\x00"
+
+
+def png(width: int, height: int) -> bytes:
+    """As much of a PNG as carries its size."""
+    return b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + struct.pack(">II", width, height) + b"\x08\x02\x00\x00\x00"
+
+
+def aiogram_bot(emulator: Emulator, token: str = TOKEN) -> aiogram.Bot:
+    """A client of aiogram; it is a context that closes itself."""
+    return aiogram.Bot(token, session=AiohttpSession(api=TelegramAPIServer.from_base(emulator.url)))
+
+
+def telegram_bot(emulator: Emulator, token: str = TOKEN) -> telegram.Bot:
+    """A client of python-telegram-bot; it is a context that closes itself."""
+    return telegram.Bot(token, base_url=f"{emulator.url}/bot", base_file_url=f"{emulator.url}/file/bot")
 
 
 class StoppedClock(Clock):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, select, text
 
-from dovecote.model import Delivered, Failed, Settlement
+from dovecote.model import Delivered, Failed, RecipientChange, Settlement
 from dovecote.schedules import Schedules
 from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url
@@ -18,6 +18,7 @@ from dovecote.stores.enqueue import Enqueuer
 from dovecote.stores.firing import FiringStore
 from dovecote.stores.history import History
 from dovecote.stores.pruning import Pruning
+from dovecote.stores.recipient_book import RecipientBook as Book
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.schedules import SchedulesBook
 from dovecote.stores.tables import EPOCH, MICROSECOND
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dovecote.model import Bot, ClaimedNotification, Cycle, Outcome
-    from dovecote.ports import OutboxStore, PruneStore, RecipientStore
+    from dovecote.ports import OutboxStore, PruneStore, RecipientBook, RecipientStore
 
 START = datetime(2026, 1, 5, 12, 0, 0, tzinfo=UTC)
 """When every test begins."""
@@ -47,6 +48,7 @@ class Outbox:
         self.bots = Bots(self.database, clock=self._microseconds)
         self.history = History(self.database, clock=self._microseconds)
         self.recipients: RecipientStore = Recipients(self.database, clock=self._microseconds)
+        self.people: RecipientBook = Book(self.database, clock=self._microseconds)
         self.pruning: PruneStore = Pruning(self.database, clock=self._microseconds)
         self.book = SchedulesBook(self.database, clock=self._microseconds)
         self.firing = FiringStore(self.database, clock=self._microseconds)
@@ -176,6 +178,10 @@ class Outbox:
         bot = self.database.tables.bot
         statement = bot.update().where(bot.c.name == name).values(stopped_reason=reason)
         await self.database.run(lambda connection: connection.execute(statement), write=True)
+
+    async def tell(self, chat: str, **known: Any) -> None:
+        """Tell what is known of a recipient of "shop"."""
+        await self.people.tell("shop", [RecipientChange(chat=chat, **known)])
 
     # The store.
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from aiogram import Bot, Dispatcher, F, Router
+from aiogram import Bot, Dispatcher, F
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.filters import Command, CommandObject, CommandStart
@@ -26,10 +26,8 @@ ZONES = ReplyKeyboardMarkup(
 )
 
 dovecote = Dovecote()  # by dovecote.toml and the DOVECOTE_* variables; without them, sqlite:///dovecote.db
-router = Router()
 
 
-@router.message(CommandStart())
 async def start(message: Message) -> None:
     """Greet: the middleware has made a recipient of the chat already."""
     await message.answer(
@@ -39,7 +37,6 @@ async def start(message: Message) -> None:
     )
 
 
-@router.message(Command("zone"))
 async def zone(message: Message, command: CommandObject) -> None:
     """Note where the reader lives."""
     try:
@@ -50,14 +47,12 @@ async def zone(message: Message, command: CommandObject) -> None:
         await message.answer(f"At nine, {command.args}.")
 
 
-@router.message(Command("stop"))
 async def stop(message: Message) -> None:
     """Send this chat nothing more, until it says /start again."""
     await dovecote.disable_recipient(BOT, message.chat.id, reason="opted_out")
     await message.answer("You get no more digests. /start begins again.")
 
 
-@router.message(Command("news"), F.chat.id == EDITOR)
 async def news(message: Message, command: CommandObject) -> None:
     """Let the editor say what the next digests hold."""
     record = await dovecote.schedules.get("digest")
@@ -87,17 +82,28 @@ async def prepare() -> None:
         await dovecote.schedules.add(digest)
 
 
+def make_bot() -> Bot:
+    """The bot: what it answers and what `dovecote run` sends keep to one pace, and no answer waits for the digests."""
+    api = TelegramAPIServer.from_base(dovecote.settings.telegram.base_url)
+    return Bot(os.environ[TOKEN_VARIABLE], session=PacedSession(dovecote, BOT, AiohttpSession(api=api)))
+
+
+def make_dispatcher() -> Dispatcher:
+    """Who answers what."""
+    dispatcher = Dispatcher()
+    RecipientMiddleware(dovecote, BOT).register(dispatcher)
+    dispatcher.message.register(start, CommandStart())
+    dispatcher.message.register(zone, Command("zone"))
+    dispatcher.message.register(stop, Command("stop"))
+    dispatcher.message.register(news, Command("news"), F.chat.id == EDITOR)
+    return dispatcher
+
+
 async def main() -> None:
     """Answer people until Ctrl-C. The digests are sent by `dovecote run`."""
     await prepare()
-    api = TelegramAPIServer.from_base(dovecote.settings.telegram.base_url)
-    # What is answered here and what `dovecote run` sends keep to one pace, and no answer waits for the digests.
-    bot = Bot(os.environ[TOKEN_VARIABLE], session=PacedSession(dovecote, BOT, AiohttpSession(api=api)))
-    dispatcher = Dispatcher()
-    dispatcher.include_router(router)
-    RecipientMiddleware(dovecote, BOT).register(dispatcher)
     try:
-        await dispatcher.start_polling(bot)
+        await make_dispatcher().start_polling(make_bot())
     finally:
         await dovecote.close()
 

@@ -18,9 +18,15 @@ BOT = "shop"
 TOKEN_VARIABLE = "SHOP_BOT_TOKEN"  # its name: the token itself stays in the environment
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 
+
+def sessions_beside(outbox: Dovecote) -> async_sessionmaker[AsyncSession]:
+    """Sessions on the database that the outbox is in."""
+    url = make_url(outbox.settings.database.url)
+    return async_sessionmaker(create_async_engine(url.set(drivername=DRIVERS[url.get_backend_name()])))
+
+
 dovecote = Dovecote()  # by dovecote.toml and the DOVECOTE_* variables; without them, sqlite:///dovecote.db
-url = make_url(dovecote.settings.database.url)
-sessions = async_sessionmaker(create_async_engine(url.set(drivername=DRIVERS[url.get_backend_name()])))
+sessions = sessions_beside(dovecote)
 
 
 class Base(DeclarativeBase):

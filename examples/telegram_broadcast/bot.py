@@ -77,8 +77,8 @@ async def close(_application: Application[Any, Any, Any, Any, Any, Any]) -> None
     await dovecote.close()
 
 
-def main() -> None:
-    """Answer people until Ctrl-C. What goes to everybody is sent by `dovecote run`."""
+def make_application() -> Application[Any, Any, Any, Any, Any, Any]:
+    """The bot, with who answers what."""
     application = (
         ApplicationBuilder()
         .token(os.environ[TOKEN_VARIABLE])
@@ -92,7 +92,12 @@ def main() -> None:
     application.add_handler(CommandHandler("start", start))
     application.add_handler(CommandHandler("stop", stop))
     application.add_handler(CommandHandler("broadcast", broadcast, filters.Chat(ADMIN)))
-    application.run_polling()
+    return application
+
+
+def main() -> None:
+    """Answer people until Ctrl-C. What goes to everybody is sent by `dovecote run`."""
+    make_application().run_polling()
 
 
 if __name__ == "__main__":

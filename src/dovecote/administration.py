@@ -9,27 +9,36 @@ from typing import TYPE_CHECKING
 
 from dovecote.errors import TokenUnreadable, UnknownBot
 from dovecote.model import EVERYTHING, State
+from dovecote.recipients import Eraser, RecipientAdministration
 from dovecote.schedule_checks import checked_zone
-from dovecote.validation import prepared_chat, prepared_recipient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dovecote.model import Bot, NotificationRecord, Recipient, Selection, Stats
-    from dovecote.ports import BotStore, HistoryStore, RecipientStore
+    from dovecote.model import Bot, NotificationRecord, Selection, Stats
+    from dovecote.ports import BotStore, HistoryStore, RecipientBook, RecipientStore
     from dovecote.vault import Vault
 
 PRIVATE_LIMIT = (3, 3.0)
 GROUP_LIMIT = (20, 60.0)
 
 
-class Administration:
+class Administration(RecipientAdministration):
     """What an operator does with an outbox. A `Dovecote` is one."""
 
-    def __init__(self, bots: BotStore, history: HistoryStore, recipients: RecipientStore, vault: Vault) -> None:
+    def __init__(
+        self,
+        *,
+        bots: BotStore,
+        history: HistoryStore,
+        recipients: RecipientStore,
+        book: RecipientBook,
+        eraser: Eraser,
+        vault: Vault,
+    ) -> None:
+        super().__init__(recipients, book, eraser)
         self._bots = bots
         self._history = history
-        self._recipients = recipients
         self._vault = vault
 
     def unseal(self, bot: Bot) -> str:
@@ -151,65 +160,12 @@ class Administration:
         """
         return await self._history.resolve_unknown(ids, delivered=delivered)
 
-    async def disabled_recipients(
-        self, *, bot: str, before_chat: str | None = None, limit: int = 50
-    ) -> Sequence[Recipient]:
-        """Whom a bot sends nothing more, with reason and time, from the last chat to the first, a page at a time.
-
-        Raises UnknownBot.
-        """
-        return await self._recipients.disabled(bot, before_chat=before_chat, limit=limit)
-
-    async def enable_recipient(self, bot: str, chat_id: int | str) -> bool:
-        """Send to it again: for a /start, or a `my_chat_member` update to member. Answers whether it was disabled.
-
-        `chat_id` is a chat, or a topic of a group as "-1001234/5". Raises UnknownBot, InvalidNotification.
-        """
-        return await self._recipients.enable(bot, prepared_recipient(chat_id))
-
-    async def disable_recipient(self, bot: str, chat_id: int | str, *, reason: str) -> bool:
-        """Send nothing more to it, as after an opt-out: what waits for it becomes dead. Answers whether it was enabled.
-
-        Raises UnknownBot, InvalidNotification, and ValueError for a reason that says nothing.
-        """
-        return await self._recipients.disable(bot, prepared_recipient(chat_id), reason)
-
-    async def welcome_recipient(self, bot: str, chat_id: int | str) -> bool:
-        """Take a recipient in, as for a /start: it is sent to, and schedules for everybody mean it from now on.
-
-        Where it lives stays known. Answers whether it was disabled. Raises UnknownBot, InvalidNotification.
-        """
-        return await self._recipients.welcome(bot, prepared_chat(chat_id))
-
-    async def move_recipient(self, bot: str, chat_id: int | str, new_chat_id: int | str) -> int:
-        """Follow a group to the supergroup that it has become, with all that waits for it; answers how much that is.
-
-        Again it does nothing. Raises UnknownBot, InvalidNotification.
-        """
-        return await self._recipients.move(bot, prepared_chat(chat_id), prepared_chat(new_chat_id))
-
-    async def set_recipient_zone(self, bot: str, chat_id: int | str, zone: str | None) -> None:
-        """Note where a recipient lives, as "Europe/Berlin", for schedules by local time; None where nobody knows.
-
-        Either way it is a recipient of the bot's schedules for everybody from now on. Raises UnknownBot,
-        InvalidNotification, InvalidSchedule for a zone that is none.
-        """
-        known = None if zone is None else checked_zone(zone)
-        await self._recipients.set_zone(bot, prepared_chat(chat_id), known)
-
     async def set_bot_zone(self, name: str, zone: str | None) -> None:
         """Set the zone of recipients whose own nobody knows; None for that of each schedule.
 
         Raises UnknownBot, InvalidSchedule for a zone that is none.
         """
         await self._bots.set_zone(name, None if zone is None else checked_zone(zone))
-
-    async def unblock_chat(self, bot: str, chat_id: int | str) -> int:
-        """Make due now what waits in a chat for a retry, a 429 or its turn, and answer how many; order is kept.
-
-        What was enqueued for later stays so. Raises UnknownBot, InvalidNotification.
-        """
-        return await self._recipients.unblock(bot, prepared_chat(chat_id))
 
     async def stats(self, *, bot: str | None = None) -> Stats:
         """The outbox and its history in numbers. Raises UnknownBot."""

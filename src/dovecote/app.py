@@ -18,12 +18,14 @@ from dovecote.direct import DirectMessages
 from dovecote.enqueuing import Enqueuing
 from dovecote.errors import StorageUnavailable, TokenUnreadable, UnknownBot
 from dovecote.filing import Filing
+from dovecote.folding import FoldingLoop, fold_all
 from dovecote.leading import Leading
 from dovecote.model import Retention, Situation, under_way
 from dovecote.observability.metrics import Metrics
 from dovecote.observability.traced import KnownTraces, TracedChannel, TracedOutbox
 from dovecote.observability.tracing import enqueuing
 from dovecote.planning import Planning
+from dovecote.recipients import Eraser
 from dovecote.retention import RetentionLoop, prune_all
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
@@ -31,10 +33,13 @@ from dovecote.stores.bots import Bots
 from dovecote.stores.database import Database, outbox_url
 from dovecote.stores.direct import direct_slots
 from dovecote.stores.enqueue import Enqueuer
+from dovecote.stores.erasing import Erasing
 from dovecote.stores.file_ids import FileIds
+from dovecote.stores.folding import Counts
 from dovecote.stores.history import History
 from dovecote.stores.overview import Overviews
 from dovecote.stores.pruning import Pruning
+from dovecote.stores.recipient_book import RecipientBook
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.restoring import Restoring, doubt_all
 from dovecote.stores.sql_functions import tell_settings
@@ -64,6 +69,7 @@ logger = logging.getLogger(__name__)
 STORAGE_PATIENCE = 10.0
 # Of an event loop.
 FILE_CONNECTIONS = 6
+WATCHING_CONNECTIONS = 3
 UNREADABLE_TOKEN_PAUSE = timedelta(seconds=30)
 
 
@@ -84,11 +90,15 @@ class Dovecote(Administration, Enqueuing):
     ) -> None:
         self.settings = settings or load_settings()
         self.database = Database(outbox_url(url or self.settings.database.url))
+        # For what is asked again and again: opening a connection takes many times as long as the answer.
+        self._kept_database = Database(self.database.url, pool_size=WATCHING_CONNECTIONS, keeps_statements=False)
         self.metrics = Metrics()
         super().__init__(
             bots=Bots(self.database),
-            history=History(self.database),
+            history=History(self._kept_database),
             recipients=Recipients(self.database),
+            book=RecipientBook(self.database),
+            eraser=Eraser(Erasing(self.database), lambda: self.schedules, lambda: self.files),
             vault=Vault(self.settings.encryption.ring()),
         )
         self._enqueuer = Enqueuer(
@@ -108,7 +118,8 @@ class Dovecote(Administration, Enqueuing):
         self._traces = KnownTraces(Traces(self._file_database))
         self._leading = Leading(self.database, self.settings, self.metrics)
         self._planning = Planning(self.database, self.settings, self.metrics, self._bots, self._enqueuer)
-        self._broadcasting = Broadcasting(self.database, self.settings, self._bots, self._enqueue_alone)
+        databases = (self.database, self._kept_database)
+        self._broadcasting = Broadcasting(databases, self.settings, self.metrics, self._bots, self._enqueue_alone)
         self.direct = DirectMessages(direct_slots(self.database), lambda: self.store, self._bots)
         _remember(self)
 
@@ -147,6 +158,7 @@ class Dovecote(Administration, Enqueuing):
         await self._leading.close()
         await self._filing.close()
         await self._file_database.close()
+        await self._kept_database.close()
         await self.database.close()
         self._channel = self._store = self._sender = None
         _forget(self)
@@ -245,13 +257,9 @@ class Dovecote(Administration, Enqueuing):
         """
         if type(batch_size) is not int or batch_size < 1:
             raise ValueError(f"batch_size is {batch_size!r}: give a whole number of notifications, 1 or more.")
-        chosen = self.settings.worker
+        concurrency, lease = self.settings.worker.concurrency, self.settings.worker.lease
         return await process_batch(
-            self.unit_of_work(),
-            self.sender,
-            batch_size=batch_size,
-            concurrency=chosen.concurrency,
-            lease=chosen.lease,
+            self.unit_of_work(), self.sender, batch_size=batch_size, concurrency=concurrency, lease=lease
         )
 
     async def prune(self, *, told: Callable[[Pruned], None] = lambda _: None) -> Pruned:
@@ -259,6 +267,7 @@ class Dovecote(Administration, Enqueuing):
 
         The leader does the same now and then. `told` hears, after each piece, how much it was so far.
         """
+        await fold_all(Counts(self.database))
         return await prune_all(Pruning(self.database), self._retention(), told=told)
 
     def _retention(self) -> Retention:
@@ -268,10 +277,7 @@ class Dovecote(Administration, Enqueuing):
     def _retry_policy(self) -> RetryPolicy:
         retry = self.settings.retry
         return RetryPolicy(
-            attempts=retry.attempts,
-            unknown_attempts=retry.unknown_attempts,
-            first=retry.first,
-            longest=retry.longest,
+            attempts=retry.attempts, unknown_attempts=retry.unknown_attempts, first=retry.first, longest=retry.longest
         )
 
     # The leader's side.
@@ -285,6 +291,7 @@ class Dovecote(Administration, Enqueuing):
         interval = self.settings.retention.interval
         return [
             RetentionLoop(Pruning(self.database), self.elector(), self._retention(), interval=interval),
+            FoldingLoop(Counts(self._kept_database), self.elector()),
             self._filing.collector(self.elector()),
             self.scheduler(),
             self.broadcaster(),
@@ -313,16 +320,16 @@ class Dovecote(Administration, Enqueuing):
 
     async def oldest_snapshot(self) -> OldSnapshot | None:
         """Whoever keeps dead rows from being cleaned away the longest, None for nobody. Raises StoreUnavailable."""
-        return await Overviews(self.database).oldest_snapshot()
+        return await Overviews(self._kept_database).oldest_snapshot()
 
     async def situation(self, *, bot: str | None = None) -> Situation:
         """How the outbox stands now, of one bot or of all, and who works on it: what `dovecote top` shows.
 
         Cheap, whatever the backlog. Raises UnknownBot, StoreUnavailable, NotMigrated, MissingExtra.
         """
-        outbox = await Overviews(self.database).overview(bot=bot)
-        newest = await self.broadcasts.list()
-        return Situation(outbox=outbox, broadcasts=under_way(newest, bot), leadership=await self.leadership())
+        outbox = await Overviews(self._kept_database).overview(bot=bot)
+        found = await self.broadcasts.under_way()
+        return Situation(outbox=outbox, broadcasts=under_way(found, bot), leadership=await self.leadership())
 
     async def migrate(self) -> None:
         """Bring the schema to this version's. Safe to call from many instances at once.

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from dovecote.content import plain_params
-from dovecote.model import Brake, Broadcast, BroadcastKind, DeliveryPolicy, Notification, Priority
+from dovecote.model import Brake, Broadcast, BroadcastKind, DeliveryPolicy, Notification, Priority, Quiet
 from dovecote.references import restored
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def written_form(broadcast: Broadcast) -> str:
         "priority": int(broadcast.priority),
         "delivery": str(broadcast.delivery),
         "labels": list(broadcast.labels),
+        "category": broadcast.category,
+        "quiet": None if broadcast.quiet is None else str(broadcast.quiet),
         "expires_at": None if broadcast.expires_at is None else broadcast.expires_at.isoformat(),
         "brake": asdict(broadcast.brake),
     }
@@ -69,9 +71,16 @@ def broadcast_of(name: str, form: Mapping[str, Any]) -> Broadcast:
         priority=Priority(form["priority"]),
         delivery=DeliveryPolicy(form["delivery"]),
         labels=tuple(form["labels"]),
+        # A broadcast that was made before there were any has none.
+        category=form.get("category"),
+        quiet=_quiet(form),
         expires_at=None if form["expires_at"] is None else datetime.fromisoformat(form["expires_at"]),
         brake=Brake(**form["brake"]),
     )
+
+
+def _quiet(form: Mapping[str, Any]) -> Quiet | None:
+    return None if form.get("quiet") is None else Quiet(form["quiet"])
 
 
 def params_in(form: Mapping[str, Any], locale: str | None) -> tuple[dict[str, Any], str | None]:
@@ -126,6 +135,9 @@ def notification_of(
         priority=Priority(form["priority"]),
         delivery=DeliveryPolicy(form["delivery"]),
         labels=tuple(form["labels"]),
+        # What was said once is taken back and mended for everybody.
+        category=form.get("category") if kind is BroadcastKind.SEND else None,
+        quiet=_quiet(form),
         expires_at=min(ends_at) if ends_at else None,
     )
 

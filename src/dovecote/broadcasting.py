@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dovecote.broadcasts import Broadcaster, Broadcasts, RenderedChannel, RenderedOutbox, Renderer
+from dovecote.observability.tracing import enqueuing
 from dovecote.stores.broadcast_recipients import RecipientsOfBroadcasts
 from dovecote.stores.broadcast_turns import BroadcastTurns
 from dovecote.stores.broadcasts import BroadcastContents, BroadcastsBook
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from dovecote.config import Settings
     from dovecote.model import Notification
+    from dovecote.observability.metrics import Metrics
     from dovecote.ports import BotStore, Channel, Election, OutboxStore
 
 MEGABYTE = 1024 * 1024
@@ -26,19 +28,22 @@ class Broadcasting:
 
     def __init__(
         self,
-        database: Database,
+        databases: tuple[Database, Database],
         settings: Settings,
+        metrics: Metrics,
         bots: BotStore,
         send: Callable[[Sequence[Notification]], Awaitable[Sequence[int]]],
     ) -> None:
-        """Take the outbox. `send` enqueues in a transaction of its own."""
+        """Take the outbox twice, the second with a few connections that it keeps. `send` enqueues by itself."""
+        database, kept = databases
         self._database = database
+        self._observer = metrics.broadcasts
         self._largest_upload = settings.telegram.largest_upload * MEGABYTE
-        self._renderer = Renderer(BroadcastContents(database))
+        self._renderer = Renderer(BroadcastContents(kept))
         # What is done by hand comes from whatever event loop, and seldom: no connection is held for it.
-        by_hand = BroadcastTurns(database, largest_upload=self._largest_upload, hold=False)
+        by_hand = self._turns(hold=False)
         self.broadcasts = Broadcasts(
-            BroadcastsBook(database), RecipientsOfBroadcasts(database), by_hand, bots, send=send, rows=self._rows
+            BroadcastsBook(kept), RecipientsOfBroadcasts(kept), by_hand, bots, send=send, rows=self._rows
         )
 
     def outbox(self, store: OutboxStore) -> OutboxStore:
@@ -51,7 +56,12 @@ class Broadcasting:
 
     def broadcaster(self, election: Election) -> Broadcaster:
         """The loop that moves on what runs, ready to `run`, or to `turn` once."""
-        return Broadcaster(BroadcastTurns(self._database, largest_upload=self._largest_upload), election)
+        return Broadcaster(self._turns(), election)
+
+    def _turns(self, *, hold: bool = True) -> BroadcastTurns:
+        return BroadcastTurns(
+            self._database, largest_upload=self._largest_upload, hold=hold, observer=self._observer, span=enqueuing
+        )
 
     async def _rows(self, query: str, *, key: str, url: str | None) -> AsyncIterator[Mapping[str, Any]]:
         database = self._database if url is None else Database(outbox_url(url))

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from dovecote.channels.telegram import TelegramChannel
 from dovecote.channels.telegram_files import TELEGRAMS_HOST
-from dovecote.errors import DovecoteError, TokenUnreadable
+from dovecote.errors import DovecoteError, LeaseStoreUnavailable, StorageUnavailable, StoreUnavailable, TokenUnreadable
 from dovecote.model import (
     BotStopped,
     ClaimedNotification,
@@ -45,6 +45,12 @@ CONNECTIONS_SHARE = 0.9
 WAITING_SECONDS = 60.0
 TELEGRAMS_PACE = 30.0
 BOTS_AT_ONCE = 20
+AWAY = {
+    "database": "see whether the server runs and lets this machine in, and whether database.url leads to it.",
+    "redis": "see whether it runs and redis.url leads to it. While it is away nobody is elected; deliveries go on.",
+    "storage": "see whether the store runs and storage.url leads to it. What needs no file goes on.",
+}
+"""What helps where something does not answer; its own words after a colon are no help."""
 
 
 async def examine(dovecote: Dovecote) -> list[Finding]:
@@ -78,12 +84,15 @@ async def _each(subject: str, examination: Callable[[], Awaitable[list[Finding]]
             )
         ]
     except DovecoteError as error:
-        return [_problem_of(subject, str(error))]
+        return [_problem_of(subject, error)]
 
 
-def _problem_of(subject: str, words: str) -> Finding:
-    """Of an error whose message ends with the remedy, after a colon, as ours do."""
-    return Finding(subject, Severity.PROBLEM, redact(words), "what the message says; then ask again.")
+def _problem_of(subject: str, error: DovecoteError) -> Finding:
+    """Of an error of ours: what helps stands after its last colon, unless that is what a server has said."""
+    words = redact(str(error))
+    if isinstance(error, (StoreUnavailable, LeaseStoreUnavailable, StorageUnavailable)):
+        return Finding(subject, Severity.PROBLEM, words, AWAY.get(subject, AWAY["database"]))
+    return Finding(subject, Severity.PROBLEM, words, words.rpartition(": ")[2])
 
 
 async def _database(dovecote: Dovecote) -> list[Finding]:
@@ -178,7 +187,12 @@ def leader_findings(report: LeadershipReport) -> Iterable[Finding]:
     alive = [peer for peer in report.instances if not peer.stale]
     versions = sorted({peer.version for peer in alive})
     if report.problem is not None:
-        yield _problem_of("leader", report.problem)
+        yield Finding(
+            "leader",
+            Severity.PROBLEM,
+            redact(report.problem),
+            AWAY["redis" if report.elected_by == "redis" else "database"],
+        )
     elif report.leader is None:
         yield Finding(
             "leader",
@@ -242,7 +256,7 @@ async def _token(dovecote: Dovecote, channel: TelegramChannel, bot: Bot) -> Find
     try:
         token = dovecote.unseal(bot)
     except TokenUnreadable as error:
-        return _problem_of(subject, str(error))
+        return _problem_of(subject, error)
     question = ClaimedNotification(
         id=0,
         lease_token=0,

@@ -19,6 +19,8 @@ DovecoteError
 ├── UnknownSchedule          no schedule has that name
 ├── InvalidBroadcast         a field of a broadcast cannot be, or it is not in the state for that
 ├── UnknownBroadcast         no broadcast has that name
+├── InvalidRecipient         every fault of what is told of a recipient at once
+├── UnknownRecipient         nothing is known of that chat of a bot
 ├── InvalidJob               a job, or an argument of it, that cannot be kept as JSON; or one that cannot be run here
 ├── UnknownJob               no job has that id
 ├── InvalidKey               a key that no file storage could keep safely
@@ -172,6 +174,26 @@ class UnknownBroadcast(DovecoteError, LookupError):
     def __init__(self, name: str) -> None:
         """Name it."""
         super().__init__(f'no broadcast is named "{name}": `dovecote broadcast list` shows those that there are.')
+
+
+class InvalidRecipient(DovecoteError, ValueError):
+    """What is told of a recipient has faults; all of them are listed."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        """Take every fault as a sentence that begins with its field."""
+        super().__init__("; ".join(faults))
+        self.faults = tuple(faults)
+
+
+class UnknownRecipient(DovecoteError, LookupError):
+    """Nothing is known of that chat of a bot."""
+
+    def __init__(self, bot: str, chat: str) -> None:
+        """Name both."""
+        super().__init__(
+            f'nothing is known of the recipient {chat} of the bot "{bot}": tell of it with `dovecote recipient set'
+            f" --bot {bot} --chat {chat}`."
+        )
 
 
 class InvalidJob(DovecoteError, ValueError):

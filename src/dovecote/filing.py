@@ -48,7 +48,12 @@ class Filing:
         self._source = TelegramFiles(settings.telegram.base_url, timeout=settings.telegram.timeout)
         self._sweeper = FileSweep(database)
         self._storages = Storages(
-            FileMoves(database), self._url(), self._open, identity=self._identity, observer=observer
+            FileMoves(database),
+            self._url(),
+            self._open,
+            identity=self._identity,
+            installation=database.installation,
+            observer=observer,
         )
         self.files = Files(
             Catalogue(database),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Unpack
 
-    from dovecote.model import Attachment, DeliveryPolicy, Priority
+    from dovecote.model import Attachment, DeliveryPolicy, Priority, Quiet
 
     File = str | Attachment
 
@@ -34,6 +34,8 @@ class Delivery(TypedDict, total=False):
     expires_at: datetime | None
     delivery: DeliveryPolicy
     labels: Sequence[str]
+    category: str | None
+    quiet: Quiet | None
     params: Mapping[str, Any]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dovecote.observability.tracing import enqueuing
 from dovecote.scheduler import Scheduler, SchedulerSettings
 from dovecote.schedules import Schedules
 from dovecote.stores.database import Database
@@ -54,6 +55,7 @@ class Planning:
             largest_upload=self._largest_upload,
             hold=hold,
             run=run,
+            span=enqueuing,
         )
 
     def _book(self, run: Run | None = None) -> SchedulesBook:

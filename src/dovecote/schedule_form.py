@@ -23,6 +23,7 @@ from dovecote.model import (
     Overlap,
     Policies,
     Priority,
+    Quiet,
     Recurrence,
     RepeatedHour,
     SkippedHour,
@@ -115,6 +116,8 @@ def notification_form(notification: Notification) -> dict[str, Any]:
         priority=None if notification.priority == Priority.NORMAL else int(notification.priority),
         delivery=None if notification.delivery == DeliveryPolicy.AT_LEAST_ONCE else str(notification.delivery),
         labels=list(notification.labels) or None,
+        category=notification.category,
+        quiet=None if notification.quiet is None else str(notification.quiet),
     )
 
 
@@ -128,6 +131,8 @@ def notification_of(form: dict[str, Any]) -> Notification:
         priority=Priority(form.get("priority", Priority.NORMAL)),
         delivery=DeliveryPolicy(form.get("delivery", DeliveryPolicy.AT_LEAST_ONCE)),
         labels=tuple(form.get("labels", ())),
+        category=form.get("category"),
+        quiet=None if form.get("quiet") is None else Quiet(form["quiet"]),
     )
 
 

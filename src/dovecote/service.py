@@ -37,6 +37,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 """Seconds until a loop that failed is run again: it doubles with each, and begins anew after a while without any."""
+MOST_BROADCASTS = 1000
+"""So many broadcasts under way are counted for a scrape."""
 
 
 def delivery_only() -> None:
@@ -255,6 +257,7 @@ def _listener(dovecote: Dovecote, elector: Elector) -> Listener:
     async def stats() -> Stats:
         oldest = await dovecote.oldest_snapshot()
         dovecote.metrics.set_oldest_snapshot(0.0 if oldest is None else oldest.seconds)
+        dovecote.metrics.broadcasts.set(await dovecote.broadcasts.under_way(limit=MOST_BROADCASTS))
         return await dovecote.stats()
 
     async def election() -> str | None:

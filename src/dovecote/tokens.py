@@ -44,10 +44,11 @@ class BotTokens:
         if token is not None:
             return token
         if self._monotonic() >= self._known_until:
-            if self._reading is None:
-                self._reading = asyncio.create_task(self._read())
-                self._reading.add_done_callback(self._read_once)
-            await asyncio.shield(self._reading)
+            await self._known_again()
+        # A bot that was added since, even after a reading began that was on its way already, is not to wait.
+        for _ in range(2):
+            if bot_id not in self._known:
+                await self._known_again()
         bot = self._known.get(bot_id)
         if bot is None:
             raise TokenUnreadable(f"there is no bot with the id {bot_id}: was it removed from the database by hand?")
@@ -59,6 +60,12 @@ class BotTokens:
         """See `ports.TokenSource.forget`."""
         self._tokens.pop(bot_id, None)
         self._known_until = -math.inf
+
+    async def _known_again(self) -> None:
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+            self._reading.add_done_callback(self._read_once)
+        await asyncio.shield(self._reading)
 
     async def _read(self) -> None:
         self._known = {bot.id: bot for bot in await self._bots.bots()}

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from dovecote.content import Fault, attached, params_json, plain_params, shown, sound, weigh
 from dovecote.errors import FileTooLarge, InvalidNotification
-from dovecote.model import DeliveryPolicy, Notification, Priority
+from dovecote.model import DeliveryPolicy, Notification, Priority, Quiet
 from dovecote.references import LARGEST, place_of
 
 KEY_LENGTH: Final = 255
@@ -22,6 +22,7 @@ LABELS: Final = 16
 PRIORITIES: Final = range(len(Priority))
 # The years in UTC that an instant may lie in: no database and no zone overflows there, nor when a retry is added.
 YEARS: Final = range(2000, 9999)
+QUIET: Final = frozenset(str(choice) for choice in Quiet)
 POLICIES: Final = frozenset(str(policy) for policy in DeliveryPolicy)
 SMALLER: Final = {
     "photo": "make the picture smaller, or send it as a document",
@@ -51,6 +52,7 @@ NEEDS_CHAT: Final = frozenset(
     for what in objects.split()
 )
 
+_CATEGORY = re.compile(r"[\w.:/-]{1,64}")
 _METHOD = re.compile(r"[A-Za-z]{3,64}")
 _NUMBER = re.compile(r"-?[1-9][0-9]{0,15}")
 _THREAD = re.compile(r"[1-9][0-9]{0,15}")
@@ -86,6 +88,8 @@ class PreparedNotification(NamedTuple):
     labels: tuple[str, ...]
     weight: int
     files: tuple[PreparedFile, ...] = ()
+    category: str | None = None
+    quiet: str | None = None
 
 
 def prepared(notification: Notification, *, index: int | None = None) -> PreparedNotification:
@@ -136,9 +140,11 @@ def _prepared(notification: Notification) -> PreparedNotification:
         due_at,
         expires_at,
         _at_most_once(notification.delivery),
-        _labels(notification.labels),
+        checked_labels(notification.labels),
         weight,
         tuple(PreparedFile(slot.field, slot.file_id, slot.kind) for slot in attached(method, params, written)),
+        None if notification.category is None else checked_category(notification.category),
+        _quiet(notification.quiet),
     )
 
 
@@ -281,13 +287,32 @@ def _at_most_once(delivery: object) -> bool:
     raise Fault("delivery", f"{shown(delivery)} is no policy: give {policies}.")
 
 
-def _labels(labels: object) -> tuple[str, ...]:
+def checked_category(category: object, field: str = "category") -> str:
+    """A category, which recipients may opt out of. Raises Fault."""
+    if not isinstance(category, str) or not _CATEGORY.fullmatch(category):
+        raise Fault(
+            field, f"{shown(category)} is no category: give 1 to 64 letters, digits and any of . : / - _, such as news."
+        )
+    return str.__str__(category)
+
+
+def _quiet(quiet: object) -> str | None:
+    if quiet is None:
+        return None
+    if isinstance(quiet, str) and quiet in QUIET:
+        return str(Quiet(quiet))
+    choices = ", ".join(f"Quiet.{choice.name}" for choice in Quiet)
+    raise Fault("quiet", f"{shown(quiet)} is no choice: give {choices}, or None for what the recipient says.")
+
+
+def checked_labels(labels: object, of: str = "a notification") -> tuple[str, ...]:
+    """Labels, as a notification or a recipient has them. Raises Fault."""
     if isinstance(labels, tuple) and not labels:
         return ()
     if isinstance(labels, str) or not isinstance(labels, Sequence):
         raise Fault("labels", f'{shown(labels)} is no sequence of labels: write ("promo",).')
     if len(labels) > LABELS:
-        raise Fault("labels", f"there are {len(labels)}, and a notification has at most {LABELS}: leave some out.")
+        raise Fault("labels", f"there are {len(labels)}, and {of} has at most {LABELS}: leave some out.")
     for label in labels:
         if not isinstance(label, str) or not 0 < len(label) <= LABEL_LENGTH:
             raise Fault("labels", f"{shown(label)} is no label: give text of 1 to {LABEL_LENGTH} characters.")

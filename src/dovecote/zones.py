@@ -7,7 +7,7 @@ in a zone of their own it is wrong.
 from __future__ import annotations
 
 from bisect import bisect_right
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -123,6 +123,23 @@ def _naive(instant: Instant) -> datetime:
 def zone(name: str) -> Zone:
     """The zone of that name, looked up once in a process. Raises LookupError for a name that is none."""
     return Zone(name)
+
+
+def quiet_end(instant: datetime, name: str, begins: int, ends: int) -> datetime | None:
+    """When quiet hours end in a zone; None where none are at `instant`. They are minutes since midnight there.
+
+    Where clocks are put forward over their end they end as much later, and where they are put back, the second time.
+    What is no zone is UTC. The function of this name in PostgreSQL says the same.
+    """
+    there = zone(name if is_zone(name) else "UTC")
+    wall = there.wall(instant)
+    minute = wall.hour * 60 + wall.minute
+    over_midnight = begins > ends
+    if not (minute >= begins or minute < ends if over_midnight else begins <= minute < ends):
+        return None
+    days = 1 if over_midnight and minute >= begins else 0
+    end = datetime.combine(wall.date(), time()) + timedelta(days=days, minutes=ends)
+    return there.instants(end, SkippedHour.SHIFT, RepeatedHour.SECOND)[-1]
 
 
 def is_zone(name: object) -> bool:

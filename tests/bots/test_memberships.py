@@ -10,7 +10,7 @@ from framework_bots import ADA, GROUP, PRIVATE, membership, message
 from sqlalchemy import select
 
 from dovecote import Notification
-from dovecote.errors import StoreUnavailable
+from dovecote.errors import StoreUnavailable, UnknownRecipient
 
 if TYPE_CHECKING:
     from deliveries import Delivery
@@ -39,7 +39,7 @@ RIGHTS = dict.fromkeys(
 
 async def disabled(parts: Delivery) -> dict[str, str]:
     """The recipients that take nothing, with the reason."""
-    return {each.chat: each.reason for each in await parts.dovecote.disabled_recipients(bot="shop")}
+    return {each.chat: each.reason or "" for each in await parts.dovecote.disabled_recipients(bot="shop")}
 
 
 async def told_of(parts: Delivery) -> list[str]:
@@ -69,6 +69,59 @@ async def test_other_messages_change_nothing(parts: Delivery, bot: FrameworkBot)
     assert await disabled(parts) == {"42": "opted_out"}
     assert await told_of(parts) == []
     assert bot.seen == [1, 2, 3, 4]
+
+
+def speaking(language: str | None, chat: dict[str, Any] = PRIVATE, text: str = "hello") -> dict[str, Any]:
+    """An update with a message from an app in that language."""
+    sender = {name: value for name, value in ADA.items() if name != "language_code"}
+    return message(chat, text=text, **{"from": sender | ({"language_code": language} if language else {})})
+
+
+def pressing(language: str) -> dict[str, Any]:
+    """An update with a pressed button, in a group."""
+    sender = ADA | {"language_code": language}
+    return {"callback_query": {"id": "1", "from": sender, "chat_instance": "1", "data": "x"}}
+
+
+async def language_of(parts: Delivery) -> str | None:
+    return (await parts.dovecote.recipient("shop", 42)).language
+
+
+async def test_the_language_of_a_recipients_app_is_kept_and_follows_it(parts: Delivery, bot: FrameworkBot) -> None:
+    await bot.feed(speaking("pt-br", text="/start"))
+    assert await language_of(parts) == "pt-BR"
+
+    for update, language in (
+        (speaking(None), "pt-BR"),
+        (speaking("de"), "de"),
+        (speaking("en", GROUP), "de"),
+        (pressing("fr"), "fr"),
+        (speaking("no language at all"), "fr"),
+        (speaking("de"), "de"),
+    ):
+        await bot.feed(update)
+        assert await language_of(parts) == language
+
+
+async def test_it_is_asked_once_what_is_known_of_a_language(
+    parts: Delivery, bot: FrameworkBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bot.feed(speaking("de", text="/start"))
+
+    async def asked(*_arguments: object) -> None:
+        raise AssertionError("the database is asked about every message")
+
+    monkeypatch.setattr(parts.dovecote, "recipient", asked)
+    await bot.feed(speaking("de"))
+
+    assert bot.seen == [1, 2]
+
+
+async def test_who_never_started_has_no_language(parts: Delivery, bot: FrameworkBot) -> None:
+    await bot.feed(speaking("de"))
+
+    with pytest.raises(UnknownRecipient):
+        await language_of(parts)
 
 
 CANNOT_WRITE: list[tuple[dict[str, Any], dict[str, Any], str]] = [

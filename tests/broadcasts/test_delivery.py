@@ -14,8 +14,8 @@ from sqlalchemy import func, select
 
 from dovecote import Attachment
 from dovecote.broadcast import Addressee, Broadcast, BroadcastState, RecipientState, Segment
-from dovecote.broadcasts import Broadcaster, BroadcasterSettings
-from dovecote.emulator import Recipient
+from dovecote.broadcasts import Broadcaster, BroadcasterSettings, undoing
+from dovecote.emulator import Answer, Recipient, Rule
 from dovecote.errors import InvalidBroadcast, InvalidNotification, UnknownFile
 from dovecote.service import Service
 from dovecote.stores.broadcast_turns import BroadcastTurns
@@ -313,3 +313,66 @@ async def test_progress_reads_one_row_whatever_the_number_of_recipients(shop: De
     assert (await shop.dovecote.broadcasts.get("hello")).counts.recipients == 4
     (listed,) = await shop.dovecote.broadcasts.list()
     assert listed.counts.waiting == 4
+
+
+async def test_a_recall_that_was_cut_off_goes_on_where_it_was_and_cannot_begin_before(
+    shop: Delivery, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broadcasts = shop.dovecote.broadcasts
+    await broadcasts.create(replace(HELLO, text="Hello", template=False, locales={}), range(1, 6))
+    await broadcasts.start("hello")
+    await deliver(shop)
+    monkeypatch.setattr(undoing, "BATCH", 2)
+
+    def killed(added: int) -> None:
+        if added == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await broadcasts.recall("hello", told=killed)
+    assert (await broadcasts.get("hello-recall")).counts.recipients == 4
+    with pytest.raises(InvalidBroadcast, match='was cut off before all were in it: recall "hello" again'):
+        await broadcasts.start("hello-recall")
+
+    record = await broadcasts.recall("hello")
+
+    assert (record.state, record.counts.recipients) == (BroadcastState.RUNNING, 5)
+    await deliver(shop)
+    deleted = [each.parameters["chat_id"] for each in emulator.accepted if each.method.lower() == "deletemessage"]
+    assert sorted(deleted) == [1, 2, 3, 4, 5]
+
+
+async def test_an_edit_that_was_cut_off_goes_on_with_the_same_text_alone(
+    shop: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broadcasts = shop.dovecote.broadcasts
+    await broadcasts.create(replace(HELLO, text="Hello", template=False, locales={}), range(1, 6))
+    await broadcasts.start("hello")
+    await deliver(shop)
+    monkeypatch.setattr(undoing, "BATCH", 2)
+
+    def killed(_added: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await broadcasts.edit("hello", text="Good day", told=killed)
+
+    with pytest.raises(InvalidBroadcast, match='a draft named "hello-edit" that says something else'):
+        await broadcasts.edit("hello", text="Good night")
+    assert (await broadcasts.edit("hello", text="Good day")).counts.recipients == 5
+
+
+async def test_what_a_worker_has_in_hand_is_recalled_as_well(shop: Delivery, emulator: Emulator) -> None:
+    broadcasts = shop.dovecote.broadcasts
+    emulator.script(Rule(Answer(delay=0.5), times=3))
+    await broadcasts.create(replace(HELLO, text="Hello", template=False, locales={}), range(1, 4))
+    await broadcasts.start("hello")
+    await fill(shop)
+    async with shop.working():
+        await until(lambda: len(emulator.requests) == 3)
+        await broadcasts.cancel("hello")
+        assert (await broadcasts.get("hello")).counts.delivered == 0
+
+        record = await broadcasts.recall("hello")
+
+    assert record.counts.recipients == 3

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 async def read(source: object) -> tuple[list[Addressee], list[BadLine]]:
     recipients: list[Addressee] = []
     bad: list[BadLine] = []
-    async for batch in batches(source):
+    async for batch in batches(source, addressee):
         recipients += batch.recipients
         bad += batch.bad
     return recipients, bad
@@ -50,7 +50,7 @@ async def test_an_asynchronous_iterable_is_read_in_batches() -> None:
         for number in range(1, 2 * BATCH + 2):
             yield number
 
-    sizes = [len(batch.recipients) async for batch in batches(numbers())]
+    sizes = [len(batch.recipients) async for batch in batches(numbers(), addressee)]
 
     assert sizes == [BATCH, BATCH, 1]
 
@@ -110,6 +110,21 @@ async def test_what_is_no_source_is_refused(tmp_path: Path, name: str, content: 
         await read(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"chat_id,\xff\n1,2\n", "is not UTF-8"), (b"x" * 140_000, "has no first line"), (b"x" * 130_000, "no column")],
+)
+async def test_a_first_line_that_is_none_is_refused_in_words_that_can_be_shown(
+    tmp_path: Path, content: bytes, why: str
+) -> None:
+    (tmp_path / "x.csv").write_bytes(content)
+
+    with pytest.raises(InvalidBroadcast, match=why) as refused:
+        await read(tmp_path / "x.csv")
+
+    assert len(str(refused.value).encode()) < 1000
+
+
 @pytest.mark.parametrize("source", ["42", 42, {"chat_id": 1}])
 async def test_a_chat_alone_is_no_source(source: object) -> None:
     with pytest.raises(InvalidBroadcast, match="is no source"):
@@ -124,7 +139,7 @@ async def test_a_large_file_is_not_read_whole(tmp_path: Path) -> None:
     count = 0
 
     tracemalloc.start()
-    async for batch in batches(path):
+    async for batch in batches(path, addressee):
         count += len(batch.recipients)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -357,3 +357,11 @@ class TestClose:
 
             assert await send(channel) == Released()
             assert server.connections == []
+
+
+@pytest.mark.parametrize("params", ['{"text":"x"}', '{"text":"x","disable_notification":false}', "{}"])
+def test_what_is_silent_makes_no_sound_whatever_its_parameters_say(params: str) -> None:
+    body = json.loads(request_body("42", params, silent=True), object_pairs_hook=list)
+
+    assert [value for name, value in body if name == "disable_notification"] == [True]
+    assert json.loads(request_body("42", params)) == {"chat_id": 42, **json.loads(params)}

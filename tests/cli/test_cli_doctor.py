@@ -89,6 +89,20 @@ class TestProgram:
         assert answer.code == 1
         assert [each["subject"] for each in answer.json] == ["database"]
         assert "dovecote migrate" in answer.json[0]["found"]
+        assert answer.json[0]["remedy"] == "run `dovecote migrate`."
+
+    def test_what_does_not_answer_has_a_remedy_of_its_own(self, dovecote: CommandLine, emulator: str) -> None:
+        assert emulator
+        dovecote.bot()
+        dovecote.variable("DOVECOTE_REDIS_URL", "redis://127.0.0.1:9/0")
+
+        answer = dovecote("doctor", "--json")
+
+        assert answer.code == 1
+        found = by_subject(answer.json)
+        assert {name for name, each in found.items() if each["severity"] == "problem"} == {"redis", "leader"}
+        assert found["redis"]["remedy"].startswith("see whether it runs and redis.url leads to it.")
+        assert found["leader"]["remedy"] == found["redis"]["remedy"]
 
 
 @pytest.fixture

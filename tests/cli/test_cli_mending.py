@@ -207,7 +207,10 @@ class TestRecipients:
         assert enabled.out == 'The recipient 42 of the bot "shop" is enabled.\n'
         assert texts(emulator) == ["three"]
         assert dovecote.ok("recipient", "enable", "--bot", "shop", "--chat", "42", "--json").json == {"enabled": False}
-        assert dovecote.ok("recipient", "list", "--bot", "shop").out == 'No recipient of the bot "shop" is disabled.\n'
+        assert (
+            dovecote.ok("recipient", "list", "--bot", "shop", "--disabled").out
+            == 'No recipient of the bot "shop" is disabled.\n'
+        )
 
     def test_a_group_or_a_topic_is_disabled_for_a_reason(self, dovecote: CommandLine) -> None:
         dovecote.bot()

@@ -178,6 +178,17 @@ class TestTheExample:
         assert "Order 1 is written, and the notification with it." in done.stdout
         assert re.search(r"^state +delivered$", done.stdout, re.MULTILINE), done.stdout
 
+    def test_its_readme_names_the_python_that_has_dovecote(
+        self, dovecote: CommandLine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+        dovecote.ok("init", "--directory", "here", "--yes")
+        monkeypatch.setenv("PATH", "/nowhere")
+        dovecote.ok("init", "--directory", "as-by-pipx", "--yes")
+
+        assert "\npython example_bot.py 42\n" in (dovecote.folder / "here" / "README.md").read_text()
+        assert f"\n{sys.executable} example_bot.py 42\n" in (dovecote.folder / "as-by-pipx" / "README.md").read_text()
+
     def test_on_postgresql_as_well(
         self, dovecote: CommandLine, postgres_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

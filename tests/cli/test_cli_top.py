@@ -9,7 +9,9 @@ import pytest
 from rich.console import Console
 
 from dovecote.app import Dovecote
-from dovecote.cli.top import follow, view
+from dovecote.broadcast import Broadcast
+from dovecote.cli.top import follow
+from dovecote.cli.top_view import shared, view
 from dovecote.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -28,7 +30,15 @@ def _outbox(dovecote: CommandLine) -> None:
 def test_once_for_people(dovecote: CommandLine) -> None:
     shown = dovecote.ok("top", "--once").out
 
-    for words in ("urgent", "shop", "30/s", "works", "Nobody leads.", "oldest snapshot: none", "0.0 delivered"):
+    for words in (
+        "urgent 1 (oldest",
+        "shop",
+        "30/s",
+        "works",
+        "nobody leads",
+        "oldest snapshot: none",
+        "0.0 delivered",
+    ):
         assert words in shown
 
 
@@ -52,6 +62,50 @@ def test_without_a_terminal_it_says_what_to_do(dovecote: CommandLine) -> None:
 
 def test_an_unknown_bot_is_refused(dovecote: CommandLine) -> None:
     assert 'no bot is named "x"' in dovecote("top", "--once", "--bot", "x").err
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lines", "given"),
+    [
+        ((2, 1, 2), 30, [2, 1, 2]),
+        # Bots take what the others leave.
+        ((100, 2, 2), 18, [14, 2, 2]),
+        ((100, 40, 20), 20, [7, 7, 6]),
+        # No screen is too small for the first few.
+        ((100, 40, 20), 1, [3, 3, 3]),
+        ((5,), 2, [3]),
+    ],
+)
+def test_a_screen_is_shared(wanted: tuple[int, ...], lines: int, given: list[int]) -> None:
+    assert shared(wanted, lines) == given
+
+
+def drawn(found: Situation, *, width: int, height: int) -> list[str]:
+    page = io.StringIO()
+    Console(file=page, width=width).print(view(found, height=height))
+    return page.getvalue().splitlines()
+
+
+async def test_a_small_screen_shows_of_each_the_most_telling_and_cuts_nothing_off(dovecote: CommandLine) -> None:
+    async with Dovecote(f"sqlite:///{dovecote.folder}/dovecote.db") as outbox:
+        for name in (*(f"quiet{number:02}" for number in range(40)), "a_name_that_is_too_long_for_the_screen"):
+            await outbox.add_bot(name, token_variable="X")
+        for name in ("news", "offer"):
+            await outbox.broadcasts.create(Broadcast(name=name, bot="shop", text="x"), [1, 2])
+            await outbox.broadcasts.start(name)
+        found = await outbox.situation()
+
+    lines = drawn(found, width=80, height=24)
+
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    # Names are cut short, and numbers are not.
+    assert lines[3].split() == ["bot", "pace", "429s", "due", "oldest", "delivered/s", "dead/s", "unknown/s", "state"]
+    assert lines[5].split()[1:5] == ["30/s", "0", "1", lines[5].split()[4]]
+    assert lines[5].startswith("shop ")
+    assert "... and 28 more" in lines
+    assert [line.split()[0] for line in lines[-2:]] == ["offer", "news"]
+    assert len(drawn(found, width=80, height=100)) < 60
 
 
 class Stop(Exception):

@@ -85,7 +85,7 @@ def test_the_commands_of_the_readme(tmp_path: Path) -> None:
     (record,) = json.loads(answer)["records"]
     assert record["parameters"] == {"chat_id": 42, "text": "Order 1 is on its way."}
     assert re.search(r"state +delivered", told), told
-    assert re.search(r"^Ran 1 test in .*\n\nOK$", told, re.MULTILINE), told
+    assert re.search(r"^Ran 2 tests in .*\n\nOK$", told, re.MULTILINE), told
 
 
 def test_the_pieces_in_the_documentation_are_the_examples() -> None:

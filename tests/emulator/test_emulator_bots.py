@@ -11,12 +11,10 @@ import aiogram
 import orjson
 import pytest
 from aiogram import F, types
-from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.telegram import TelegramAPIServer
 from aiogram.filters import CommandStart
 from aiogram.webhook.aiohttp_server import SimpleRequestHandler, setup_application
 from aiohttp import web
-from emulator_client import PNG, TOKEN, until
+from emulator_client import PNG, TOKEN, aiogram_bot, until
 from pyreqwest.client import ClientBuilder
 from telegram.ext import ApplicationBuilder, CallbackQueryHandler, CommandHandler, MessageHandler, filters
 
@@ -76,10 +74,6 @@ async def polled(emulator: Emulator, bot: aiogram.Dispatcher) -> AsyncIterator[N
             await until(bot._running_lock.locked)
             await bot.stop_polling()
             await polling
-
-
-def aiogram_bot(emulator: Emulator) -> aiogram.Bot:
-    return aiogram.Bot(TOKEN, session=AiohttpSession(api=TelegramAPIServer.from_base(emulator.url)))
 
 
 @contextlib.asynccontextmanager

@@ -9,10 +9,8 @@ import aiogram
 import pytest
 import telegram
 from aiogram import types
-from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError, TelegramRetryAfter, TelegramUnauthorizedError
-from emulator_client import OTHER_TOKEN, PNG, TOKEN
+from emulator_client import OTHER_TOKEN, PNG, TOKEN, aiogram_bot, telegram_bot
 from telegram.error import BadRequest, Forbidden, InvalidToken, RetryAfter
 
 from dovecote.emulator import Answer, Emulator, Match, Rule
@@ -29,14 +27,6 @@ BLOCKED = Rule(Answer.error(403, "Forbidden: bot was blocked by the user"), Matc
 async def emulator() -> AsyncIterator[Emulator]:
     async with Emulator(tokens=[TOKEN]) as emulator:
         yield emulator
-
-
-def aiogram_bot(emulator: Emulator, token: str = TOKEN) -> aiogram.Bot:
-    return aiogram.Bot(token, session=AiohttpSession(api=TelegramAPIServer.from_base(emulator.url)))
-
-
-def telegram_bot(emulator: Emulator, token: str = TOKEN) -> telegram.Bot:
-    return telegram.Bot(token, base_url=f"{emulator.url}/bot", base_file_url=f"{emulator.url}/file/bot")
 
 
 class TestAiogram:

@@ -150,7 +150,7 @@ async def _change_everything(outbox: Outbox, application: Application) -> None:
 @pytest.mark.parametrize("kind", [*POSTGRESQL, *SQLITE], indirect=True)
 class TestEverything:
     async def test_by_local_time_and_for_all(self, outbox: Outbox, application: Application) -> None:
-        await outbox.recipients.set_zone("shop", "7", "Asia/Tokyo")
+        await outbox.tell("7", zone="Asia/Tokyo")
         everybody = schedule(recurrence="0 9 * * *", local_time=True, to=None)
         within = outbox.schedules.within(application.connection)
 

@@ -8,17 +8,21 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from databases import connect
+from databases import connect, database_of
 from deliveries import Delivery, delivery, until
 from migrated import migrate
 from worker_processes import short_leased
 
 from dovecote.emulator import Answer, Emulator, Rule
 from dovecote.errors import StoreUnavailable
-from dovecote.stores.database import outbox_url
+from dovecote.model import Instance
+from dovecote.stores.database import Database, outbox_url
+from dovecote.stores.firing import FiringStore
+from dovecote.stores.held import HeldConnection
 from dovecote.stores.postgresql import PostgreSQLOutbox
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from databases import PostgresDatabases
@@ -94,6 +98,37 @@ async def test_rights_that_are_taken_away_are_an_outage_until_they_are_given_bac
         postgres.drop_database(url)
         with connect(postgres.url) as connection:
             connection.execute(f"DROP ROLE {role}".encode())
+
+
+async def test_a_database_that_takes_no_writes_is_an_outage_for_all_that_writes(postgres: PostgresDatabases) -> None:
+    url = postgres.create_database()
+    migrate(url)
+    with connect(url) as connection:
+        connection.execute(f"ALTER DATABASE {database_of(url)} SET default_transaction_read_only = on".encode())
+    async with Delivery(url).dovecote as dovecote:
+        firing = FiringStore(dovecote.database)
+        instance = Instance("i", host="h", pid=1, version="1", role="worker")
+        writes: list[Callable[[], Awaitable[object]]] = [
+            lambda: dovecote.store.cycle([], claim=1, lease=LEASE),
+            lambda: dovecote._leading.terms.beat(instance),
+            lambda: firing.fan_out(limit=1),
+            lambda: dovecote.add_bot("shop", token_variable="TOKEN"),
+        ]
+        for write in writes:
+            with pytest.raises(StoreUnavailable, match="read-only transaction"):
+                await write()
+        await firing.close()
+    postgres.drop_database(url)
+
+
+async def test_an_outage_is_told_in_one_sentence_whatever_asks(tmp_path: Path) -> None:
+    database = Database(outbox_url(f"sqlite:///{tmp_path}/nowhere/x.db"))
+    held = HeldConnection(database, timedelta(seconds=5))
+    for run in (database.run, held.run):
+        with pytest.raises(StoreUnavailable) as told:
+            await run(lambda connection: connection.exec_driver_sql("SELECT 1"))
+        assert str(told.value).count("cannot be used just now") == 1
+    await database.close()
 
 
 async def settled(parts: Delivery) -> bool:

@@ -106,6 +106,19 @@ async def test_what_was_not_agreed_on_is_refused_and_removed(
     assert (await world.files.complete(given.id)).size == 16
 
 
+@pytest.mark.parametrize(("said", "words"), [({"sha256": "zz"}, "no SHA-256"), ({"size": -1}, "no content has -1")])
+async def test_what_no_content_has_is_refused_and_what_was_uploaded_stays(
+    world: FileWorld, said: dict[str, int | str], words: str
+) -> None:
+    given = await ticket(world)
+    world.primary.objects[given.id] = PNG
+
+    with pytest.raises(ValueError, match=words):
+        await world.files.complete(given.id, **said)  # type: ignore[arg-type]
+
+    assert (await world.files.complete(given.id)).size == 16
+
+
 async def test_what_was_uploaded_and_never_completed_is_removed_when_its_time_is_over(world: FileWorld) -> None:
     given = await ticket(world)
     world.primary.objects[given.id] = PNG

@@ -204,6 +204,22 @@ async def test_what_cannot_be_copied_is_named_and_the_rest_is_copied(world: File
     assert (await world.files.move(TARGET)).switched
 
 
+async def test_a_store_that_was_away_is_no_damage_and_the_move_is_begun_again(world: FileWorld) -> None:
+    file = await world.files.put(b"x")
+    target = world.store(TARGET)
+
+    async def away(name: str, key: str) -> None:
+        if name == "upload" and key.startswith("sha256/"):
+            raise StorageUnavailable("it does not answer in time")
+
+    target.before = away
+    with pytest.raises(StorageUnavailable, match=f"Begin the move again.*\nfile {file.id}: it does not answer"):
+        await world.files.move(TARGET)
+
+    target.before = None
+    assert (await world.files.move(TARGET)).switched
+
+
 async def test_a_target_that_swallows_what_is_put_is_noticed_before_the_switch(world: FileWorld) -> None:
     await world.files.put(b"x")
     target = world.store(TARGET)

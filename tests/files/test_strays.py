@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 from file_world import PRIMARY, FileWorld, MemoryObjects
+from migrated import migrate
 from outboxes import START
 
+from dovecote import Dovecote
+from dovecote.config import Settings
 from dovecote.errors import StorageUnavailable, StoresDiffer
+from dovecote.files import Storages
 from dovecote.files.keys import fresh_key, incoming_key
 from dovecote.files.strays import Strays
 from dovecote.model import ObjectPlace, Removal
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
 TARGET = "memory:target"
 WEEK = timedelta(days=7)
@@ -136,3 +141,71 @@ async def test_in_the_middle_of_a_move_the_copies_of_either_store_are_no_strays(
 
     assert await strays(world).remove(grace=WEEK) == Removal()
     assert set(shared.objects) == {file.copies[0].key, copy}
+
+
+def marking(world: FileWorld, name: str) -> FileWorld:
+    """Let this world be an installation of that name."""
+
+    async def installation() -> str:
+        return name
+
+    world.storages = Storages(world.moves, PRIMARY, world.store, installation=installation)
+    return world
+
+
+async def test_where_another_installation_keeps_files_nothing_is_removed(world: FileWorld) -> None:
+    await world.files.put(b"a file")
+    theirs = fresh_key("b" * 64)
+    world.primary.objects |= {theirs: b"x", "installations/other": b""}
+
+    with pytest.raises(StoresDiffer, match=r"installations/other.*nothing was removed.*a prefix of its own"):
+        await strays(marking(world, "one")).remove(grace=WEEK)
+
+    assert theirs in world.primary.objects
+    del world.primary.objects["installations/other"]
+    assert await strays(world).remove(grace=WEEK) == Removal(objects=1, size=1)
+
+
+async def test_a_collection_leaves_the_mark_once_files_are_there(world: FileWorld) -> None:
+    marking(world, "one")
+    await world.collect()
+    assert world.primary.objects == {}
+
+    await world.files.put(b"a file")
+    await world.collect()
+    await world.collect()
+
+    assert "installations/one" in world.primary.objects
+    assert world.primary.uploads == 2
+
+
+async def test_the_old_store_is_emptied_with_the_mark_and_not_while_another_installation_keeps_files_there(
+    world: FileWorld,
+) -> None:
+    await world.files.put(b"a file")
+    await marking(world, "one").collect()
+    await world.files.move(TARGET)
+    world.primary.objects["installations/other"] = b""
+
+    with pytest.raises(StoresDiffer, match="installations/other"):
+        await strays(world).remove_old(PRIMARY)
+
+    del world.primary.objects["installations/other"]
+    assert await strays(world).remove_old(PRIMARY) == Removal(objects=1, size=6)
+    assert world.primary.objects == {}
+
+
+async def test_two_installations_under_one_prefix_do_not_remove_each_others_files(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"storage": {"url": (tmp_path / "files").as_uri()}})
+    urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("one", "other")]
+    for url in urls:
+        migrate(url)
+    async with Dovecote(urls[0], settings=settings) as one, Dovecote(urls[1], settings=settings) as other:
+        file = await other.files.put(b"the other's")
+        await other.files.collect()
+        await one.files.put(b"a file")
+
+        with pytest.raises(StoresDiffer, match="another installation keeps files in"):
+            await one.files.remove_strays(grace=timedelta(0))
+
+        assert await other.files.get(file.id) == b"the other's"

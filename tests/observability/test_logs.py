@@ -192,3 +192,23 @@ class TestSecrets:
         assert "a line of the log could not be written: '%d sent'" in told
         assert "<bot token>" in told
         assert SECRET not in told
+
+    def test_a_log_that_cannot_be_written_stops_nobody(self, format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        full = FullDisk()
+        configure_logging(format=format, stream=full)  # type: ignore[arg-type] # a parameter
+        monkeypatch.setattr("sys.stderr", full)
+
+        LOG.warning("what nobody can read")
+        LOG.error("nor this", exc_info=RuntimeError("on top of that"))
+
+        assert full.tries >= 4
+
+
+class FullDisk(io.StringIO):
+    """A file on a disk that is full."""
+
+    tries = 0
+
+    def write(self, _text: str) -> int:
+        self.tries += 1
+        raise OSError(27, "File too large")

@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 import re
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dovecote.model import (
     BotStopped,
+    Broadcast,
+    BroadcastCounts,
+    BroadcastKind,
+    BroadcastRecord,
+    BroadcastState,
     ClaimedNotification,
     Cycle,
     Dead,
@@ -32,6 +37,7 @@ from dovecote.observability.metrics import OUTCOMES, Metrics
 if TYPE_CHECKING:
     from types import FrameType
 
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
@@ -140,6 +146,70 @@ class TestOutcomes:
 
     def test_every_outcome_of_the_model_has_a_name(self) -> None:
         assert set(OUTCOMES) == set(Outcome.__args__)
+
+
+def record(name: str, state: BroadcastState = BroadcastState.RUNNING, **changes: Any) -> BroadcastRecord:
+    given: dict[str, Any] = {
+        "id": 1,
+        "broadcast": Broadcast(name=name, bot="shop", text="x"),
+        "kind": BroadcastKind.SEND,
+        "of": None,
+        "state": state,
+        "reason": None,
+        "counts": BroadcastCounts(recipients=9, waiting=3, enqueued=2, delivered=2, dead=1, suppressed=1),
+        "rate": None,
+        "errors": {},
+        "created_at": NOW,
+        "changed_at": NOW,
+        "started_at": NOW,
+        "finished_at": None,
+    }
+    return BroadcastRecord(**(given | changes))
+
+
+class TestBroadcasts:
+    def test_each_recipient_of_what_is_under_way_is_counted_under_one_outcome(self) -> None:
+        metrics = Metrics()
+
+        metrics.broadcasts.set([record("news", rate=12.5), record("offer", BroadcastState.PAUSED)])
+
+        assert value(metrics, "dovecote_broadcasts", state="running") == 1
+        assert value(metrics, "dovecote_broadcasts", state="paused") == 1
+        assert value(metrics, "dovecote_broadcast_rate", broadcast="news") == 12.5
+        counted = {
+            outcome: value(metrics, "dovecote_broadcast_recipients", broadcast="news", outcome=outcome)
+            for outcome in ("waiting", "enqueued", "delivered", "dead", "unknown", "suppressed", "cancelled")
+        }
+        assert counted == {
+            "waiting": 3,
+            "enqueued": 2,
+            "delivered": 2,
+            "dead": 1,
+            "unknown": 0,
+            "suppressed": 1,
+            "cancelled": 0,
+        }
+
+    def test_what_is_over_has_no_series_any_more_and_there_are_never_many(self) -> None:
+        metrics = Metrics()
+        metrics.broadcasts.set([record(f"news-{number}") for number in range(30)])
+
+        assert value(metrics, "dovecote_broadcasts", state="running") == 30
+        assert value(metrics, "dovecote_broadcast_rate", broadcast="news-19") == 0
+        assert value(metrics, "dovecote_broadcast_rate", broadcast="news-20") is None
+
+        metrics.broadcasts.set([])
+        assert value(metrics, "dovecote_broadcasts", state="running") == 0
+        assert value(metrics, "dovecote_broadcast_recipients", broadcast="news-0", outcome="dead") is None
+
+    def test_while_nobody_can_tell_no_old_number_stands(self) -> None:
+        metrics = Metrics()
+        metrics.broadcasts.set([record("news")])
+
+        metrics.stats_unknown()
+
+        assert math.isnan(value(metrics, "dovecote_broadcasts", state="running") or 0)
+        assert value(metrics, "dovecote_broadcast_rate", broadcast="news") is None
 
 
 class TestRequests:
@@ -257,6 +327,7 @@ class TestTheDocument:
     def test_it_lists_every_metric_with_kind_and_labels_and_no_other(self) -> None:
         metrics = Metrics()
         metrics.settled([settlement(Snoozed(timedelta(1))), settlement(Delivered())])
+        metrics.broadcasts.set([record("news")])
         rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) ?\| .+ \|$", DOCUMENT.read_text("utf-8"), re.MULTILINE)
 
         documented = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}

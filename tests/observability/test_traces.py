@@ -18,10 +18,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags, TraceState
 
+from dovecote.broadcast import Broadcast
 from dovecote.errors import StoreUnavailable, UnknownBot
 from dovecote.model import Dead, Delivered, Failed, Notification, Retention, Snoozed, TraceContext
 from dovecote.observability.traced import REMEMBERED, KnownTraces, TracedChannel, TracedOutbox
 from dovecote.observability.tracing import current_tracer
+from dovecote.schedule import Cron, Schedule, Timing
 from dovecote.stores.pruning import Pruning
 
 if TYPE_CHECKING:
@@ -133,6 +135,53 @@ async def test_a_trace_runs_from_the_enqueuing_span_to_every_send(
             {"dovecote.settled": 3, "dovecote.claimed": 0, "dovecote.lost": 0},
         ]
         assert len(outbox.dovecote._traces) == 0
+
+
+async def test_what_a_broadcast_fans_out_is_traced_from_its_batch_to_every_send(
+    outbox_url: str, exporter: InMemorySpanExporter
+) -> None:
+    async with delivery(outbox_url) as outbox:
+        await outbox.dovecote.broadcasts.create(Broadcast(name="news", bot="shop", text="hi"), [1, 2])
+        await outbox.dovecote.broadcasts.start("news")
+        broadcaster = outbox.dovecote.broadcaster()
+        await broadcaster.fill()
+        await broadcaster.close()
+
+        await batch(outbox)
+
+        (written,) = named(exporter, "dovecote.enqueue")
+        assert attributes(written) == {"dovecote.bots": ("shop",), "dovecote.notifications": 2}
+        sends = named(exporter, "dovecote.send")
+        assert [span.parent.span_id for span in sends if span.parent] == [written.context.span_id] * 2
+
+
+async def test_what_is_cancelled_leaves_no_context_behind(outbox_url: str, exporter: InMemorySpanExporter) -> None:
+    async with delivery(outbox_url) as outbox:
+        await outbox.dovecote.broadcasts.create(Broadcast(name="news", bot="shop", text="hi"), [1, 2])
+        await outbox.dovecote.broadcasts.start("news")
+        broadcaster = outbox.dovecote.broadcaster()
+        await broadcaster.fill()
+        await broadcaster.close()
+        assert len(await outbox.rows("trace_context")) == 2
+
+        await outbox.dovecote.broadcasts.cancel("news")
+
+        assert await outbox.rows("trace_context") == []
+        assert len(named(exporter, "dovecote.enqueue")) == 1
+
+
+async def test_what_a_schedule_sends_is_traced_from_its_firing(outbox_url: str, exporter: InMemorySpanExporter) -> None:
+    async with delivery(outbox_url) as outbox:
+        daily = Timing(recurrence=Cron("0 9 * * *"), zone="UTC")
+        await outbox.dovecote.schedules.add(Schedule(name="daily", timing=daily, notification=message(1)))
+        await outbox.dovecote.schedules.trigger("daily")
+
+        await batch(outbox)
+
+        (written,) = named(exporter, "dovecote.enqueue")
+        (sent,) = named(exporter, "dovecote.send")
+        assert sent.parent is not None
+        assert sent.parent.span_id == written.context.span_id
 
 
 async def test_a_known_key_keeps_the_trace_that_wrote_it(outbox_url: str, exporter: InMemorySpanExporter) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 from broadcasting import NEWS, Broadcasting
+from outboxes import at
 from sqlalchemy import func
 
 from dovecote.errors import InvalidBroadcast, UnknownBot, UnknownBroadcast
@@ -79,10 +80,9 @@ class TestDrafts:
             await broadcasts.running([])
 
     async def test_a_segment_is_who_is_known_and_not_disabled(self, broadcasts: Broadcasting) -> None:
-        recipients = broadcasts.outbox.recipients
         for chat, zone in (("1", "Europe/Berlin"), ("2", None), ("3", "Asia/Tokyo"), ("4", None)):
-            await recipients.set_zone("shop", chat, zone)
-        await recipients.disable("shop", "4", "opted_out")
+            await broadcasts.outbox.tell(chat, zone=zone)
+        await broadcasts.outbox.recipients.disable("shop", "4", "opted_out")
         await broadcasts.draft([])
 
         after: str | None = None
@@ -98,8 +98,58 @@ class TestDrafts:
         await broadcasts.recipients.add_segment("tokyo", Segment(["Asia/Tokyo"]), after=None, limit=10)
         assert await broadcasts.states("tokyo") == {"3": "waiting"}
 
+    @pytest.mark.parametrize(
+        ("segment", "chats"),
+        [
+            (Segment(labels=["gold"]), ["1", "2"]),
+            (Segment(labels=["gold", "vip"]), ["2"]),
+            (Segment(languages=["pt"]), ["1", "2"]),
+            (Segment(languages=["pt-BR", "de"]), ["2", "3"]),
+            (Segment(category="news"), ["1", "3", "4"]),
+            (Segment(seen_since=at(5)), ["2", "3"]),
+            (
+                Segment(zones=["Asia/Tokyo"], labels=["gold"], languages=["pt"], category="polls", seen_since=at(0)),
+                ["1"],
+            ),
+        ],
+    )
+    async def test_a_segment_is_whom_all_of_it_is_true_of(
+        self, broadcasts: Broadcasting, segment: Segment, chats: list[str]
+    ) -> None:
+        tell = broadcasts.outbox.tell
+        await tell("1", zone="Asia/Tokyo", labels=("gold",), language="pt", opted_out=("sport",), seen=at(0))
+        await tell("2", labels=("vip", "gold"), language="pt-BR", opted_out=("news", "polls"), seen=at(5))
+        await tell("3", language="de", labels=("golden",), seen=at(9))
+        await tell("4", language="ptx")
+        await broadcasts.outbox.recipients.disable("shop", "5", "blocked")
+        await broadcasts.draft([])
+
+        after: str | None = None
+        while True:
+            _, after = await broadcasts.recipients.add_segment("news", segment, after=after, limit=2)
+            if after is None:
+                break
+
+        page = await broadcasts.page()
+        assert [each.chat for each in page] == chats
+        languages = {"1": "pt", "2": "pt-BR", "3": "de", "4": "ptx"}
+        assert [each.locale for each in page] == [languages[each.chat] for each in page]
+
 
 class TestFanOut:
+    async def test_who_opted_out_is_suppressed_before_and_after_it_is_enqueued(self, broadcasts: Broadcasting) -> None:
+        await broadcasts.outbox.tell("7", opted_out=("news",))
+        await broadcasts.running([7, 8, 9], Broadcast(name="news", bot="shop", text="x", category="news"))
+        assert (await broadcasts.move_on()).counts.suppressed == 1
+        await broadcasts.outbox.tell("8", opted_out=("news",))
+
+        for claimed in await broadcasts.claim():
+            await broadcasts.settle((claimed, Delivered((1,))))
+        record = await broadcasts.move_on()
+
+        assert (record.counts.delivered, record.counts.suppressed, record.state) == (1, 2, "finished")
+        assert [each.error for each in await broadcasts.page()] == [*["the recipient has opted out of news"] * 2, None]
+
     async def test_each_recipient_is_enqueued_once_in_batches_and_then_it_finishes(
         self, broadcasts: Broadcasting
     ) -> None:

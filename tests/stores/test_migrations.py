@@ -13,7 +13,8 @@ from databases import connect
 from migrated import HEAD
 from sqlalchemy import Connection, Identity, inspect, text
 
-from dovecote.errors import NotMigrated
+from dovecote.errors import NotMigrated, StoreUnavailable
+from dovecote.stores import database as database_module
 from dovecote.stores.database import Database, outbox_url
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ TABLES = [
     "file_name",
     "file_store",
     "history",
+    "history_count",
     "idle_worker",
     "installation",
     "instance",
@@ -176,7 +178,7 @@ def conditions(connection: Connection, database: Database) -> dict[str, str]:
         if database.is_postgresql
         else """
         SELECT name, sql FROM sqlite_master
-        WHERE sql IS NOT NULL AND tbl_name LIKE 'dovecote_%' AND tbl_name <> 'dovecote_migration'
+        WHERE sql IS NOT NULL AND type <> 'trigger' AND tbl_name LIKE 'dovecote_%' AND tbl_name <> 'dovecote_migration'
         """
     )
     return {name: " ".join(words.split()) for name, words in connection.execute(text(statement))}
@@ -254,3 +256,24 @@ async def test_the_applications_own_tables_are_left_alone(postgres_url: str) -> 
 
     with connect(postgres_url) as connection:
         assert connection.execute("SELECT count(*) FROM notification").fetchone() == (0,)
+
+
+async def test_a_table_that_somebody_holds_is_asked_for_in_short_turns_and_nobody_waits_behind_it_for_long(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "TABLE_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(database_module, "MIGRATION_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(database_module, "MIGRATION_TRIES", 2)
+    database = Database(outbox_url(postgres_url))
+    try:
+        await database.migrate("0014")
+        with connect(postgres_url) as holder, holder.transaction():
+            holder.execute("SELECT count(*) FROM dovecote.bot")
+            with pytest.raises(StoreUnavailable, match="another transaction holds it all the time: end that one"):
+                await database.migrate()
+            assert (await database.revision())[0] == "0014"
+
+        await database.migrate()
+        await database.check_migrated()
+    finally:
+        await database.close()

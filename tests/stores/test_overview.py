@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from dovecote.errors import UnknownBot
 from dovecote.model import Depth, Scope, Snoozed
-from dovecote.stores import overview
+from dovecote.stores import depths
 from dovecote.stores.overview import Overviews
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ async def test_what_answers_429_have_left_is_told_as_the_claim_reckons_it(outbox
 
     assert support.halted_for == pytest.approx(5.0)
     assert support.waiting_chats == 1
+    assert (support.waits, (await overviews.overview()).bots[0].waits) == (1, 0)
     # 7% less, and from the end of the wait on a thousandth of the whole back in each second.
     assert support.pace_now == pytest.approx(18.6)
     await outbox.advance(8)
@@ -109,7 +110,7 @@ async def test_one_bot_alone(outbox: Outbox, overviews: Overviews) -> None:
 async def test_it_counts_no_further_than_the_bound_in_as_many_statements_for_a_thousand_bots(
     outbox: Outbox, overviews: Overviews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(overview, "COUNTED", 3)
+    monkeypatch.setattr(depths, "COUNTED", 3)
     await outbox.put(*range(1, 11))
     table = outbox.database.tables.bot
     bots = [

@@ -150,3 +150,24 @@ async def test_finished_occurrences_and_waits_that_are_over_go(outbox: Outbox) -
     # One that is still being fanned out stays, however old it is.
     assert [row.fire_at for row in await outbox.rows("occurrence")] == [at(-8 * DAY), at(-6 * DAY)]
     assert [row.chat for row in await outbox.rows("chat_wait")] == ["0.5"]
+
+
+async def test_when_something_arrived_last_outlives_the_history(outbox: Outbox) -> None:
+    rows = [
+        (1, "42", at(-5 * DAY)),
+        (2, "42", at(-4 * DAY)),
+        (3, "43", at(-3 * DAY)),
+        (4, "43", at(0)),
+        (5, "44", at(-2 * DAY)),
+    ]
+    await outbox.put_history([{"id": i, "chat": c, "settled_at": s, "outcome": "delivered"} for i, c, s in rows])
+    for chat in ("42", "43"):
+        await outbox.tell(chat, language="pt")
+
+    assert (await outbox.pruning.prune(RETENTION)).delivered == 4
+
+    recipients = {row.chat: row.delivered_at for row in await outbox.rows("recipient")}
+    # Of 43 the history tells still, and nobody has told of 44.
+    assert recipients == {"42": at(-4 * DAY), "43": None}
+    assert (await outbox.people.get("shop", "42")).delivered_at == at(-4 * DAY)
+    assert (await outbox.people.get("shop", "43")).delivered_at == at(0)

@@ -23,7 +23,7 @@ async def test_those_that_telegram_refused_are_listed_with_reason_and_time(outbo
     await refused(outbox, 3, "43", Refusal.NOT_FOUND)
 
     assert await outbox.recipients.disabled("shop") == [
-        Recipient(bot="shop", chat="42", reason="blocked", disabled_at=at(0)),
+        Recipient(bot="shop", chat="42", reason="blocked", disabled_at=at(0), blocked_at=at(0)),
         Recipient(bot="shop", chat="-1001", reason="removed", disabled_at=at(5)),
     ]
 
@@ -102,7 +102,7 @@ async def test_disabling_again_replaces_the_reason_and_keeps_the_time(outbox: Ou
 
 
 async def test_who_blocks_and_comes_back_still_lives_where_it_did(outbox: Outbox) -> None:
-    await outbox.recipients.set_zone("shop", "42", "Asia/Tokyo")
+    await outbox.tell("42", zone="Asia/Tokyo")
     await outbox.advance(5)
     await refused(outbox, 1, "42", Refusal.BLOCKED)
 
@@ -115,7 +115,7 @@ async def test_who_blocks_and_comes_back_still_lives_where_it_did(outbox: Outbox
 
 async def test_one_that_is_welcomed_is_told_of_and_enabled_and_keeps_its_zone(outbox: Outbox) -> None:
     await refused(outbox, 1, "42", Refusal.BLOCKED)
-    await outbox.recipients.set_zone("shop", "43", "Asia/Tokyo")
+    await outbox.tell("43", zone="Asia/Tokyo")
     await outbox.advance(5)
 
     welcomed = [await outbox.recipients.welcome("shop", chat) for chat in ("42", "43", "44", "44")]
@@ -129,7 +129,7 @@ async def test_a_group_that_moves_takes_along_what_is_known_and_what_waits(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recipients, "UNBLOCKED_AT_ONCE", 2)
-    await outbox.recipients.set_zone("shop", "-7", "Asia/Tokyo")
+    await outbox.tell("-7", zone="Asia/Tokyo")
     await outbox.recipients.disable("shop", "-7", "opted_out")
     await outbox.put(1, chat="-7", lease_token=9)
     await outbox.put(2, 3, 4, 5, chat="-7")
@@ -146,8 +146,8 @@ async def test_a_group_that_moves_takes_along_what_is_known_and_what_waits(
 
 
 async def test_a_group_that_is_known_under_its_new_chat_stays_as_it_is_known_there(outbox: Outbox) -> None:
-    await outbox.recipients.set_zone("shop", "-7", "Asia/Tokyo")
-    await outbox.recipients.set_zone("shop", "-1007", "Europe/Berlin")
+    await outbox.tell("-7", zone="Asia/Tokyo")
+    await outbox.tell("-1007", zone="Europe/Berlin")
 
     await outbox.recipients.move("shop", "-7", "-1007")
 

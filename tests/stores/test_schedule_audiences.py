@@ -12,7 +12,7 @@ from outboxes import START, at
 from timetables import HOUR, MINUTE, enqueued, every, fan_out, fire_due, fired_at, schedule
 
 from dovecote.errors import InvalidSchedule, UnknownBot
-from dovecote.model import Happened
+from dovecote.model import Happened, RecipientChange
 from dovecote.stores import firing as firing_module
 from dovecote.stores.firing import FiringStore
 
@@ -25,7 +25,7 @@ TOKYO, BERLIN, NEW_YORK = "Asia/Tokyo", "Europe/Berlin", "America/New_York"
 async def live(outbox: Outbox, **homes: str | None) -> None:
     """Tell of recipients: their numbers behind an underscore, and their zones."""
     for chat, home in homes.items():
-        await outbox.recipients.set_zone("shop", chat.removeprefix("_"), home)
+        await outbox.tell(chat.removeprefix("_"), zone=home)
 
 
 async def until(outbox: Outbox, hours: float) -> None:
@@ -73,7 +73,7 @@ class TestFanOut:
 
     async def test_stores_that_fan_out_at_a_time_share_the_batches(self, outbox: Outbox) -> None:
         for chat in range(100, 160):
-            await outbox.recipients.set_zone("shop", str(chat), None)
+            await outbox.tell(str(chat), zone=None)
         await outbox.schedules.add(schedule("a", to=None, text="a"))
         await outbox.schedules.add(schedule("b", to=None, text="b"))
         await outbox.advance(60)
@@ -274,7 +274,7 @@ class TestPreview:
 class TestZones:
     async def test_a_zone_of_an_unknown_bot(self, outbox: Outbox) -> None:
         with pytest.raises(UnknownBot):
-            await outbox.recipients.set_zone("shpo", "7", BERLIN)
+            await outbox.people.tell("shpo", [RecipientChange(chat="7", zone=BERLIN)])
         with pytest.raises(UnknownBot):
             await outbox.bots.set_zone("shpo", BERLIN)
 

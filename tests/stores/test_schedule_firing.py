@@ -238,7 +238,7 @@ class TestOverlap:
 
     async def test_an_open_fan_out_counts(self, outbox: Outbox) -> None:
         for chat in range(1, 4):
-            await outbox.recipients.set_zone("shop", str(chat), None)
+            await outbox.tell(str(chat), zone=None)
         await outbox.schedules.add(schedule(policies=self.POLICY, to=None))
         await outbox.advance(60)
         await fire_due(outbox)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from outboxes import LEASE, Outbox, delivered, failed
 
-from dovecote.model import Dead, Migrated, Refusal, Released, Scope, Settlement, Snoozed
-from dovecote.stores import sqlite_cycle
+from dovecote.model import Dead, Migrated, QuietHours, Refusal, Released, Scope, Settlement, Snoozed
+from dovecote.stores import sqlite_cycle, sqlite_heeded
 from dovecote.stores.sqlite import SQLiteOutbox
 
 if TYPE_CHECKING:
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.parametrize("outbox_database", ["sqlite"], indirect=True)
 
-STATEMENTS = {text: name for name, text in vars(sqlite_cycle).items() if name.isupper() and "dovecote_" in text}
+STATEMENTS = {
+    text: name
+    for module in (sqlite_cycle, sqlite_heeded)
+    for name, text in vars(module).items()
+    if name.isupper() and not name.startswith("_") and "dovecote_" in str(text)
+}
 # As the statements call the tables that may be large.
 LARGE = r"(n|q|f|h|x|dovecote_notification|dovecote_history|dovecote_attempt|dovecote_recipient|dovecote_bot)"
 
@@ -82,6 +87,7 @@ async def live(outbox: Outbox) -> None:
     await put_spread(outbox, 9001, 10, planned_at=outbox.now - timedelta(seconds=1))
     await outbox.put_rows([{"id": id_, "chat": "one"} for id_ in (9011, 9012)], planned=-2)
     await outbox.put(9013, chat="two", lost_leases=2)
+    await outbox.tell("9010", quiet_hours=QuietHours(time(11), time(12, 5)))
     first = await outbox.claim(10)
     snoozed = Settlement(first[0], Snoozed(timedelta(seconds=1)))
     missed = Settlement(first[5], Dead("chat not found", 400, Refusal.NOT_FOUND))
@@ -145,7 +151,8 @@ async def test_no_statement_reads_or_sorts_the_backlog(
     "statement", ["MEET", "JUDGE", "GRANT", "NEXT_DUE", "SUSPECTS", "MEET_SUSPECTS", "MOVE", "HAS_STRIKES"]
 )
 async def test_a_statement_fails_at_once_when_its_index_is_not_there(outbox: Outbox, statement: str) -> None:
-    named = re.findall(r"INDEXED BY (\w+)", getattr(sqlite_cycle, statement))
+    text = {name: text for text, name in STATEMENTS.items()}[statement]
+    named = re.findall(r"INDEXED BY (\w+)", text)
     store = sqlite_store(outbox)
     await outbox.claim()
 
@@ -154,8 +161,8 @@ async def test_a_statement_fails_at_once_when_its_index_is_not_there(outbox: Out
         connection.execute("BEGIN")
         connection.execute(f"DROP INDEX {index}")
         try:
-            values = dict.fromkeys(re.findall(r":(\w+)", getattr(sqlite_cycle, statement)), 0)
-            connection.execute(f"EXPLAIN {getattr(sqlite_cycle, statement)}", values)
+            values = dict.fromkeys(re.findall(r":(\w+)", text), 0)
+            connection.execute(f"EXPLAIN {text}", values)
         except Exception as error:  # noqa: BLE001 (its words are what is looked at)
             return str(error)
         finally:

@@ -246,7 +246,10 @@ class OutboxMachine(RuleBasedStateMachine):
             if committing:
                 events.extend(self.arena.commit(number) for number, rows in enumerate(self.arena.uncommitted) if rows)
             for count, outcome in others:
-                settle = [(0, outcome)] * len(self.workers[0].held)
+                held = self.workers[0].held
+                # Stars that are given back are given to that bot.
+                waits = any(claimed.bot_id == 2 and claimed.paid for claimed in held)
+                settle = [] if waits else [(0, outcome)] * len(held)
                 for wish in (Wish(claim=count), Wish(settle, claim=0)):
                     _, quick = self.asked(0, wish)
                     (answer,) = self.arena.run([self.running(0, quick)])

@@ -160,6 +160,25 @@ class TestTokens:
         await tokens.token(3)
         assert bots.readings == 2
 
+    async def test_a_bot_that_was_added_since_the_reading_is_found_at_once(self) -> None:
+        bots = OneBot(1)
+        tokens = BotTokens(bots, lambda bot: f"{bot.id}:token", monotonic=lambda: 10.0)
+        await tokens.token(1)
+        bots.count = 2
+        assert await tokens.token(2) == "2:token"
+        assert bots.readings == 2
+
+    async def test_a_bot_that_was_added_while_a_reading_was_on_its_way_is_found_by_the_next(self) -> None:
+        bots = OneBot(1)
+        tokens = BotTokens(bots, lambda bot: f"{bot.id}:token", monotonic=lambda: 10.0)
+        first = asyncio.create_task(tokens.token(1))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(tokens.token(2))
+        await asyncio.sleep(0)
+        bots.count = 2
+        assert await first == "1:token"
+        assert await second == "2:token"
+
     async def test_a_database_that_is_away_is_told_to_all_who_ask_and_asked_again(self) -> None:
         bots = OneBot()
         bots.away = StoreUnavailable("away")
@@ -180,11 +199,12 @@ class OneBot(Bots):
 
     async def bots(self) -> Sequence[Bot]:
         self.readings += 1
+        count = self.count  # a picture of when it began
         await asyncio.sleep(0)
         if self.away is not None:
             raise self.away
         created_at = datetime(2026, 1, 5, tzinfo=UTC)
         return [
             Bot(id=id_, name=f"shop-{id_}", token_variable="TOKEN", created_at=created_at)
-            for id_ in range(1, self.count + 1)
+            for id_ in range(1, count + 1)
         ]

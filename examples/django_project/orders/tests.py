@@ -1,32 +1,36 @@
 """The shop's own tests: `python manage.py test`."""
 
-import contextlib
+from django.test import TransactionTestCase
 
-from asgiref.sync import async_to_sync
-from django.test import TestCase
-
-from dovecote.errors import BotExists
 from dovecote.integrations.django import get_dovecote
-from dovecote.integrations.django.models import Notification
+from dovecote.testing import BlockingOutbox, Harness
 from orders.models import Order
 
 
-class ShippingTests(TestCase):
-    """An order is shipped."""
+class ShippingTests(TransactionTestCase):
+    """An order is shipped, and what was enqueued is delivered to an emulator."""
 
     @classmethod
     def setUpClass(cls) -> None:
-        """Add the bot, before the transaction begins that every test here is in: it is another connection's work."""
-        with contextlib.suppress(BotExists):
-            async_to_sync(get_dovecote().add_bot)("shop", token_variable="SHOP_BOT_TOKEN")
+        """Take the outbox of the test database, and add the bot."""
         super().setUpClass()
+        cls.outbox = BlockingOutbox(cls.enterClassContext(Harness(get_dovecote().settings.database.url)))
+        cls.outbox.bot("shop")
 
     def test_the_customer_is_told_once(self) -> None:
-        """Shipping twice enqueues one notification."""
+        """Shipping twice sends one message."""
         order = Order.objects.create(chat_id=42)
-
         for _ in range(2):
             self.assertEqual(self.client.post(f"/orders/{order.pk}/ship/").status_code, 200)
 
-        (told,) = Notification.objects.all()
-        self.assertEqual((told.chat, told.state), ("42", "due"))
+        self.outbox.deliver()
+
+        self.outbox.assert_sent(42, f"Order {order.pk} is on its way.", times=1)
+
+    def test_an_order_that_is_not_there_tells_nobody(self) -> None:
+        """The transaction is rolled back."""
+        self.assertEqual(self.client.post("/orders/999/ship/").status_code, 404)
+
+        self.outbox.deliver()
+
+        self.outbox.assert_nothing_sent(999)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from dovecote.broadcast_form import params_in
 from dovecote.broadcasts.content import Content, checked_form
 from dovecote.broadcasts.estimate import estimated
-from dovecote.broadcasts.sources import batches
+from dovecote.broadcasts.sources import addressee, batches
+from dovecote.broadcasts.undoing import BATCH, Undoing, in_pages
 from dovecote.content import Fault, weigh
-from dovecote.errors import InvalidBroadcast, InvalidNotification
+from dovecote.errors import InvalidBroadcast, InvalidNotification, InvalidRecipient
 from dovecote.model import (
     Added,
     Broadcast,
@@ -25,6 +25,7 @@ from dovecote.model import (
     Segment,
     StoredContent,
 )
+from dovecote.recipient_checks import checked_segment
 from dovecote.references import restored
 from dovecote.validation import prepared, prepared_chat
 
@@ -39,10 +40,8 @@ if TYPE_CHECKING:
     Told = Callable[[int], None]
 
 PAGE: Final = 1000
-BATCH: Final = 1000
 NAMED: Final = 100
 """So many bad lines and refusals are named; all are counted."""
-CAPTIONED: Final = ("photo", "video", "animation", "audio", "document", "voice", "paidmedia", "mediagroup")
 
 
 def _unheard(_count: int) -> None:
@@ -71,6 +70,7 @@ class Broadcasts:
         self._bots = bots
         self._send = send
         self._rows = rows
+        self._undoing = Undoing(book, recipients, store)
 
     # What there is.
 
@@ -94,6 +94,10 @@ class Broadcasts:
         """Broadcasts, the newest first, a page at a time."""
         return await self._book.page(before_id=before_id, limit=limit)
 
+    async def under_way(self, *, limit: int = 50) -> Sequence[BroadcastRecord]:
+        """Those that run or are paused, the newest first."""
+        return await self._book.under_way(limit=limit)
+
     async def delete(self, name: str) -> None:
         """Forget a draft or one that has ended, with its record. Raises UnknownBroadcast, InvalidBroadcast."""
         await self._book.delete(name)
@@ -109,12 +113,16 @@ class Broadcasts:
         Raises UnknownBroadcast, InvalidBroadcast.
         """
         if isinstance(source, Segment):
-            return await self._in_pages(
-                lambda after: self._recipients.add_segment(name, source, after=after, limit=BATCH), told
+            try:
+                segment = checked_segment(source)
+            except InvalidRecipient as error:
+                raise InvalidBroadcast("segment", str(error)) from None
+            return await in_pages(
+                lambda after: self._recipients.add_segment(name, segment, after=after, limit=BATCH), told
             )
         added = repeated = bad = 0
         named: list[Any] = []
-        async with aclosing(batches(source)) as found:
+        async with aclosing(batches(source, addressee)) as found:
             async for batch in found:
                 new = await self._recipients.add(name, batch.recipients)
                 added += new
@@ -132,18 +140,6 @@ class Broadcasts:
         `url` is the database that is asked, by default the outbox's own. Raises InvalidBroadcast, StoreUnavailable.
         """
         return await self.add_recipients(name, self._rows(query, key=key, url=url), told=told)
-
-    async def _in_pages(
-        self, page: Callable[[str | None], Awaitable[tuple[int, str | None]]], told: Told = _unheard
-    ) -> Added:
-        added = 0
-        after: str | None = None
-        while True:
-            new, after = await page(after)
-            added += new
-            told(added)
-            if after is None:
-                return Added(added)
 
     # Before it starts.
 
@@ -235,7 +231,16 @@ class Broadcasts:
     # Steering.
 
     async def start(self, name: str) -> BroadcastRecord:
-        """Begin to send. Raises UnknownBroadcast, InvalidBroadcast for one that is no draft or has no recipients."""
+        """Begin to send.
+
+        Raises UnknownBroadcast, InvalidBroadcast for one that is no draft or has no recipients, and for a recall or an
+        edit that was cut off before all recipients were in it.
+        """
+        record = await self._book.get(name)
+        if record.kind is not BroadcastKind.SEND and record.state is BroadcastState.DRAFT:
+            raise InvalidBroadcast(
+                "state", f'"{name}" was cut off before all were in it: {record.kind} "{record.of}" again, it goes on.'
+            )
         return await self._book.change(name, BroadcastState.RUNNING, allowed=[BroadcastState.DRAFT])
 
     async def pause(self, name: str, *, reason: str | None = None) -> BroadcastRecord:
@@ -266,14 +271,11 @@ class Broadcasts:
     async def recall(self, name: str, *, as_name: str | None = None, told: Told = _unheard) -> BroadcastRecord:
         """Delete what it has sent in the last 48 hours: a broadcast of its own, which this starts, and paced like any.
 
-        `as_name` is that one's name, by default NAME-recall. Raises UnknownBroadcast, and InvalidBroadcast while the
-        broadcast runs, or when it has sent nothing that could be deleted.
+        `as_name` is that one's name, by default NAME-recall. One that was cut off before it began goes on where it was.
+        Raises UnknownBroadcast, and InvalidBroadcast while the broadcast runs, or when it has sent nothing that could
+        be deleted.
         """
-        record = await self._over(name)
-        recall = replace(
-            Broadcast(name=as_name or f"{name}-recall", bot=record.broadcast.bot, text="-", priority=Priority.NORMAL),
-        )
-        return await self._about(record, recall, BroadcastKind.RECALL, told)
+        return await self._undoing.recall(name, as_name=as_name, told=told)
 
     async def edit(
         self, name: str, change: Broadcast | None = None, *, text: str | None = None, told: Told = _unheard
@@ -281,37 +283,11 @@ class Broadcasts:
         """Change what it has sent, everywhere: a broadcast of its own, NAME-edit, which this starts.
 
         With `text` alone all else stays as it was (parse mode, keyboard, whether it is a template). `change` is a whole
-        broadcast whose method edits (editMessageText, editMessageCaption, editMessageReplyMarkup).
-        Raises UnknownBroadcast, and InvalidBroadcast while the broadcast runs or when it reached nobody.
+        broadcast whose method edits (editMessageText, editMessageCaption, editMessageReplyMarkup). One that was cut off
+        before it began goes on where it was. Raises UnknownBroadcast, and InvalidBroadcast while the broadcast runs or
+        when it reached nobody.
         """
-        record = await self._over(name)
-        if change is None:
-            if text is None:
-                raise InvalidBroadcast("text", "nothing is given: say the new text.")
-            change = _edited(record.broadcast, text)
-        return await self._about(record, change, BroadcastKind.EDIT, told)
-
-    async def _over(self, name: str) -> BroadcastRecord:
-        record = await self._book.get(name)
-        if record.kind is not BroadcastKind.SEND:
-            raise InvalidBroadcast("name", f'"{name}" is itself a {record.kind} of "{record.of}": name that one.')
-        if record.state is BroadcastState.RUNNING:
-            raise InvalidBroadcast("state", f'"{name}" is running: pause or cancel it first.')
-        return record
-
-    async def _about(
-        self, record: BroadcastRecord, broadcast: Broadcast, kind: BroadcastKind, told: Told
-    ) -> BroadcastRecord:
-        form = checked_form(broadcast, kind)
-        name = broadcast.name
-        await self._book.add(name, record.broadcast.bot, form, kind=kind, of=record.broadcast.name)
-        added = await self._in_pages(lambda after: self._recipients.add_reached(name, after=after, limit=BATCH), told)
-        if not added.added:
-            await self._book.delete(name)
-            raise InvalidBroadcast(
-                "recipients", f'"{record.broadcast.name}" has reached nobody for whom that is possible.'
-            )
-        return await self.start(name)
+        return await self._undoing.edit(name, change, text=text, told=told)
 
     # The record.
 
@@ -363,22 +339,3 @@ class Broadcasts:
         except InvalidNotification as error:
             return str(error)
         return params
-
-
-def _edited(broadcast: Broadcast, text: str) -> Broadcast:
-    """The edit that gives what was sent another text and leaves the rest."""
-    captioned = broadcast.method.lower().removeprefix("send") in CAPTIONED
-    kept = ("parse_mode", "reply_markup", "link_preview_options", "show_caption_above_media")
-    params: dict[str, Any] = {name: broadcast.params[name] for name in kept if name in broadcast.params}
-    if captioned:
-        params.pop("link_preview_options", None)
-        params["caption"] = text
-    return Broadcast(
-        name=f"{broadcast.name}-edit",
-        bot=broadcast.bot,
-        text=None if captioned else text,
-        method="editMessageCaption" if captioned else "editMessageText",
-        params=params,
-        template=broadcast.template,
-        priority=Priority.NORMAL,
-    )

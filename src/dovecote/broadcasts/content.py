@@ -143,6 +143,8 @@ def _check_variant(broadcast: Broadcast, params: dict[str, Any]) -> None:
             priority=broadcast.priority,
             delivery=broadcast.delivery,
             labels=broadcast.labels,
+            category=broadcast.category,
+            quiet=broadcast.quiet,
             expires_at=broadcast.expires_at,
         )
     )

@@ -15,41 +15,46 @@ from datetime import date
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import orjson
 
 from dovecote.broadcasts.content import checked_locale
 from dovecote.content import shown
-from dovecote.errors import InvalidBroadcast, InvalidNotification
+from dovecote.errors import InvalidBroadcast, InvalidNotification, InvalidRecipient
 from dovecote.model import Addressee, BadLine
 from dovecote.validation import prepared_chat
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator, Callable, Generator
 
     Lines = Generator[tuple[int, object], None, None]
+
+T = TypeVar("T")
 
 BATCH: Final = 1000
 LARGEST_VARIABLES: Final = 8 * 1024
 """Bytes of JSON for one recipient."""
 LONGEST_LINE: Final = 64 * 1024
+LONGEST_SHOWN: Final = 200
+"""Characters of a header that an error repeats."""
 CHAT: Final = "chat_id"
 LOCALE: Final = "locale"
 
 
 @dataclass(slots=True)
-class Batch:
-    """Recipients that are valid, and the lines that are none."""
+class Batch(Generic[T]):
+    """Recipients that are valid, as `make` makes them, and the lines that are none."""
 
-    recipients: list[Addressee] = field(default_factory=list)
+    make: Callable[[object], T]
+    recipients: list[T] = field(default_factory=list)
     bad: list[BadLine] = field(default_factory=list)
 
     def take(self, line: int, value: object) -> None:
         """Add what stands in a line, to the one or to the other."""
         try:
-            self.recipients.append(addressee(value))
-        except (InvalidBroadcast, InvalidNotification) as error:
+            self.recipients.append(self.make(value))
+        except (InvalidBroadcast, InvalidNotification, InvalidRecipient) as error:
             self.bad.append(BadLine(line, str(error)))
 
 
@@ -91,27 +96,27 @@ def _as_json(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} is nothing that JSON has")
 
 
-async def batches(source: object) -> AsyncGenerator[Batch]:
-    """The batches of a source: an iterable, asynchronous or not, of what `addressee` takes, or the path of a file.
+async def batches(source: object, make: Callable[[object], T]) -> AsyncGenerator[Batch[T]]:
+    """The batches of a source: an iterable, asynchronous or not, of what `make` takes, or the path of a file.
 
     A file's name ends with `.csv`, `.jsonl` or `.ndjson`. Raises InvalidBroadcast for what is no source.
     """
     if isinstance(source, Path):
-        async for batch in _file(source):
+        async for batch in _file(source, make):
             yield batch
     elif isinstance(source, AsyncIterable):
-        batch, number = Batch(), 0
+        batch, number = Batch(make), 0
         async for value in source:
             number += 1
             batch.take(number, value)
             if number % BATCH == 0:
                 yield batch
-                batch = Batch()
+                batch = Batch(make)
         yield batch
     elif isinstance(source, Iterable) and not isinstance(source, (str, bytes, Mapping)):
         numbered = enumerate(source, 1)
         while some := list(islice(numbered, BATCH)):
-            batch = Batch()
+            batch = Batch(make)
             for number, value in some:
                 batch.take(number, value)
             yield batch
@@ -119,7 +124,7 @@ async def batches(source: object) -> AsyncGenerator[Batch]:
         raise InvalidBroadcast("recipients", f"{shown(source)} is no source: give a list, or the Path of a file.")
 
 
-async def _file(path: Path) -> AsyncGenerator[Batch]:
+async def _file(path: Path, make: Callable[[object], T]) -> AsyncGenerator[Batch[T]]:
     """A file, read in a thread a batch at a time."""
     readers = {".csv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines}
     reader = readers.get(path.suffix.lower())
@@ -127,7 +132,7 @@ async def _file(path: Path) -> AsyncGenerator[Batch]:
         raise InvalidBroadcast("recipients", f'"{path}" is neither a .csv nor a .jsonl file: name it so.')
     lines = reader(path)
     try:
-        while (batch := await asyncio.to_thread(_taken, lines)) is not None:
+        while (batch := await asyncio.to_thread(_taken, lines, make)) is not None:
             yield batch
     except OSError as error:
         raise InvalidBroadcast("recipients", f'"{path}" cannot be read: {error.strerror or error}.') from None
@@ -135,8 +140,8 @@ async def _file(path: Path) -> AsyncGenerator[Batch]:
         lines.close()
 
 
-def _taken(lines: Lines) -> Batch | None:
-    batch = Batch()
+def _taken(lines: Lines, make: Callable[[object], T]) -> Batch[T] | None:
+    batch = Batch(make)
     empty = True
     for number, value in islice(lines, BATCH):
         empty = False
@@ -151,11 +156,15 @@ def _csv(path: Path) -> Lines:
     """The rows of a CSV file as mappings, by its header. A row of another length is bad."""
     with path.open("r", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.reader(file)
-        header = [name.strip() for name in next(rows, [])]
+        try:
+            header = [name.strip() for name in next(rows, [])]
+        except csv.Error as error:
+            raise InvalidBroadcast("recipients", f'"{path}" has no first line of a CSV file: {error}.') from None
+        if not all(map(_is_text, header)):
+            raise InvalidBroadcast("recipients", f'the first line of "{path}" is not UTF-8: save it as UTF-8.')
         if CHAT not in header:
-            raise InvalidBroadcast(
-                "recipients", f'"{path}" has no column {CHAT}: its first line names {", ".join(header) or "nothing"}.'
-            )
+            names = ", ".join(header)[:LONGEST_SHOWN] or "nothing"
+            raise InvalidBroadcast("recipients", f'"{path}" has no column {CHAT}: its first line names {names}.')
         while True:
             try:
                 row = next(rows, None)

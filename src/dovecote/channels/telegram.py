@@ -62,6 +62,7 @@ _SHORTEST_LIFE = 0.8
 _LARGEST_CACHE = 4096
 _NOTHING = timedelta(0)
 _PAID = "allow_paid_broadcast"
+_SILENT = "disable_notification"
 _TOO_MANY_REQUESTS = 429
 _NO_SUCH_REPLY = ("message to be replied not found", "replied message not found")
 # Both become parts of a path: nothing may pass that has a meaning in a URL.
@@ -166,7 +167,7 @@ class TelegramChannel:
         if url is None:
             return _unspeakable(claimed, token)
         try:
-            parameters = request_body(claimed.chat, params, paid=claimed.paid)
+            parameters = request_body(claimed.chat, params, paid=claimed.paid, silent=claimed.silent)
             body = parameters if upload is None else upload.form(parameters)
         except ValueError as error:
             return Dead(bounded(f"it cannot be put into a request: {error}", secret=token))
@@ -289,21 +290,23 @@ async def _exchange(
         return status, retry_after, memoryview(await response.body_reader.read(LARGEST_ANSWER + 1) or b"")
 
 
-def request_body(chat: str | None, params: str, *, paid: bool = False) -> bytes:
+def request_body(chat: str | None, params: str, *, paid: bool = False, silent: bool = False) -> bytes:
     """Splice `chat_id` into `params`, JSON text of an object without it, unparsed. Answers UTF-8.
 
     `chat` is decimal text, which goes as a number, other text, which goes as a string, or None. `paid` alone decides
-    about `allow_paid_broadcast`, whatever stands in `params`: it costs Stars. Raises ValueError for params that are no
-    object or no valid text.
+    about `allow_paid_broadcast`, whatever stands in `params`: it costs Stars. `silent` makes no sound, whatever
+    they say. Raises ValueError for params that are no object or no valid text.
     """
     members = params.strip()
     if not (members.startswith("{") and members.endswith("}")):
         raise ValueError("params: the stored text is no JSON object; enqueue the notification again.")
-    if _PAID in members:
+    if _PAID in members or (silent and _SILENT in members):
         values = orjson.loads(members)
         values.pop(_PAID, None)
+        if silent:
+            values.pop(_SILENT, None)
         members = orjson.dumps(values).decode()
-    head = [f'"{_PAID}":true'] if paid else []
+    head = [f'"{name}":true' for name, is_so in ((_PAID, paid), (_SILENT, silent)) if is_so]
     if chat is not None:
         head.insert(0, f'"chat_id":{chat if _NUMBER.fullmatch(chat) else json.dumps(chat)}')
     if not head:

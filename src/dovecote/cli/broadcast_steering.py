@@ -17,6 +17,7 @@ from dovecote.cli.broadcast_views import (
 from dovecote.cli.context import Refused, confirm, on_outbox
 from dovecote.cli.output import note, number, say, say_json
 from dovecote.cli.pages import AsJson, Yes
+from dovecote.cli.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -79,7 +80,9 @@ def cancel(context: typer.Context, name: Name, *, yes: Yes = False, as_json: AsJ
 def recall(context: typer.Context, name: Name, *, yes: Yes = False, as_json: AsJson = False) -> None:
     """Delete what it sent in the last 48 hours: a broadcast NAME-recall, which begins at once."""
     confirm(f'Delete what "{name}" has sent, in every chat?', yes=yes)
-    _steer(context, lambda dovecote: dovecote.broadcasts.recall(name), "is running", as_json=as_json)
+    with progress("recipients") as show:
+        record = on_outbox(context, lambda d: d.broadcasts.recall(name, told=lambda done: show(done, None)))
+    _tell(record, "is running", as_json=as_json)
 
 
 def edit(
@@ -92,7 +95,9 @@ def edit(
 ) -> None:
     """Give what it has sent another text, in every chat: a broadcast NAME-edit, which begins at once."""
     confirm(f'Change what "{name}" has sent, in every chat?', yes=yes)
-    _steer(context, lambda dovecote: dovecote.broadcasts.edit(name, text=text), "is running", as_json=as_json)
+    with progress("recipients") as show:
+        record = on_outbox(context, lambda d: d.broadcasts.edit(name, text=text, told=lambda done: show(done, None)))
+    _tell(record, "is running", as_json=as_json)
 
 
 def _steer(
@@ -102,7 +107,10 @@ def _steer(
     *,
     as_json: bool,
 ) -> None:
-    record = on_outbox(context, action)
+    _tell(on_outbox(context, action), became, as_json=as_json)
+
+
+def _tell(record: "BroadcastRecord", became: str, *, as_json: bool) -> None:
     if as_json:
         say_json(broadcast_json(record))
     else:

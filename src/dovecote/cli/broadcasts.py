@@ -21,6 +21,7 @@ from dovecote.cli.output import note, number, say, say_facts, say_json, say_tabl
 from dovecote.cli.pages import LAST_ID, AsJson, Limit
 from dovecote.cli.progress import progress
 from dovecote.cli.sending import given_file, given_instant, given_param
+from dovecote.model import Quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +52,10 @@ Locale = Annotated[
 ]
 Template = Annotated[bool, typer.Option("--template", help="The texts are Jinja2 templates.")]
 Expires = Annotated[str | None, text_option("What is not sent by then is not sent.", "TIME")]
+Category = Annotated[str | None, text_option("What it is, as news; who opted out of it gets nothing.", "CATEGORY")]
+QuietChoice = Annotated[
+    Quiet | None, typer.Option("--quiet", help="What quiet hours mean for it; else what each recipient says.")
+]
 Label = Annotated[list[str] | None, text_option("A label of its notifications; may be repeated.", "TEXT")]
 AtMostOnce = Annotated[bool, typer.Option("--at-most-once", help="Rather not at all than twice.")]
 BrakeShare = Annotated[str, typer.Option(metavar="SHARE", help="Pause at this share of blocks, as 0.5, or off.")]
@@ -63,6 +68,20 @@ Chat = Annotated[list[str] | None, text_option("A chat; may be repeated.", "ID",
 Chats = Annotated[list[str], text_option("A chat; may be repeated.", "ID", name="--chat")]
 Everybody = Annotated[bool, typer.Option("--everybody", help="Every recipient of the bot that was told of.")]
 Zone = Annotated[list[str] | None, text_option("With --everybody: who lives in this zone; may be repeated.", "ZONE")]
+SegmentLabel = Annotated[
+    list[str] | None,
+    text_option("With --everybody: who has this label; may be repeated.", "TEXT", name="--segment-label"),
+]
+SegmentLanguage = Annotated[
+    list[str] | None,
+    text_option("With --everybody: who reads it, pt-BR for pt too; may be repeated.", "TAG", name="--segment-language"),
+]
+SegmentCategory = Annotated[
+    str | None, text_option("With --everybody: who has not opted out of it.", "CATEGORY", name="--segment-category")
+]
+SegmentSeen = Annotated[
+    str | None, text_option("With --everybody: who was seen then or later.", "TIME", name="--segment-seen-since")
+]
 Sql = Annotated[str | None, text_option("Recipients from a query that answers a chat_id.", "QUERY")]
 Key = Annotated[str, typer.Option("--key", metavar="COLUMN", help="The unique column that the query is read by.")]
 SqlDatabase = Annotated[str | None, text_option("The database of the query, if it is not the outbox's.", "URL")]
@@ -108,6 +127,8 @@ def create(
     ),
     at_most_once: AtMostOnce = False,
     label: Label = None,
+    category: Category = None,
+    quiet: QuietChoice = None,
     expires: Expires = None,
     brake_blocks: BrakeShare = "0.5",
     brake_errors: ErrorShare = "0.2",
@@ -115,6 +136,10 @@ def create(
     chat: Chat = None,
     everybody: Everybody = False,
     zone: Zone = None,
+    segment_label: SegmentLabel = None,
+    segment_language: SegmentLanguage = None,
+    segment_category: SegmentCategory = None,
+    segment_seen_since: SegmentSeen = None,
     sql: Sql = None,
     key: Key = "chat_id",
     sql_database: SqlDatabase = None,
@@ -134,10 +159,13 @@ def create(
         priority=Priority[priority.name],
         delivery=DeliveryPolicy.AT_MOST_ONCE if at_most_once else DeliveryPolicy.AT_LEAST_ONCE,
         labels=tuple(label or ()),
+        category=category,
+        quiet=quiet,
         expires_at=None if expires is None else given_instant(expires, "--expires"),
         brake=_brake(brake_blocks, brake_errors),
     )
-    sources = _sources(source, chat, sql, key, sql_database, zones=_zones(zone, everybody=everybody))
+    segment = _segment(zone, segment_label, segment_language, segment_category, segment_seen_since, everybody=everybody)
+    sources = _sources(source, chat, sql, key, sql_database, segment=segment)
 
     async def act(dovecote: "Dovecote") -> "tuple[BroadcastRecord, list[Added]]":
         await dovecote.broadcasts.create(broadcast)
@@ -160,13 +188,18 @@ def add(
     chat: Chat = None,
     everybody: Everybody = False,
     zone: Zone = None,
+    segment_label: SegmentLabel = None,
+    segment_language: SegmentLanguage = None,
+    segment_category: SegmentCategory = None,
+    segment_seen_since: SegmentSeen = None,
     sql: Sql = None,
     key: Key = "chat_id",
     sql_database: SqlDatabase = None,
     as_json: AsJson = False,
 ) -> None:
     """Add recipients to a draft. Who is there already is not added again; bad lines are named and the others kept."""
-    sources = _sources(source, chat, sql, key, sql_database, zones=_zones(zone, everybody=everybody))
+    segment = _segment(zone, segment_label, segment_language, segment_category, segment_seen_since, everybody=everybody)
+    sources = _sources(source, chat, sql, key, sql_database, segment=segment)
     if not sources:
         raise typer.BadParameter("name a source: --from, --chat, --everybody or --sql.")
     added = on_outbox(context, lambda dovecote: _all_of(dovecote, name, sources))
@@ -196,12 +229,26 @@ def _say_added(added: "Sequence[Added]") -> None:
             note(f"and {number(each.bad - len(each.bad_lines))} bad lines more")
 
 
-def _zones(zones: "Sequence[str] | None", *, everybody: bool) -> Any:
+def _segment(
+    zones: "Sequence[str] | None",
+    labels: "Sequence[str] | None",
+    languages: "Sequence[str] | None",
+    category: str | None,
+    seen_since: str | None,
+    *,
+    everybody: bool,
+) -> Any:
     from dovecote.model import Segment
 
-    if zones and not everybody:
-        raise typer.BadParameter("it goes with --everybody only.", param_hint="--zone")
-    return Segment(zones) if everybody else None
+    options = {"--zone": zones, "--segment-label": labels, "--segment-language": languages}
+    options |= {"--segment-category": category, "--segment-seen-since": seen_since}
+    given = [name for name, value in options.items() if value]
+    if given and not everybody:
+        raise typer.BadParameter("it goes with --everybody only.", param_hint=given[0])
+    if not everybody:
+        return None
+    seen = None if seen_since is None else given_instant(seen_since, "--segment-seen-since")
+    return Segment(zones, tuple(labels or ()), tuple(languages or ()), category, seen)
 
 
 def _sources(
@@ -211,10 +258,10 @@ def _sources(
     key: str,
     url: str | None,
     *,
-    zones: Any,
+    segment: Any,
 ) -> list[Any]:
     query = None if sql is None else {"query": sql, "key": key, "url": url}
-    return [source for source in (path, chats, query, zones) if source]
+    return [source for source in (path, chats, query, segment) if source]
 
 
 def _params(params: "Sequence[str]", files: "Sequence[str]") -> dict[str, Any]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -152,7 +154,7 @@ README: Final = f"""\
 cp .env.example .env
 set -a; . ./.env; set +a
 dovecote emulator --port 8081 &
-python example_bot.py 42
+%(python)s example_bot.py 42
 dovecote worker --until-empty
 dovecote notification show 1
 ```
@@ -215,8 +217,16 @@ def project_files(bot: str, settings: Settings, folder: Path) -> Mapping[str, st
         ".env.example": ENVIRONMENT % {"variable": variable},
         "example_bot.py": EXAMPLE % example,
         "dovecote.service": UNIT % unit,
-        "README.md": README % {"name": bot, "folder": str(folder)},
+        "README.md": README % {"name": bot, "folder": str(folder), "python": python_of_shell(python)},
     }
+
+
+def python_of_shell(python: Path) -> str:
+    """What runs this interpreter in a shell: as pipx installs it, the `python` there is another, without Dovecote."""
+    there = shutil.which("python")
+    return (
+        "python" if there is not None and Path(there).absolute().parent == python.parent else shlex.quote(str(python))
+    )
 
 
 def _of_unit(path: Path) -> str:

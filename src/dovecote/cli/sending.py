@@ -9,6 +9,7 @@ import typer
 
 from dovecote.cli.context import on_outbox
 from dovecote.cli.output import say, say_json
+from dovecote.model import Quiet
 
 if TYPE_CHECKING:
     from dovecote.app import Dovecote
@@ -50,6 +51,12 @@ def send(
     label: Annotated[
         list[str] | None, typer.Option(metavar="L", help="A label to find it by; may be repeated.")
     ] = None,
+    category: Annotated[
+        str | None, typer.Option(metavar="CATEGORY", help="What it is, as news; who opted out of it gets nothing.")
+    ] = None,
+    quiet: Annotated[
+        Quiet | None, typer.Option(help="What quiet hours mean for it; else what the recipient says.")
+    ] = None,
     method: Annotated[str, typer.Option(metavar="M", help="The Bot API method.")] = "sendMessage",
     param: Annotated[
         list[str] | None,
@@ -80,6 +87,8 @@ def send(
         expires_at=None if expires is None else given_instant(expires, "--expires"),
         delivery=DeliveryPolicy.AT_MOST_ONCE if at_most_once else DeliveryPolicy.AT_LEAST_ONCE,
         labels=tuple(label or ()),
+        category=category,
+        quiet=quiet,
     )
 
     async def act(dovecote: "Dovecote") -> tuple[int, bool]:

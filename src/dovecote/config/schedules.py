@@ -58,7 +58,8 @@ KEYS: Final = frozenset(
         *TO,
         *POLICIES,
         *("anchor", "zone", "start", "end", "jitter", "skipped_hour", "repeated_hour", "local_time"),
-        *("bot", "text", "method", "params", "files", "priority", "delivery", "labels"),
+        *("bot", "text", "method", "params", "files", "priority", "delivery", "labels", "category"),
+        "quiet",
     }
 )
 
@@ -213,7 +214,9 @@ def _to(given: Mapping[str, Any]) -> tuple[int | str, ...] | None:
 
 
 def _notification(given: Mapping[str, Any]) -> Notification:
-    values: dict[str, Any] = {key: given[key] for key in ("bot", "text", "method", "params") if key in given}
+    values: dict[str, Any] = {
+        key: given[key] for key in ("bot", "text", "method", "params", "category", "quiet") if key in given
+    }
     if "files" in given:
         values["params"] = _with_files(given.get("params", {}), given["files"])
     if "priority" in given:

@@ -60,6 +60,7 @@ class Control:
             ("GET", "/emulator/updates"): self._get_updates,
             ("POST", "/emulator/updates"): self._post_updates,
             ("POST", "/emulator/names"): self._post_names,
+            ("POST", "/emulator/stars"): self._post_stars,
             ("GET", "/emulator/script"): self._get_script,
             ("POST", "/emulator/script"): self._post_script,
             ("DELETE", "/emulator/script"): self._delete_script,
@@ -132,7 +133,8 @@ class Control:
         chat = _chat(query)
         if chat is None:
             raise InvalidQuery("chat: name the chat whose messages you want.")
-        return orjson.dumps({"messages": _told(self._application.life.messages, _number(query, "bot"), chat)})
+        numbers = (_number(query, "bot"), chat, _number(query, "business"), _number(query, "receiver"))
+        return orjson.dumps({"messages": _told(self._application.life.messages, *numbers)})
 
     def _get_updates(self, query: Query, _body: bytes) -> bytes:
         return orjson.dumps({"updates": _told(self._application.life.updates, _number(query, "bot"))})
@@ -145,6 +147,10 @@ class Control:
         given = parse_names(parsed(body, "one object of names, or a list of them"))
         described = [_told(self._application.life.describe, one.id, **one.given()) for one in given]
         return orjson.dumps({"names": described})
+
+    def _post_stars(self, query: Query, _body: bytes) -> bytes:
+        amount = _number(query, "amount") or 0
+        return orjson.dumps({"stars": _told(self._application.life.give_stars, _number(query, "bot"), amount)})
 
     def _get_script(self, _query: Query, _body: bytes) -> bytes:
         return orjson.dumps({"rules": self._script.as_json()})

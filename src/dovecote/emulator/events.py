@@ -34,6 +34,7 @@ class Written(Event):
 
     Commands, mentions, hashtags, links and addresses are found in the text unless `entities` are given. `caption` goes
     with a file. `members` are members of a Message as the Bot API writes them (contact, location, successful_payment).
+    With `business`, the user whose account it is, it is a message in a chat of that account: `chat` is the other side.
     """
 
     event: Literal["message"] = "message"
@@ -46,6 +47,7 @@ class Written(Event):
     thread: int | None = None
     entities: Sequence[Mapping[str, Any]] | None = None
     members: Mapping[str, Any] = field(default_factory=dict)
+    business: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -65,6 +67,7 @@ class Edited(Event):
     message_id: int
     text: str | None = None
     caption: str | None = None
+    business: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -74,12 +77,17 @@ class Edited(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pressed(Event):
-    """Somebody presses an inline button, named by its callback `data` or by the text on it."""
+    """Somebody presses an inline button, named by its callback `data` or by the text on it.
+
+    With `ephemeral`, of a message that this user alone sees, which `message_id` names by its ephemeral_message_id.
+    """
 
     event: Literal["press"] = "press"
     message_id: int
     data: str | None = None
     button: str | None = None
+    business: int | None = None
+    ephemeral: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -130,6 +138,34 @@ class Changed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Connected(Event):
+    """The user lets the bot into the business account, with these rights (None: all), or takes it out again."""
+
+    event: Literal["connect", "disconnect"]
+    rights: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted(Event):
+    """Messages of a business account's chat are deleted: the account is that of the user `business`."""
+
+    event: Literal["delete"] = "delete"
+    message_ids: Sequence[int]
+    business: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticked(Event):
+    """Somebody marks tasks of a checklist as done, by their numbers, or as not done."""
+
+    event: Literal["tick"] = "tick"
+    message_id: int
+    tasks: Sequence[int]
+    business: int
+    done: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Raw:
     """Any update at all, as the Bot API writes it, without its update_id."""
 
@@ -140,7 +176,9 @@ class Raw:
     bot: int | None = None
 
 
-AnyEvent = Written | Edited | Pressed | Reacted | Voted | Asked | Migrated | Changed | Raw
+AnyEvent = (
+    Written | Edited | Pressed | Reacted | Voted | Asked | Migrated | Changed | Connected | Deleted | Ticked | Raw
+)
 _EVENTS: TypeAdapter[list[AnyEvent]] = TypeAdapter(list[Annotated[AnyEvent, Field(discriminator="event")]])
 
 
@@ -193,10 +231,12 @@ class Happened:
     """What came of an event: the updates that the bot gets, in order, as the Bot API writes them.
 
     `message_id` is the message that was written or that it is about (0: none), `query_id` the query to be answered
-    ("": none). A bot that did not ask for the kind of an update (`allowed_updates`) does not get it.
+    ("": none), `connection_id` the business connection that was made or ended. A bot that did not ask for the kind of
+    an update (`allowed_updates`) does not get it.
     """
 
     bot: int
     updates: tuple[dict[str, Any], ...]
     message_id: int = 0
     query_id: str = ""
+    connection_id: str = ""

@@ -81,20 +81,25 @@ def file_parameter(kind: str, value: Any, uploads: Mapping[str, Upload], bot_id:
 
     Raises Refusal for a file that Telegram would not take.
     """
-    upload = uploads.get(name) if name else None
-    text = "" if value is None else text_of(value)
-    if upload is None and text.startswith(_ATTACHED):
-        upload = uploads.get(text.removeprefix(_ATTACHED))
-        if upload is None:
-            return None
+    upload = upload_of(value, uploads, name=name)
     if upload is not None:
         return _uploaded(kind, upload)
-    if not text:
+    text = "" if value is None else text_of(value)
+    if not text or text.startswith(_ATTACHED):
         return None
     if _URL.match(text):
         path = text.partition("?")[0].rstrip("/")
         return File(kind, _digest(text), None, name=path.rpartition("/")[2] or None)
     return _known(kind, text, bot_id)
+
+
+def upload_of(value: Any, uploads: Mapping[str, Upload], *, name: str = "") -> Upload | None:
+    """The upload in the part `name`, or the one that the parameter names by `attach://`; None when there is none."""
+    upload = uploads.get(name) if name else None
+    text = "" if value is None else text_of(value)
+    if upload is None and text.startswith(_ATTACHED):
+        upload = uploads.get(text.removeprefix(_ATTACHED))
+    return upload
 
 
 def _digest(text: str) -> bytes:

@@ -7,9 +7,10 @@ whoever writes to it can be written to again.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dovecote.emulator import events
+from dovecote.emulator.accounts import Accounts, BusinessEvent
 from dovecote.emulator.files import file_parameter
 from dovecote.emulator.finding import found_entities
 from dovecote.emulator.inbox import KINDS
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from dovecote.emulator.world import World
+
+
+# Buttons whose pressing is a query to the bot.
+_PRESSED: Final = frozenset({"callback_data", "callback_game"})
 
 
 class Happenings:
@@ -37,6 +42,8 @@ class Happenings:
             bot = self._bot(event.bot)
             if isinstance(event, events.Raw):
                 return self._raw(bot, event.update)
+            if isinstance(event, BusinessEvent):
+                return Accounts(self._world, bot).change(event)
             chat = self._world.chat(event.user if event.chat is None else event.chat)
             if isinstance(event, events.Changed | events.Migrated):
                 return Memberships(self._world, bot, chat, self.receive).change(event)
@@ -83,6 +90,8 @@ class Happenings:
 
     def _written(self, bot: int, chat: dict[str, Any], event: events.Written) -> events.Happened:
         content = self._content(bot, event)
+        if event.business is not None:
+            return self._written_to_account(bot, event, event.business, content)
         reply = self._message(bot, chat, event.reply_to) if event.reply_to else None
         before = Memberships(self._world, bot, chat, self.receive).written(event.user)
         message = self._head(chat, event.user)
@@ -94,6 +103,20 @@ class Happenings:
         kind = "channel_post" if chat["type"] == "channel" else "message"
         update = self._world.inboxes[bot].put(kind, whole, chat["id"])
         return events.Happened(bot, (*before, *_given(update)), whole["message_id"])
+
+    def _written_to_account(
+        self, bot: int, event: events.Written, business: int, content: dict[str, Any]
+    ) -> events.Happened:
+        accounts = Accounts(self._world, bot)
+        connection, chat = accounts.place(event, business)
+        reply = self._message(business, chat, event.reply_to, in_account=True) if event.reply_to else None
+        accounts.note(event, business)
+        head = self._head(chat, event.user) | {"business_connection_id": connection.id}
+        if reply is not None:
+            head["reply_to_message"] = {name: value for name, value in reply.items() if name != "reply_to_message"}
+        whole = self.receive(business, chat, head | content)
+        update = self._world.inboxes[bot].put("business_message", whole, chat["id"])
+        return events.Happened(bot, _given(update), whole["message_id"])
 
     def _head(self, chat: dict[str, Any], user: int) -> dict[str, Any]:
         date = int(self._world.clock.time())
@@ -109,20 +132,33 @@ class Happenings:
                 raise ValueError(f'file_id "{event.file_id}": use one that receive_file has answered.')
             name = event.file_name or self._world.downloads.name(file.digest)
             content = content_of(event.media, replace(file, name=name), {}, {}, bot)
+            if event.media == "sticker":
+                content["sticker"] |= self._world.sticker_sets.described(file.digest, bot)
         text, where = (event.text, "text") if event.text else (event.caption, "caption")
         if text:
             entities = found_entities(text) if event.entities is None else list(event.entities)
             content |= {where: text} | _entities(where, entities)
         return content | dict(event.members)
 
-    def _message(self, bot: int, chat: Mapping[str, Any], message_id: int) -> dict[str, Any]:
-        found = self._world.messages.find(bot, chat["id"], message_id)
+    def _message(
+        self, viewer: int, chat: Mapping[str, Any], message_id: int, *, in_account: bool = False
+    ) -> dict[str, Any]:
+        found = self._world.messages.find(viewer, chat["id"], message_id)
         if found is None:
-            raise ValueError(f"message_id {message_id}: chat {chat['id']} of bot {bot} has no such message.")
+            whose = f"{viewer}'s account" if in_account else f"bot {viewer}"
+            raise ValueError(f"message_id {message_id}: chat {chat['id']} of {whose} has no such message.")
         return found
 
+    def _viewer(self, bot: int, event: events.Edited | events.Pressed) -> int:
+        """Whose chat it happens in: the bot's, or that of the business account. Raises ValueError."""
+        if event.business is None:
+            return bot
+        Accounts(self._world, bot).place(event, event.business)
+        return event.business
+
     def _edited(self, bot: int, chat: dict[str, Any], event: events.Edited) -> events.Happened:
-        message = self._message(bot, chat, event.message_id)
+        viewer = self._viewer(bot, event)
+        message = self._message(viewer, chat, event.message_id, in_account=event.business is not None)
         author = message.get("from", {}).get("id")
         if author is not None and author != event.user:
             raise ValueError(
@@ -133,20 +169,32 @@ class Happenings:
         message["edit_date"] = int(self._world.clock.time())
         message |= {where: text} | _entities(where, found_entities(text or ""))
         messages = self._world.messages
-        messages.put(messages.space(bot, chat["id"]), event.message_id, kept_json(message))
+        messages.put(messages.space(viewer, chat["id"]), event.message_id, kept_json(message))
         kind = "edited_channel_post" if chat["type"] == "channel" else "edited_message"
+        if event.business is not None:
+            kind = "edited_business_message"
         update = self._world.inboxes[bot].put(kind, message, chat["id"])
         return events.Happened(bot, _given(update), event.message_id)
 
+    def _pressable(self, bot: int, chat: dict[str, Any], event: events.Pressed) -> dict[str, Any]:
+        """The message that the button is on. Raises ValueError when it is not there."""
+        if not event.ephemeral:
+            viewer = self._viewer(bot, event)
+            return self._message(viewer, chat, event.message_id, in_account=event.business is not None)
+        found = self._world.ephemerals.find((bot, chat["id"], event.user), event.message_id)
+        if found is None:
+            raise ValueError(f"message_id {event.message_id}: {event.user} sees no such ephemeral message there.")
+        return found
+
     def _pressed(self, bot: int, chat: dict[str, Any], event: events.Pressed) -> events.Happened:
-        message = self._message(bot, chat, event.message_id)
+        message = self._pressable(bot, chat, event)
         rows = message.get("reply_markup", {}).get("inline_keyboard", [])
-        buttons = [button for row in rows for button in row if "callback_data" in button]
+        buttons = [button for row in rows for button in row if _PRESSED & button.keys()]
         for button in buttons:
-            if button["callback_data"] == event.data or button["text"] == event.button:
+            if event.button == button["text"] or (event.button is None and event.data == button.get("callback_data")):
                 break
         else:
-            there = ", ".join(f'"{button["text"]}" ({button["callback_data"]})' for button in buttons) or "none"
+            there = ", ".join(f'"{one["text"]}" ({one.get("callback_data", "a game")})' for one in buttons) or "none"
             raise ValueError(f"data: message {event.message_id} has no such button; it has: {there}.")
         query = self._world.queries.new(bot)
         content = {
@@ -154,10 +202,17 @@ class Happenings:
             "from": self._world.people.user(event.user),
             "message": message,
             "chat_instance": str(abs(chat["id"])),
-            "data": button["callback_data"],
+            **self._meant(button, message, event),
         }
         update = self._world.inboxes[bot].put("callback_query", content, event.user)
         return events.Happened(bot, _given(update), event.message_id, query)
+
+    def _meant(self, button: Mapping[str, Any], message: Mapping[str, Any], event: events.Pressed) -> dict[str, Any]:
+        """What the query of a pressed button says was meant: its data, or the message's game."""
+        if "callback_data" in button:
+            return {"data": button["callback_data"]}
+        game = self._world.games.find(message["chat"]["id"], event.message_id)
+        return {"game_short_name": "" if game is None else game}
 
     def _reacted(self, bot: int, chat: dict[str, Any], event: events.Reacted) -> events.Happened:
         self._message(bot, chat, event.message_id)

@@ -47,10 +47,26 @@ class Life:
         except Refusal as refusal:
             raise ValueError(f"{number}: {refusal.description.removeprefix('Bad Request: ')}.") from None
 
-    def messages(self, bot: int | None, chat: int | str) -> list[dict[str, Any]]:
-        """The messages of a chat as they are now. Raises ValueError."""
+    def give_stars(self, bot: int | None, amount: int) -> int:
+        """Give a bot Stars; answers how many it has. Raises ValueError."""
+        if amount <= 0:
+            raise ValueError(f"amount {amount}: use 1 or more.")
+        stars, number = self._world().gifts.stars, self.bot(bot)
+        stars[number] += amount
+        return stars[number]
+
+    def messages(
+        self, bot: int | None, chat: int | str, business: int | None = None, receiver: int | None = None
+    ) -> list[dict[str, Any]]:
+        """The messages of a chat as they are now; of a chat of somebody's business account; those that one alone sees.
+
+        Raises ValueError.
+        """
         try:
-            return list(self._world().messages.of_chat(self.bot(bot), self._world().chat(chat)["id"]))
+            if receiver is not None:
+                return self._world().ephemerals.seen((self.bot(bot), self._world().chat(chat)["id"], receiver))
+            viewer = self.bot(bot) if business is None else business
+            return list(self._world().messages.of_chat(viewer, self._world().chat(chat)["id"]))
         except Refusal as refusal:
             raise ValueError(f"chat {chat}: {refusal.description.removeprefix('Bad Request: ')}.") from None
 

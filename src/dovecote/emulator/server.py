@@ -233,9 +233,19 @@ class Emulator:
         """Give a bot any update, as the Bot API writes it and without its update_id: `{"shipping_query": {...}}`."""
         return self._application.life.happen(Raw(update=update, bot=bot))
 
-    def messages(self, chat: int | str, *, bot: int | None = None) -> list[dict[str, Any]]:
-        """The messages that are in a chat now, the bot's and people's, in order, as the Bot API writes them."""
-        return self._application.life.messages(bot, chat)
+    def messages(
+        self, chat: int | str, *, bot: int | None = None, business: int | None = None, receiver: int | None = None
+    ) -> list[dict[str, Any]]:
+        """The messages that are in a chat now, the bot's and people's, in order, as the Bot API writes them.
+
+        With `business`, in the chat of the business account of the user with that id; with `receiver`, the ephemeral
+        ones of a group that this user alone sees.
+        """
+        return self._application.life.messages(bot, chat, business, receiver)
+
+    def give_stars(self, amount: int, *, bot: int | None = None) -> int:
+        """Give a bot Stars, which it pays for gifts with; answers how many it has. Raises ValueError."""
+        return self._application.life.give_stars(bot, amount)
 
     def updates(self, *, bot: int | None = None) -> list[dict[str, Any]]:
         """The updates that wait for a bot: neither confirmed by getUpdates nor taken by its webhook."""

@@ -17,7 +17,8 @@ class User:
     """Somebody, by id. Emulator.user makes one.
 
     Every method answers what came of it. `bot` is the bot that gets the update, by id, and may be left out where there
-    is only one; `chat` is where it happens, and is the private chat of the two when it is left out. Each raises
+    is only one; `chat` is where it happens, and is the private chat of the two when it is left out; `business` is whose
+    business account that chat is in, and it is the bot's own chat when it is left out. Each raises
     ValueError, naming the value, for what cannot be.
     """
 
@@ -39,6 +40,7 @@ class User:
         chat: int | str | None = None,
         reply_to: int | None = None,
         thread: int | None = None,
+        business: int | None = None,
         entities: Sequence[Mapping[str, Any]] | None = None,
         **members: Any,
     ) -> Happened:
@@ -50,6 +52,7 @@ class User:
             text=text,
             reply_to=reply_to,
             thread=thread,
+            business=business,
             entities=entities,
             members=members,
         )
@@ -67,6 +70,7 @@ class User:
         chat: int | str | None = None,
         reply_to: int | None = None,
         thread: int | None = None,
+        business: int | None = None,
     ) -> Happened:
         """Send a file, which getFile finds; a large one by its `size` in bytes alone."""
         bot_id = self._life.bot(bot)
@@ -81,6 +85,7 @@ class User:
             caption=caption,
             reply_to=reply_to,
             thread=thread,
+            business=business,
         )
         return self._happen(written)
 
@@ -92,11 +97,13 @@ class User:
         caption: str | None = None,
         bot: int | None = None,
         chat: int | str | None = None,
+        business: int | None = None,
     ) -> Happened:
         """Change the text of a message, or the caption."""
-        return self._happen(
-            events.Edited(user=self.id, bot=bot, chat=chat, message_id=message_id, text=text, caption=caption)
+        edited = events.Edited(
+            user=self.id, bot=bot, chat=chat, message_id=message_id, text=text, caption=caption, business=business
         )
+        return self._happen(edited)
 
     def presses(
         self,
@@ -106,11 +113,24 @@ class User:
         button: str | None = None,
         bot: int | None = None,
         chat: int | str | None = None,
+        business: int | None = None,
+        ephemeral: bool = False,
     ) -> Happened:
-        """Press an inline button of a message, by its callback data or by the text on it."""
-        return self._happen(
-            events.Pressed(user=self.id, bot=bot, chat=chat, message_id=message_id, data=data, button=button)
+        """Press an inline button of a message, by its callback data or by the text on it.
+
+        With `ephemeral`, of one that this user alone sees, by its ephemeral_message_id.
+        """
+        pressed = events.Pressed(
+            user=self.id,
+            bot=bot,
+            chat=chat,
+            message_id=message_id,
+            data=data,
+            button=button,
+            business=business,
+            ephemeral=ephemeral,
         )
+        return self._happen(pressed)
 
     def reacts(self, message_id: int, *emoji: str, bot: int | None = None, chat: int | str | None = None) -> Happened:
         """Have these reactions to a message, and no others."""
@@ -155,6 +175,35 @@ class User:
     def promotes_bot(self, chat: int | str, *, bot: int | None = None) -> Happened:
         """Make the bot an administrator."""
         return self._happen(events.Changed(event="promote_bot", user=self.id, bot=bot, chat=chat))
+
+    def connects(self, *, rights: Sequence[str] | None = None, bot: int | None = None) -> Happened:
+        """Let the bot into the own business account, with the rights of a BusinessBotRights that are named, or all."""
+        return self._happen(events.Connected(event="connect", user=self.id, bot=bot, rights=rights))
+
+    def disconnects(self, *, bot: int | None = None) -> Happened:
+        """Take the bot out of the own business account."""
+        return self._happen(events.Connected(event="disconnect", user=self.id, bot=bot))
+
+    def deletes(self, *message_ids: int, business: int, bot: int | None = None, chat: int | None = None) -> Happened:
+        """Delete messages of a chat of somebody's business account; elsewhere no bot learns of it."""
+        return self._happen(
+            events.Deleted(user=self.id, bot=bot, chat=chat, message_ids=message_ids, business=business)
+        )
+
+    def ticks(
+        self,
+        message_id: int,
+        *tasks: int,
+        business: int,
+        done: bool = True,
+        bot: int | None = None,
+        chat: int | None = None,
+    ) -> Happened:
+        """Mark tasks of a checklist as done, or as not done."""
+        ticked = events.Ticked(
+            user=self.id, bot=bot, chat=chat, message_id=message_id, tasks=tasks, business=business, done=done
+        )
+        return self._happen(ticked)
 
     def migrates(self, chat: int, *, to: int | None = None, bot: int | None = None) -> Happened:
         """Make a supergroup of a basic group; the old number is answered with the new one from then on."""

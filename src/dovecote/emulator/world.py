@@ -15,13 +15,19 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from dovecote.emulator.bots import Bots
+from dovecote.emulator.business import Business
 from dovecote.emulator.downloads import Downloads
+from dovecote.emulator.ephemerals import Ephemerals
+from dovecote.emulator.games import Games
+from dovecote.emulator.gifts import Gifts
 from dovecote.emulator.inbox import Inboxes
 from dovecote.emulator.people import People
 from dovecote.emulator.queries import Queries
 from dovecote.emulator.reading import text_of
 from dovecote.emulator.recipients import Recipients
 from dovecote.emulator.refusal import bad_request
+from dovecote.emulator.stickers import StickerSets
+from dovecote.emulator.stories import Stories
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -80,9 +86,9 @@ class Messages:
         self._received: deque[tuple[int, int]] = deque()
 
     @staticmethod
-    def space(bot_id: int, chat_id: int) -> int:
-        """Which numbering the chat's messages belong to."""
-        return chat_id if chat_id < SUPERGROUPS_BELOW else bot_id
+    def space(viewer: int, chat_id: int) -> int:
+        """Which numbering the chat's messages belong to. A viewer is a bot, or whose business account it is."""
+        return chat_id if chat_id < SUPERGROUPS_BELOW else viewer
 
     def next_id(self, space: int) -> int:
         """A message id that is new there."""
@@ -105,20 +111,25 @@ class Messages:
             oldest, number = self._received.popleft()
             self.forget(oldest, [number])
 
-    def of_chat(self, bot_id: int, chat_id: int) -> Iterator[dict[str, Any]]:
-        """The messages of a chat that the bot can see, in order, as they are now."""
-        for found in list(self._spaces.get(self.space(bot_id, chat_id), {}).values()):
+    def of_chat(self, viewer: int, chat_id: int) -> Iterator[dict[str, Any]]:
+        """The messages of a chat that the viewer can see, in order, as they are now."""
+        for found in list(self._spaces.get(self.space(viewer, chat_id), {}).values()):
             message: dict[str, Any] = orjson.loads(found)
             if message["chat"]["id"] == chat_id:
                 yield message
 
-    def find(self, bot_id: int, chat_id: int, message_id: int) -> dict[str, Any] | None:
-        """The message, if the bot can see it in that chat."""
-        found = self._spaces.get(self.space(bot_id, chat_id), {}).get(message_id)
+    def find(self, viewer: int, chat_id: int, message_id: int) -> dict[str, Any] | None:
+        """The message, if the viewer can see it in that chat."""
+        message = self.numbered(self.space(viewer, chat_id), message_id)
+        return message if message is not None and message["chat"]["id"] == chat_id else None
+
+    def numbered(self, space: int, message_id: int) -> dict[str, Any] | None:
+        """The message of that number, in whatever chat it is."""
+        found = self._spaces.get(space, {}).get(message_id)
         if found is None:
             return None
         message: dict[str, Any] = orjson.loads(found)
-        return message if message["chat"]["id"] == chat_id else None
+        return message
 
     def forget(self, space: int, message_ids: Iterable[int]) -> None:
         """Drop messages; those that are gone already are skipped."""
@@ -143,6 +154,12 @@ class World:
         self.bots = Bots()
         self.inboxes = Inboxes()
         self.queries = Queries()
+        self.business = Business()
+        self.games = Games()
+        self.ephemerals = Ephemerals()
+        self.stories = Stories()
+        self.gifts = Gifts()
+        self.sticker_sets = StickerSets()
         self.invite_links: dict[tuple[int, str], dict[str, Any]] = {}
         self.pins: dict[tuple[int, int], list[int]] = {}
         self.reactions: dict[tuple[int, int, int, int], tuple[str, ...]] = {}

@@ -7,6 +7,7 @@ never made of that object: `complete` reads it once, checks what it reads, and s
 from __future__ import annotations
 
 import logging
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,7 @@ LEFT_OVER: Final = timedelta(days=1)
 """How long what was uploaded may wait for its `complete` after the signature has expired."""
 # What a browser shows or plays by itself: here the type that was agreed on and the bytes must be of one family.
 _SHOWN: Final = frozenset({"image", "video", "audio"})
+_SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class Direct:
@@ -67,6 +69,7 @@ class Direct:
 
     async def complete(self, files: Files, upload_id: str, *, sha256: str | None, size: int | None) -> StoredFile:
         """Make a file of what was uploaded. See `Files.complete`."""
+        _refuse_impossible(sha256, size)
         upload = await self._uploads.upload(upload_id)
         if upload.file_id is not None:
             return await files.info(upload.file_id)
@@ -94,6 +97,14 @@ class Direct:
             await (await self._storages.storage(upload.store_id)).delete(upload.key)
         except DovecoteError as error:
             logger.warning("an upload could not be removed and is when its time is over: %s", error)
+
+
+def _refuse_impossible(sha256: str | None, size: int | None) -> None:
+    """Raise ValueError for what no content has, before a good upload is removed because of it."""
+    if sha256 is not None and not _SHA256.fullmatch(sha256):
+        raise ValueError(f"{sha256[:80]!r} is no SHA-256: it has 64 digits in hexadecimal.")
+    if size is not None and size < 0:
+        raise ValueError(f"no content has {size} bytes.")
 
 
 def _check_size(size: int, upload: DirectUpload) -> None:

@@ -8,6 +8,8 @@ from typing import Final
 CONTENTS: Final = "sha256/"
 INCOMING: Final = "incoming/"
 """What all keys of the files begin with."""
+INSTALLATIONS: Final = "installations/"
+"""Here each installation that uses a store leaves its mark, an object named after it."""
 LONGEST_NAME: Final = 255
 
 

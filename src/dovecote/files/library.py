@@ -260,8 +260,8 @@ class Files:
         """Make a file of what a client has uploaded, once it is what was agreed on; again, and it is the same file.
 
         `sha256` (in hexadecimal) and `size` are what the client says that it has sent. Raises UnknownUpload,
-        FileMissing before anything is there, FileTooLarge, and FileDamaged where it differs from that or is of another
-        kind than was agreed on.
+        FileMissing before anything is there, ValueError for a `sha256` that is none, FileTooLarge, and FileDamaged
+        where it differs from that or is of another kind than was agreed on; what was uploaded is removed then.
         """
         return await self._to_direct().complete(self, upload_id, sha256=sha256, size=size)
 
@@ -295,7 +295,8 @@ class Files:
     ) -> Removal:
         """Remove the objects that no file and no upload has, once they were stored longer than `grace` ago.
 
-        What another installation has put under the same prefix would be among them: let none do that.
+        What another installation has put under the same prefix would be among them: StoresDiffer where one has left
+        its mark there, and nothing is removed.
         """
         strays = Strays(self._catalogue, self._storages, on_progress=on_progress)
         return await strays.remove(grace=self._grace if grace is None else grace)
@@ -307,7 +308,8 @@ class Files:
     async def move(self, url: str, *, on_progress: Callable[[Move], None] = lambda _: None) -> Move:
         """Move all files to the store of that URL while everything goes on; begun again, it goes on where it was.
 
-        Raises StoresDiffer, InvalidConfiguration, StorageRefused, and FileDamaged that names what cannot be copied.
+        Raises StoresDiffer, InvalidConfiguration, StorageRefused, StorageUnavailable where it is merely to be begun
+        again, and FileDamaged that names what cannot be copied.
         """
         return await self._mover(on_progress).move(url)
 

@@ -17,12 +17,20 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from dovecote.digests import checked
-from dovecote.errors import DovecoteError, FileDamaged, FileMissing, StoresDiffer, UnknownFile
+from dovecote.errors import (
+    DovecoteError,
+    FileDamaged,
+    FileMissing,
+    StorageUnavailable,
+    StoresDiffer,
+    StoreUnavailable,
+    UnknownFile,
+)
 from dovecote.files.keys import fresh_key
 from dovecote.model import Move, ObjectPlace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from dovecote.files.storages import Storages
@@ -56,7 +64,10 @@ class Mover:
         self._read_back: set[int] = set()
 
     async def move(self, url: str) -> Move:
-        """Move to the store of that URL. Raises FileDamaged, with every file that cannot be copied; nothing is lost."""
+        """Move to the store of that URL. Nothing is lost where it raises, and what is done stays done.
+
+        Raises FileDamaged with files that cannot be copied, StorageUnavailable where it is merely to be begun again.
+        """
         source = await self._storages.primary()
         if self._storages.same(source.url, url):
             raise StoresDiffer(f"the files are in {source.url} already: name the store that they are to move to.")
@@ -94,16 +105,21 @@ class Mover:
         files, lacking = await self._records.count(target.id)
         self._on_progress(Move(source.url, target.url, files, lacking, switched=False))
         faults: list[str] = []
+        is_passing = True
         places = asyncio.Semaphore(AT_A_TIME)
 
         async def copy(file: StoredFile) -> None:
+            nonlocal is_passing
             async with places:
                 try:
                     await self._copy(file, target)
+                except (StorageUnavailable, StoreUnavailable) as error:
+                    faults.append(f"file {file.id}: {error}")
                 except DovecoteError as error:
                     # One that was deleted meanwhile is no fault.
                     if await self._is_a_file(file.id):
                         faults.append(f"file {file.id}: {error}")
+                        is_passing = False
 
         after = 0
         while page := await self._records.lacking(target.id, after_id=after, limit=PAGE):
@@ -114,11 +130,7 @@ class Mover:
             lacking = max(0, lacking - len(page))
             self._on_progress(Move(source.url, target.url, files, lacking, switched=False))
         if faults:
-            more = f"\nand {len(faults) - SHOWN} more." if len(faults) > SHOWN else ""
-            raise FileDamaged(
-                "some files could not be copied. Mend, delete or put them again, and begin the move again: what is done"
-                " stays done.\n" + "\n".join(faults[:SHOWN]) + more
-            )
+            raise _not_copied(faults, is_passing=is_passing)
 
     async def _copy(self, file: StoredFile, target: FileStore) -> None:
         """Copy one file, read it back, and note it. Raises UnknownFile for one that is no more."""
@@ -169,3 +181,17 @@ class Mover:
             return copy in (await self._catalogue.file(file.id)).copies
         except UnknownFile:
             return False
+
+
+def _not_copied(faults: Sequence[str], *, is_passing: bool) -> DovecoteError:
+    """The error for the files that could not be copied. `is_passing`: a store or the database was away, no more."""
+    more = f"\nand {len(faults) - SHOWN} more." if len(faults) > SHOWN else ""
+    shown = "\n".join(faults[:SHOWN]) + more
+    if is_passing:
+        return StorageUnavailable(
+            f"some files could not be copied just now. Begin the move again: what is done stays done.\n{shown}"
+        )
+    return FileDamaged(
+        "some files could not be copied. Mend, delete or put them again, and begin the move again: what is done"
+        f" stays done.\n{shown}"
+    )

@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from dovecote.errors import DovecoteError, StorageRefused, StoresDiffer
+from dovecote.files.keys import INSTALLATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from dovecote.model import FileStore, ObjectPlace
     from dovecote.ports import ManagedStorage
@@ -27,6 +28,7 @@ class Storages:
     """Opens each store once. `url` is the configured one; `open_` makes a storage of a URL.
 
     `identity` answers what a URL leads to: two URLs of one identity are one store, whatever else stands in them.
+    `installation` answers the outbox's own identity, by which the stores that it uses are marked; without it none is.
     """
 
     def __init__(
@@ -36,12 +38,15 @@ class Storages:
         open_: Callable[[str], ManagedStorage],
         *,
         identity: Callable[[str], str] = lambda url: url,
+        installation: Callable[[], Awaitable[str]] | None = None,
         observer: FileObserver | None = None,
     ) -> None:
         self.records = records
         self._url = url
         self._open = open_
         self._identity = identity
+        self._installation = installation
+        self._marked: set[int] = set()
         self._observer = observer
         self._known: dict[int, FileStore] = {}
         self._opened: dict[str, ManagedStorage] = {}
@@ -136,8 +141,34 @@ class Storages:
             await sweeper.removed(gone)
         return len(gone)
 
+    async def mark(self, store: FileStore) -> None:
+        """Leave this installation's mark in a store, once in the life of a process."""
+        if self._installation is not None and store.id not in self._marked:
+            key = f"{INSTALLATIONS}{await self._installation()}"
+            await self.of(store).upload(b"This installation of Dovecote keeps files here.\n", key)
+            self._marked.add(store.id)
+
+    async def unmark(self, store: FileStore) -> None:
+        """Take the mark away."""
+        if self._installation is not None:
+            await self.of(store).delete(f"{INSTALLATIONS}{await self._installation()}")
+            self._marked.discard(store.id)
+
+    async def refuse_shared(self, store: FileStore) -> None:
+        """Raise StoresDiffer where another installation has left its mark: to each the other's files are strays."""
+        if self._installation is None:
+            return
+        own = f"{INSTALLATIONS}{await self._installation()}"
+        async for key in self.of(store).keys(INSTALLATIONS):
+            if key != own:
+                raise StoresDiffer(
+                    f'another installation keeps files in {store.url} as well (its mark is "{key}"), and to each the'
+                    " other's would be strays: nothing was removed. Give each a prefix of its own; if that one is no"
+                    " more, remove its mark from the store."
+                )
+
     async def sweep(self) -> None:
-        """Let the stores that are written remove what uploads of killed processes have left behind.
+        """Mark the stores that are written, and remove there what uploads of killed processes have left behind.
 
         While there is no file they are left alone: who uses none is not to find a folder made, or an error in the log.
         """
@@ -147,6 +178,7 @@ class Storages:
         for store in self._known.values():
             if store.role != "retired":
                 try:
+                    await self.mark(store)
                     await self.of(store).sweep(older_than=LEFT_BEHIND)
                 except DovecoteError as error:
                     # A store whose credentials are not known here, as those of a machine's role, is not swept at all.

@@ -2,6 +2,7 @@
 
 No file can come to own one any more: a key is used once, and is written down before its object is there. What can come
 back is a database, from a backup that is older than the store's contents. So a stray stays for the grace period.
+Another installation's files would be strays as well: where its mark is, nothing is removed.
 """
 
 from __future__ import annotations
@@ -53,9 +54,12 @@ class Strays:
         stores = await self._storages.records.stores()
         # A key is one copy's, so who owns it in any store owns it: two of them may be one under two URLs.
         owners = [store.id for store in stores]
-        for store in stores:
-            if store.role != "retired":
-                done = await self._remove_from(store, owners, grace, done)
+        used = [store for store in stores if store.role != "retired"]
+        for store in used:
+            await self._storages.mark(store)
+            await self._storages.refuse_shared(store)
+        for store in used:
+            done = await self._remove_from(store, owners, grace, done)
         return done
 
     async def remove_old(self, url: str) -> Removal:
@@ -64,6 +68,9 @@ class Strays:
         Raises StoresDiffer where the files were not moved out of it, where it is, under another URL, the one that is
         used, and while the files' store lacks some.
         """
+        await self._storages.primary()
+        # Another process may have moved the files since this one looked.
+        await self._storages.refresh()
         primary = await self._storages.primary()
         stores = await self._storages.records.stores()
         old = next((store for store in stores if self._storages.same(store.url, url)), None)
@@ -80,7 +87,10 @@ class Strays:
         for store in stores:
             if store.role != "retired" and await self._are_one(self._storages.of(old), self._storages.of(store)):
                 raise StoresDiffer(f"{url} and {store.url} are one store under two URLs: nothing was removed.")
-        return await self._remove_from(old, [old.id], None, Removal())
+        await self._storages.refuse_shared(old)
+        done = await self._remove_from(old, [old.id], None, Removal())
+        await self._storages.unmark(old)
+        return done
 
     async def _are_one(self, one: ManagedStorage, other: ManagedStorage) -> bool:
         """Whether what is put into one store is in the other: their URLs need not tell."""

@@ -27,6 +27,7 @@ from dovecote.model.broadcast import (
     BroadcastState,
     DryRun,
     Estimate,
+    Imported,
     RecipientRecord,
     RecipientState,
     Rendering,
@@ -80,7 +81,6 @@ from dovecote.model.notification import (
     NotificationRecord,
     Outcome,
     Priority,
-    Recipient,
     Refusal,
     Released,
     Scope,
@@ -93,6 +93,7 @@ from dovecote.model.notification import (
     WaitReason,
 )
 from dovecote.model.overview import BotActivity, BroadcastProgress, Depth, Overview, Situation, under_way
+from dovecote.model.recipient import UNCHANGED, Erased, Quiet, QuietHours, Recipient, RecipientChange, Unchanged
 from dovecote.model.retention import Pruned, Retention
 from dovecote.model.schedule import (
     BY_HAND,
@@ -130,6 +131,7 @@ from dovecote.model.traces import TraceContext
 __all__ = [
     "BY_HAND",
     "EVERYTHING",
+    "UNCHANGED",
     "Added",
     "Addressee",
     "Advanced",
@@ -165,6 +167,7 @@ __all__ = [
     "Discrepancy",
     "DryRun",
     "DueSchedules",
+    "Erased",
     "Estimate",
     "Every",
     "Failed",
@@ -177,6 +180,7 @@ __all__ = [
     "Fired",
     "Firing",
     "Happened",
+    "Imported",
     "Instance",
     "InstanceRecord",
     "JobRun",
@@ -208,7 +212,10 @@ __all__ = [
     "PreviewedFire",
     "Priority",
     "Pruned",
+    "Quiet",
+    "QuietHours",
     "Recipient",
+    "RecipientChange",
     "RecipientRecord",
     "RecipientState",
     "Recurrence",
@@ -244,6 +251,7 @@ __all__ = [
     "Term",
     "Timing",
     "TraceContext",
+    "Unchanged",
     "Unknown",
     "UploadKey",
     "UploadTicket",

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from dovecote.model.notification import DeliveryPolicy, Priority
+from dovecote.model.recipient import Quiet
 
 
 class BroadcastState(StrEnum):
@@ -40,7 +41,7 @@ class RecipientState(StrEnum):
     DEAD = "dead"
     UNKNOWN = "unknown"
     SUPPRESSED = "suppressed"
-    """It was disabled, so nothing was sent."""
+    """It was disabled, or has opted out of the category, so nothing was sent."""
     CANCELLED = "cancelled"
     """Its notification was taken back when the broadcast was cancelled."""
 
@@ -64,7 +65,7 @@ class Broadcast:
 
     `text`, `method` and `params` are as in `Notification`. `locales` has, for a locale such as `pt` or `pt-BR`, the
     parameters that are others there. With `template` the texts are Jinja2 templates, rendered for each recipient.
-    What is not sent by `expires_at` is not sent at all.
+    What is not sent by `expires_at` is not sent at all. `category` and `quiet` are as in `Notification`.
     """
 
     name: str
@@ -77,6 +78,8 @@ class Broadcast:
     priority: Priority = Priority.BULK
     delivery: DeliveryPolicy = DeliveryPolicy.AT_LEAST_ONCE
     labels: Sequence[str] = ()
+    category: str | None = None
+    quiet: Quiet | None = None
     expires_at: datetime | None = None
     brake: Brake = field(default_factory=Brake)
 
@@ -92,9 +95,17 @@ class Addressee:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Recipients that are known for the bot and not disabled; with `zones`, those who live in one of them."""
+    """Recipients that the bot was told of and that are not disabled; of these, those for whom all of it is so.
+
+    `zones`: it lives in one of them. `labels`: it has all of them. `languages`: it reads one of them, where `pt` is
+    `pt-BR` as well. `category`: it has not opted out of that one. `seen_since`: it was seen then or later.
+    """
 
     zones: Sequence[str] | None = None
+    labels: Sequence[str] = ()
+    languages: Sequence[str] = ()
+    category: str | None = None
+    seen_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +122,15 @@ class Added:
 
     added: int = 0
     repeated: int = 0
+    bad: int = 0
+    bad_lines: Sequence[BadLine] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What came of an import: lines that were taken, and bad ones, of which the first are named."""
+
+    taken: int = 0
     bad: int = 0
     bad_lines: Sequence[BadLine] = ()
 

@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
 from dovecote.model.attachments import AttachedFile
+from dovecote.model.recipient import Quiet
 
 
 class Priority(IntEnum):
@@ -34,7 +35,8 @@ class Notification:
 
     `params` is open: whatever the Bot API takes, today or next year. `text` is a short form for
     `params["text"]`. `chat_id` is a number, an `@channel`, or None for a method without a chat.
-    `due_at` and `expires_at` carry a zone. `key` makes enqueuing idempotent within one bot.
+    `due_at` and `expires_at` carry a zone. `key` makes enqueuing idempotent within one bot. A recipient that has opted
+    out of its `category` gets nothing; `quiet` is what the recipient's quiet hours mean for it, None for what they say.
     """
 
     bot: str
@@ -48,6 +50,8 @@ class Notification:
     expires_at: datetime | None = None
     delivery: DeliveryPolicy = DeliveryPolicy.AT_LEAST_ONCE
     labels: Sequence[str] = ()
+    category: str | None = None
+    quiet: Quiet | None = None
 
 
 class ClaimedNotification(NamedTuple):
@@ -57,6 +61,7 @@ class ClaimedNotification(NamedTuple):
     claim was answered: a delay and not a time of day, so that a worker with a wrong clock keeps the pace.
     `paid_day` is the day, counted from 1970 in UTC, whose budget of Stars pays for it; None where it costs none.
     `refusals` are those of its failures that Telegram itself answered, `moves` how often its group has moved.
+    With `silent` it is sent without a sound, for the quiet hours of its recipient.
     """
 
     id: int
@@ -74,6 +79,7 @@ class ClaimedNotification(NamedTuple):
     paid_day: int | None = None
     refusals: int = 0
     moves: int = 0
+    silent: bool = False
 
     @property
     def paid(self) -> bool:
@@ -216,8 +222,8 @@ class Cycle:
 
     `lost` are the ids whose lease was another's by now: their settlements changed no state. `ended` counts what
     the claim itself took out of the outbox, by reason (`expired`, `unknown`, `poison`). `postponed` is how many
-    blocked notifications were given a later due time. `next_due_in` is the seconds until there may be something to
-    claim, None when nothing is waiting; it is 0 when this claim left due work behind. `suspects` says that
+    were given a later due time, being blocked or for quiet hours. `next_due_in` is the seconds until there may be
+    something to claim, None when nothing is waiting; it is 0 when this claim left due work behind. `suspects` says that
     a notification which has lost two workers is due and must be claimed alone.
     """
 
@@ -292,6 +298,8 @@ class WaitReason(StrEnum):
     """Telegram told this one to wait, or its worker could not read the token. `detail`: in which words."""
     BLOCKED = "blocked"
     """Another one of its chat comes before it: `behind`. `detail`: whether that one is leased or waiting."""
+    QUIET_HOURS = "quiet_hours"
+    """Its recipient's quiet hours."""
     CHAT_LIMIT = "chat_limit"
     """The limit of its chat."""
     CHAT_HALTED = "chat_halted"
@@ -322,19 +330,6 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipient:
-    """A recipient that takes nothing more. `chat` is a chat's number or @name, or a topic of one as chat/thread.
-
-    `reason` is a `Refusal` of Telegram's, or the words of whoever disabled it.
-    """
-
-    bot: str
-    chat: str
-    reason: str
-    disabled_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationRecord:
     """A notification's life so far: what was asked for, where it is, every attempt.
 
@@ -359,6 +354,8 @@ class NotificationRecord:
     settled_at: datetime | None
     lost_leases: int
     attempts: Sequence[Attempt]
+    category: str | None = None
+    quiet: Quiet | None = None
     error_code: int | None = None
     error: str | None = None
     waits_for: tuple[Waiting, ...] = ()

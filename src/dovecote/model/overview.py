@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from dovecote.model.broadcast import BroadcastRecord, BroadcastState
+from dovecote.model.broadcast import BroadcastRecord
 from dovecote.model.health import OldSnapshot
 from dovecote.model.leadership import LeadershipReport
 
@@ -23,14 +23,16 @@ class Depth:
 class BotActivity:
     """One bot: its pace as it was set and as answers 429 have left it, both a second, None for no limit.
 
-    `halted_for` is the seconds that a 429 makes it wait yet, 0 without one; `waiting_chats` is how many chats wait for
-    one of their own. `due` is by priority, `outcomes` by name and a second. `due` counts up to `COUNTED` of each.
+    `halted_for` is the seconds that a 429 makes it wait yet, 0 without one, and `waits` how often one has made all of
+    the bot wait so far; `waiting_chats` is how many chats wait for one of their own. `due` is by priority and counts up
+    to `COUNTED` of each, `outcomes` is by name and a second.
     """
 
     name: str
     pace: float | None
     pace_now: float | None
     halted_for: float
+    waits: int
     waiting_chats: int
     stopped_reason: str | None
     due: Mapping[str, Depth]
@@ -82,13 +84,8 @@ class BroadcastProgress:
 
 
 def under_way(records: Iterable[BroadcastRecord], bot: str | None) -> tuple[BroadcastProgress, ...]:
-    """Those of `records` that run or are paused, of this bot alone or of all."""
-    states = (BroadcastState.RUNNING, BroadcastState.PAUSED)
-    return tuple(
-        BroadcastProgress.of(record)
-        for record in records
-        if record.state in states and bot in {None, record.broadcast.bot}
-    )
+    """The progress of `records`, of this bot alone or of all."""
+    return tuple(BroadcastProgress.of(record) for record in records if bot in {None, record.broadcast.bot})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

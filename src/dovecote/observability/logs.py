@@ -6,6 +6,7 @@ of the line. Whatever is written passes `redact` as a finished line, tracebacks 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -58,7 +59,9 @@ class LogHandler(logging.StreamHandler[TextIO]):
         """Tell on standard error which line could not be written, and why, redacted."""
         if logging.raiseExceptions and sys.stderr is not None:
             text = f"a line of the log could not be written: {record.msg!r} {record.args!r}\n{traceback.format_exc()}"
-            sys.stderr.write(redact(text))
+            # Where not even that can be written (a full disk, a pipe that nobody reads), the work goes on all the same.
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(redact(text))
 
 
 class _RedactingFormatter(ProcessorFormatter):

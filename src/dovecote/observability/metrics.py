@@ -17,6 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from dovecote.model import BotStopped, Dead, Delivered, Failed, Happened, Migrated, Released, Scope, Snoozed, Unknown
+from dovecote.observability.broadcast_metrics import BroadcastMetrics
 from dovecote.observability.file_metrics import FileMetrics
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Metrics:
         self.registry.register(self._requests)
         for reason in _ENDS:
             self._ended.labels(reason)  # so that they are 0 and not absent until the first of them
+        self.broadcasts: Final = BroadcastMetrics(self.registry)
         self.stats_unknown()
         self.files: Final = FileMetrics(self.registry, OUTCOMES)
 
@@ -143,6 +145,7 @@ class Metrics:
         """Say that nobody can tell just now: an old number would pass for a good one."""
         for gauge in (self._due, self._scheduled, self._leased, self._oldest_due, self._snapshot):
             gauge.set(math.nan)
+        self.broadcasts.unknown()
 
     def follow(self, election: Election) -> None:
         """Tell of this election from now on, as it is at the time of each scrape."""

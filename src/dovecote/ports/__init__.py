@@ -5,14 +5,23 @@ No port has more than eight methods. Each port has one conformance suite that ru
 
 from dovecote.ports.administration import (
     BotStore,
+    CountStore,
+    ErasingStore,
     HealthStore,
     HistoryStore,
     OverviewStore,
     PruneStore,
+    RecipientBook,
     RecipientStore,
     RestoreStore,
 )
-from dovecote.ports.broadcasts import BroadcastBook, BroadcastRecipients, BroadcastStore, ContentStore
+from dovecote.ports.broadcasts import (
+    BroadcastBook,
+    BroadcastObserver,
+    BroadcastRecipients,
+    BroadcastStore,
+    ContentStore,
+)
 from dovecote.ports.delivery import Channel, EnqueueSpan, Observer, OutboxStore, TokenSource, TraceStore
 from dovecote.ports.direct import DirectSlots
 from dovecote.ports.jobs import JobRunStore, JobStore
@@ -23,13 +32,16 @@ from dovecote.ports.storage import FileStorage, ManagedStorage, StorageUpkeep
 __all__ = [
     "BotStore",
     "BroadcastBook",
+    "BroadcastObserver",
     "BroadcastRecipients",
     "BroadcastStore",
     "Channel",
     "ContentStore",
+    "CountStore",
     "DirectSlots",
     "Election",
     "EnqueueSpan",
+    "ErasingStore",
     "FileStorage",
     "HealthStore",
     "HistoryStore",
@@ -43,6 +55,7 @@ __all__ = [
     "OutboxStore",
     "OverviewStore",
     "PruneStore",
+    "RecipientBook",
     "RecipientStore",
     "RestoreStore",
     "ScheduleBook",

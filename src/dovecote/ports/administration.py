@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from dovecote.model import (
         Bot,
         DatabaseVitals,
+        Erased,
         NotificationRecord,
         OldSnapshot,
         Overview,
         Pruned,
         Recipient,
+        RecipientChange,
         Retention,
         Selection,
         State,
@@ -120,7 +122,7 @@ class RecipientStore(Protocol):
         """
 
     async def welcome(self, bot: str, chat: str) -> bool:
-        """The same, and it is told of, as by `set_zone`, while the zone that it has stays. Raises UnknownBot."""
+        """The same, and it is told of and was seen now; the zone that it has stays. Raises UnknownBot."""
 
     async def move(self, bot: str, old: str, new: str) -> int:
         """Let a recipient be another chat, with what waits for it and is not leased; answers how much that was.
@@ -134,13 +136,38 @@ class RecipientStore(Protocol):
         Raises UnknownBot.
         """
 
-    async def set_zone(self, bot: str, chat: str, zone: str | None) -> None:
-        """Note in which zone a recipient lives, None where nobody knows. Raises UnknownBot."""
-
     async def unblock(self, bot: str, chat: str) -> int:
         """Make due now what waits for its turn in a chat, for a retry or for a 429; answers how many.
 
         What is leased, and what was enqueued for later, stays as it is. In bounded transactions. Raises UnknownBot.
+        """
+
+
+class RecipientBook(Protocol):
+    """What is known of the chats of the bots."""
+
+    async def tell(self, bot: str, changes: Sequence[RecipientChange]) -> None:
+        """Write what is told of recipients in one transaction; from now on they are recipients of what goes to all.
+
+        Of two changes of one chat the later stands. An earlier instant never replaces when one was seen.
+        Raises UnknownBot.
+        """
+
+    async def get(self, bot: str, chat: str) -> Recipient:
+        """What is known of one. Raises UnknownBot, UnknownRecipient."""
+
+    async def page(self, bot: str, *, before_chat: str | None = None, limit: int = 50) -> Sequence[Recipient]:
+        """Those of which anything is known, from the last chat to the first in byte order. Raises UnknownBot."""
+
+
+class ErasingStore(Protocol):
+    """Forgetting a person."""
+
+    async def erase(self, bot: str, chat: str) -> Erased:
+        """Let nothing of a chat of a bot be left in any table, in bounded transactions. Raises UnknownBot.
+
+        Schedules for it alone are named, and neither they nor files are deleted here. Doing it again is harmless, and
+        needed while something of it is in flight.
         """
 
 
@@ -151,6 +178,16 @@ class PruneStore(Protocol):
         """Remove up to `limit` of each kind that are past their time, each kind in a transaction of its own.
 
         What is still in the outbox is never touched. Call it again until it answers that nothing was removed.
+        """
+
+
+class CountStore(Protocol):
+    """The counts of what is settled, which the database keeps as it changes."""
+
+    async def fold(self) -> int:
+        """Let one row stand for many, whose sum it is, in one bounded transaction; answers how many rows went.
+
+        Raises StoreUnavailable, NotMigrated.
         """
 
 

@@ -36,6 +36,9 @@ class BroadcastBook(Protocol):
     async def page(self, *, before_id: int | None = None, limit: int = 50) -> Sequence[BroadcastRecord]:
         """The newest first, a page at a time."""
 
+    async def under_way(self, *, limit: int = 50) -> Sequence[BroadcastRecord]:
+        """Those that run or are paused, the newest first; however many others there are."""
+
     async def change(
         self, name: str, state: BroadcastState, *, allowed: Sequence[BroadcastState], reason: str | None = None
     ) -> BroadcastRecord:
@@ -54,7 +57,10 @@ class BroadcastRecipients(Protocol):
     async def add_segment(
         self, name: str, segment: Segment, *, after: str | None, limit: int
     ) -> tuple[int, str | None]:
-        """Add up to `limit` of a segment behind a chat; answers how many were new, and the next cursor or None."""
+        """Look at up to `limit` recipients behind a chat, and add those of the segment, with their languages.
+
+        Answers how many were new, and the next cursor or None.
+        """
 
     async def add_reached(self, name: str, *, after: str | None, limit: int) -> tuple[int, str | None]:
         """Add up to `limit` of those that the broadcast reached which the draft `name` is about, with its messages.
@@ -99,8 +105,18 @@ class BroadcastStore(Protocol):
         outbox is put off; of a cancelled one it is taken out.
         """
 
+    async def in_hand(self, broadcast_id: int) -> bool:
+        """Whether workers may have some of one that is paused or over in hand, or an outcome of it is not read yet."""
+
     async def close(self) -> None:
         """Give back the connection."""
+
+
+class BroadcastObserver(Protocol):
+    """Whoever counts what happens to broadcasts."""
+
+    def braked(self) -> None:
+        """One has paused itself."""
 
 
 class ContentStore(Protocol):

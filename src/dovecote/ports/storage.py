@@ -30,7 +30,10 @@ class FileStorage(Protocol):
         """The content in chunks of at most `chunk_size` bytes. Raises what `download` does, as it goes."""
 
     async def delete(self, key: str) -> bool:
-        """Remove it, and answer whether there was something."""
+        """Remove it, and answer whether there was something.
+
+        Of several at one moment exactly one answers True in a folder; an S3-compatible store cannot tell, and each may.
+        """
 
     async def exists(self, key: str) -> bool:
         """Whether there is a content of this key."""

@@ -11,7 +11,7 @@ from dovecote.errors import InvalidConfiguration, InvalidKey
 from dovecote.storage.keys import normalised
 from dovecote.storage.local import LocalStorage
 from dovecote.storage.s3 import S3Storage
-from dovecote.storage.s3_client import endpoint_faults
+from dovecote.storage.s3_client import encryption_faults, endpoint_faults
 
 if TYPE_CHECKING:
     from dovecote.storage.signatures import Credentials
@@ -100,6 +100,8 @@ def _s3_faults(url: str) -> list[str]:
             faults.append(f'it has the unknown parameter "{name}" (known are {", ".join(S3_PARAMETERS)})')
     if "endpoint" in given:
         faults += [fault.rstrip(".") for fault in endpoint_faults(given["endpoint"])]
+    encryption = encryption_faults(given.get("server_side_encryption"), given.get("kms_key_id"))
+    faults += [f"its {fault.rstrip('.')}" for fault in encryption]
     if given.get("path_style", "true") not in _YES_OR_NO:
         faults.append("its path_style is neither true nor false")
     for name in ("timeout", "retry_for"):

@@ -22,7 +22,7 @@ from dovecote.errors import FileDamaged, FileMissing, InvalidConfiguration, Stor
 from dovecote.model import ObjectInfo, SignedUpload
 from dovecote.storage.credentials import found_credentials, found_endpoint, found_region, is_public
 from dovecote.storage.keys import RESERVED, is_key, normalised, normalised_prefix, shown
-from dovecote.storage.s3_client import Addresses, addresses, client
+from dovecote.storage.s3_client import Addresses, addresses, client, encryption_headers
 from dovecote.storage.s3_errors import Place, no_credentials, told
 from dovecote.storage.s3_feed import Feed, fed
 from dovecote.storage.s3_multiparts import abort_multiparts
@@ -96,7 +96,7 @@ class S3Storage:
         self._place = Place(
             bucket, self._at.endpoint, self.region, self._credentials.access_key_id if self._credentials else None
         )
-        self._encryption = _encryption(server_side_encryption, kms_key_id)
+        self._encryption = encryption_headers(server_side_encryption, kms_key_id)
         self._client, self._store = client(
             self._at,
             bucket=bucket,
@@ -183,7 +183,7 @@ class S3Storage:
         _refuse_short(key, place, size)
 
     async def delete(self, key: str) -> bool:
-        """Remove it, and answer whether there was something."""
+        """Remove it, and answer whether there was something: just before, since a store answers each removal alike."""
         key = normalised(key)
         if not await self.exists(key):
             return False
@@ -382,15 +382,6 @@ async def _sliced(content: bytes) -> AsyncIterator[bytes]:
     view = memoryview(content)
     for start in range(0, len(view), PART):
         yield view[start : start + PART]  # type: ignore[misc] # as good as bytes to the client, and nothing is copied
-
-
-def _encryption(algorithm: str | None, kms_key_id: str | None) -> dict[str, str]:
-    headers = {}
-    if algorithm:
-        headers["x-amz-server-side-encryption"] = algorithm
-    if kms_key_id:
-        headers["x-amz-server-side-encryption-aws-kms-key-id"] = kms_key_id
-    return headers
 
 
 def _refuse_short(key: str, actual: int, size: int) -> None:

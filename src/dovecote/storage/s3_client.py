@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from dovecote.storage.signatures import Credentials
 
 _CONNECT: Final = timedelta(seconds=5)
+_KMS: Final = "aws:kms"
+_ENCRYPTIONS: Final = ("AES256", _KMS, "aws:kms:dsse")
 _LONGEST_REQUEST: Final = timedelta(days=1)
 """The client's own limit counts the whole body, however large; what may not last is a stretch without progress."""
 
@@ -78,6 +80,28 @@ def endpoint_faults(endpoint: str) -> list[str]:
         return ["the endpoint holds credentials, which belong elsewhere: see storage.access_key_id."]
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         return [f'the endpoint "{endpoint}" is no address of a server: give one such as https://s3.example.com.']
+    return []
+
+
+def encryption_headers(algorithm: str | None, kms_key_id: str | None) -> dict[str, str]:
+    """What every upload says of its encryption. Raises InvalidConfiguration."""
+    if faults := encryption_faults(algorithm, kms_key_id):
+        raise InvalidConfiguration(faults)
+    headers = {}
+    if algorithm:
+        headers["x-amz-server-side-encryption"] = algorithm
+    if kms_key_id:
+        headers["x-amz-server-side-encryption-aws-kms-key-id"] = kms_key_id
+    return headers
+
+
+def encryption_faults(algorithm: str | None, kms_key_id: str | None) -> list[str]:
+    """What is wrong with them, as sentences."""
+    if algorithm and algorithm not in _ENCRYPTIONS:
+        return [f'server_side_encryption "{algorithm}" is none of {", ".join(_ENCRYPTIONS)}.']
+    if kms_key_id and not (algorithm or "").startswith(_KMS):
+        # It would be stored without that key, and nobody would notice.
+        return [f"kms_key_id is used with server_side_encryption={_KMS} alone: say that as well."]
     return []
 
 

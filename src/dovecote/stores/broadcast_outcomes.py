@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from dovecote.stores.tables import Tables
 
-SUPPRESSED: Final = "the recipient is disabled: "
-"""How the claim's words begin for what it has ended without a request."""
+DISABLED: Final = "the recipient is disabled: "
+OPTED_OUT: Final = "the recipient has opted out of "
+"""So the claim's words begin for what it has ended without a request."""
 ERRORS: Final = 50
 """So many different errors are counted apart."""
 OTHERS: Final = "other errors"
@@ -39,8 +40,10 @@ class Outcomes:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def collect(self, connection: Connection, row: Row[Any], now: datetime, *, after: int, limit: int) -> int | None:
-        """See `ports.BroadcastStore.collect`."""
+    def collect(
+        self, connection: Connection, row: Row[Any], now: datetime, *, after: int, limit: int
+    ) -> tuple[int | None, bool]:
+        """See `ports.BroadcastStore.collect`; answers as well whether the brake has paused it now."""
         table = self._tables.broadcast_recipient.c
         page = (
             select(table.chat, table.notification_id)
@@ -50,12 +53,12 @@ class Outcomes:
         )
         chats = {each.notification_id: each.chat for each in connection.execute(page)}
         if not chats:
-            return None
+            return None, False
         settled = self._settled(connection, row, list(chats))
         if settled:
             self._write(connection, row, [(chats[found["id_"]], found) for found in settled])
-        self._count(connection, row, settled, now)
-        return max(chats) if len(chats) == limit else None
+        braked = self._count(connection, row, settled, now)
+        return max(chats) if len(chats) == limit else None, braked
 
     def _settled(self, connection: Connection, row: Row[Any], ids: Sequence[int]) -> list[dict[str, Any]]:
         """What became of those that have left the outbox."""
@@ -107,7 +110,8 @@ class Outcomes:
         rows = [{"of": chat, **{f"new_{name}": outcome[name] for name in names}} for chat, outcome in found]
         connection.execute(here, rows)
 
-    def _count(self, connection: Connection, row: Row[Any], settled: Sequence[dict[str, Any]], now: datetime) -> None:
+    def _count(self, connection: Connection, row: Row[Any], settled: Sequence[dict[str, Any]], now: datetime) -> bool:
+        """Count them, and answer whether the brake has paused the broadcast for it."""
         table = self._tables.broadcast
         states = Counter(outcome["state"] for outcome in settled)
         blocked = sum(outcome["blocked"] for outcome in settled)
@@ -128,6 +132,7 @@ class Outcomes:
                 paused = {"state": BroadcastState.PAUSED.value, "reason": reason, "changed_at": now, "turn_at": now}
                 values |= paused
         connection.execute(table.update().where(table.c.id == row.id).values(**values))
+        return "reason" in values
 
 
 def sent_again(connection: Connection, tables: Tables, rows: Iterable[Any], now: datetime) -> None:
@@ -159,7 +164,7 @@ def sent_again(connection: Connection, tables: Tables, rows: Iterable[Any], now:
 
 def _read(row: Any, *, blocked: bool) -> dict[str, Any]:
     state = RecipientState(row.outcome)
-    suppressed = row.outcome == "dead" and (row.error or "").startswith(SUPPRESSED)
+    suppressed = row.outcome == "dead" and (row.error or "").startswith((DISABLED, OPTED_OUT))
     if suppressed:
         state = RecipientState.SUPPRESSED
     return {

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from dovecote.model import BroadcastKind, RecipientState
 from dovecote.stores.broadcast_rows import draft_of, recipient_of, row_of
 from dovecote.stores.clock import StoreClock, real_microseconds
+from dovecote.stores.segments import belongs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,18 +73,16 @@ class RecipientsOfBroadcasts:
 
         def write(connection: Connection) -> tuple[int, str | None]:
             draft = draft_of(connection, self._tables, name)
+            # Bounded by what is looked at and not by what is found: a segment of few may be spread over many.
             statement = (
-                select(recipient.chat)
+                select(recipient.chat, recipient.language, belongs(self._tables, segment).label("belongs"))
                 .where(recipient.bot_id == draft.bot_id, recipient.chat > (after or ""))
-                .where(recipient.zone_since.is_not(None), recipient.disabled_at.is_(None))
                 .order_by(recipient.chat)
                 .limit(limit)
             )
-            if segment.zones is not None:
-                statement = statement.where(recipient.zone.in_(list(segment.zones)))
-            chats = connection.execute(statement).scalars().all()
-            new = self._insert(connection, draft, [{"chat": chat} for chat in chats])
-            return new, chats[-1] if len(chats) == limit else None
+            found = connection.execute(statement).all()
+            rows = [{"chat": row.chat, "locale": row.language} for row in found if row.belongs]
+            return self._insert(connection, draft, rows), found[-1].chat if len(found) == limit else None
 
         return await self._database.run(write, write=True)
 

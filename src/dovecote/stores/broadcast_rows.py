@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from dovecote.stores.tables import Tables
 
 ENQUEUED: Final = text("state = 'enqueued'")
-"""The index's own condition, word for word: SQLite uses a partial index only where it reads it."""
+UNDER_WAY: Final = text("state IN ('running', 'paused')")
+"""The indexes' own conditions, word for word: SQLite uses a partial index only where it reads its own."""
 
 
 def row_of(connection: Connection, tables: Tables, name: str, *, locked: bool = False) -> Row[Any]:

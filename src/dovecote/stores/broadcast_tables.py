@@ -70,6 +70,8 @@ def broadcast_table(metadata: MetaData, prefix: str) -> Table:
     )
     turn = text("turn_at IS NOT NULL")
     Index(f"{prefix}broadcast_turn", table.c.turn_at, postgresql_where=turn, sqlite_where=turn)
+    under_way = text("state IN ('running', 'paused')")
+    Index(f"{prefix}broadcast_under_way", table.c.id, postgresql_where=under_way, sqlite_where=under_way)
     return table
 
 

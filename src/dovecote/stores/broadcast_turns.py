@@ -17,10 +17,10 @@ from dovecote.broadcast_form import PUT_OFF, notification_of
 from dovecote.errors import FileTooLarge, InvalidNotification, UnknownBot, UnknownFile
 from dovecote.model import Advanced, BroadcastKind, BroadcastState, RecipientState
 from dovecote.stores.among import among, among_texts
-from dovecote.stores.broadcast_outcomes import Outcomes
+from dovecote.stores.broadcast_outcomes import DISABLED, OPTED_OUT, Outcomes
 from dovecote.stores.broadcast_rows import ENQUEUED
 from dovecote.stores.clock import StoreClock, real_microseconds
-from dovecote.stores.enqueue import Enqueuer
+from dovecote.stores.enqueue import Enqueuer, untraced
 from dovecote.stores.held import HeldConnection
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
+    from dovecote.ports import BroadcastObserver, EnqueueSpan
     from dovecote.stores.database import Database
     from dovecote.stores.tables import Tables
 
@@ -60,13 +61,16 @@ class BroadcastTurns:
         largest_upload: int = 50 * 1024 * 1024,
         hold: bool = True,
         clock: Callable[[], int] = real_microseconds,
+        observer: BroadcastObserver | None = None,
+        span: EnqueueSpan = untraced,
     ) -> None:
+        self._observer = observer
         self._held = HeldConnection(database, LONGEST_TRANSACTION) if hold else None
         self._run = database.run if self._held is None else self._held.run
         self._is_postgresql = database.is_postgresql
         self._tables = database.tables
         self._clock = StoreClock(database, clock)
-        self._enqueuer = Enqueuer(database, largest_upload=largest_upload, clock=clock)
+        self._enqueuer = Enqueuer(database, largest_upload=largest_upload, clock=clock, span=span)
         self._outcomes = Outcomes(database.tables)
 
     async def close(self) -> None:
@@ -92,16 +96,25 @@ class BroadcastTurns:
         running = select(table.id).where(table.turn_at.is_not(None), table.state == BroadcastState.RUNNING.value)
         return await self._run(lambda connection: list(connection.execute(running.order_by(table.id)).scalars()))
 
+    async def in_hand(self, broadcast_id: int) -> bool:
+        """See `ports.BroadcastStore.in_hand`. All that is not put off has a turn of the broadcast's to come."""
+        table = self._tables.broadcast.c
+        statement = select(table.turn_at).where(table.id == broadcast_id)
+        return await self._run(lambda connection: connection.execute(statement).scalar() is not None)
+
     async def collect(self, broadcast_id: int, *, after: int, limit: int) -> int | None:
         """See `ports.BroadcastStore.collect`."""
 
-        def write(connection: Connection) -> int | None:
+        def write(connection: Connection) -> tuple[int | None, bool]:
             row = self._lock(connection, broadcast_id)
             if row is None or not row.enqueued:
-                return None
+                return None, False
             return self._outcomes.collect(connection, row, self._clock.now(connection), after=after, limit=limit)
 
-        return await self._write(write)
+        last, braked = await self._write(write)
+        if braked and self._observer is not None:
+            self._observer.braked()
+        return last
 
     async def advance(self, broadcast_id: int, *, limit: int, wait: bool = False) -> Advanced:
         """See `ports.BroadcastStore.advance`."""
@@ -199,16 +212,12 @@ class BroadcastTurns:
         return max(SMALLEST_WINDOW, min(LARGEST_WINDOW, wanted))
 
     def _enqueue(self, connection: Connection, row: Row[Any], found: Sequence[Any], now: datetime) -> int:
-        """Enqueue for those that are not disabled, and note for all of them what was done; answers for how many."""
-        recipient, table = self._tables.recipient.c, self._tables.broadcast_recipient
-        off = select(recipient.chat, recipient.disabled_reason).where(
-            recipient.bot_id == row.bot_id,
-            among_texts(connection, recipient.chat, [each.chat for each in found]),
-            recipient.disabled_at.is_not(None),
-        )
-        disabled = {each.chat: each.disabled_reason for each in connection.execute(off)}
+        """Enqueue for those that take it, and note for all of them what was done; answers for how many."""
+        table = self._tables.broadcast_recipient
         form, kind = json.loads(row.form), BroadcastKind(row.kind)
-        wanted = [each for each in found if each.chat not in disabled]
+        category = form.get("category") if kind is BroadcastKind.SEND else None
+        refusals = refusing(connection, self._tables, row.bot_id, [each.chat for each in found], category)
+        wanted = [each for each in found if each.chat not in refusals]
         ids = self._enqueuer.write(
             connection,
             [
@@ -222,9 +231,9 @@ class BroadcastTurns:
             connection.execute(
                 here.values(**noted), [{"of": each.chat, "its": id_} for each, id_ in zip(wanted, ids, strict=True)]
             )
-        if disabled:
+        if refusals:
             noted = {"state": RecipientState.SUPPRESSED.value, "settled_at": now, "error": bindparam("why")}
-            rows = [{"of": chat, "why": f"the recipient is disabled: {why}"} for chat, why in disabled.items()]
+            rows = [{"of": chat, "why": why} for chat, why in refusals.items()]
             connection.execute(here.values(**noted), rows)
         return len(wanted)
 
@@ -271,7 +280,8 @@ class BroadcastTurns:
             unknown = attempt.c.outcome.in_(["unknown", "lost"])
             tried = select(attempt.c.notification_id).where(among(connection, attempt.c.notification_id, free), unknown)
             doubtful = set(connection.execute(tried).scalars())
-            connection.execute(attempt.delete().where(among(connection, attempt.c.notification_id, free)))
+            for table in (attempt, tables.trace_context):
+                connection.execute(table.delete().where(among(connection, table.c.notification_id, free)))
             connection.execute(notification.delete().where(among(connection, notification.c.id, free)))
             for state, these, error in (
                 (RecipientState.CANCELLED, [id_ for id_ in free if id_ not in doubtful], None),
@@ -293,6 +303,25 @@ class BroadcastTurns:
         }
         self._update(connection, row, values)
         return Advanced(moved, more=moved >= limit)
+
+
+def refusing(
+    connection: Connection, tables: Tables, bot_id: int, chats: Sequence[str], category: str | None
+) -> dict[str, str]:
+    """Those of `chats` that take nothing, or nothing of the category, and why: in the words of a claim."""
+    recipient = tables.recipient.c
+    statement = select(recipient.chat, recipient.disabled_at, recipient.disabled_reason, recipient.opted_out).where(
+        recipient.bot_id == bot_id,
+        among_texts(connection, recipient.chat, chats),
+        or_(recipient.disabled_at.is_not(None), recipient.opted_out.is_not(None)),
+    )
+    found: dict[str, str] = {}
+    for each in connection.execute(statement):
+        if each.disabled_at is not None:
+            found[each.chat] = f"{DISABLED}{each.disabled_reason or ''}"
+        elif category in (each.opted_out or ()):
+            found[each.chat] = f"{OPTED_OUT}{category}"
+    return found
 
 
 def outstanding(connection: Connection, tables: Tables, broadcast_id: int) -> list[list[int]]:

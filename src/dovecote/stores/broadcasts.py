@@ -14,14 +14,14 @@ from dovecote.model import BroadcastKind, BroadcastState, StoredContent
 from dovecote.references import slots
 from dovecote.stores.among import among
 from dovecote.stores.bots import bot_id_of
-from dovecote.stores.broadcast_rows import ENQUEUED, names_of, record_of, row_of
+from dovecote.stores.broadcast_rows import ENQUEUED, UNDER_WAY, names_of, record_of, row_of
 from dovecote.stores.broadcast_turns import let_go
 from dovecote.stores.clock import StoreClock, real_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection, Row, Select
 
     from dovecote.model import BroadcastRecord
     from dovecote.stores.database import Database
@@ -62,7 +62,9 @@ class BroadcastsBook:
                 return record_of(connection.execute(table.insert().values(**values).returning(*table.c)).one(), of)
             except IntegrityError as error:
                 raise InvalidBroadcast(
-                    "name", f'there is a broadcast named "{name}" already: choose another name.'
+                    "name",
+                    f'there is a broadcast named "{name}" already: choose another name; to a draft recipients can be'
+                    " added again, whoever is in it is not added twice.",
                 ) from error
 
         return await self._database.run(insert, write=True)
@@ -99,7 +101,14 @@ class BroadcastsBook:
         statement = select(table).order_by(table.c.id.desc()).limit(limit)
         if before_id is not None:
             statement = statement.where(table.c.id < before_id)
+        return await self._records(statement)
 
+    async def under_way(self, *, limit: int = 50) -> Sequence[BroadcastRecord]:
+        """See `ports.BroadcastBook.under_way`."""
+        table = self._tables.broadcast
+        return await self._records(select(table).where(UNDER_WAY).order_by(table.c.id.desc()).limit(limit))
+
+    async def _records(self, statement: Select[Any]) -> list[BroadcastRecord]:
         def read(connection: Connection) -> list[BroadcastRecord]:
             rows = connection.execute(statement).all()
             names = names_of(connection, self._tables, rows)

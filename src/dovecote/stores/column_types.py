@@ -46,7 +46,7 @@ class Instant(TypeDecorator[datetime]):
 
 BigId = BigInteger().with_variant(Integer(), "sqlite")
 MessageIds = ARRAY(BigInteger).with_variant(JSON(), "sqlite")
-Labels = ARRAY(Text).with_variant(JSON(), "sqlite")
+Labels = ARRAY(Text).with_variant(JSON(none_as_null=True), "sqlite")
 # Byte order: chats are compared for equality only, and a linguistic collation would cost time for nothing.
 Chat = Text(collation="C").with_variant(Text(), "sqlite")
 

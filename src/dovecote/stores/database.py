@@ -41,6 +41,12 @@ PATIENCE_SECONDS = 10
 
 # Held while migrating, so that instances which start together migrate once.
 MIGRATION_LOCK = 0x646F7665
+# A change of a table waits for whoever reads it, such as a dump, and all workers wait behind the change. So it is given
+# up after a while, or where a worker and it wait for each other, and tried again.
+TABLE_PATIENCE_SECONDS = 2.0
+MIGRATION_TRIES = 30
+MIGRATION_PAUSE_SECONDS = 1.0
+HELD_UP = {"55P03", "40P01"}
 
 
 def outbox_url(url: str) -> URL:
@@ -197,12 +203,23 @@ class Database:
         def upgrade(connection: Connection) -> None:
             if self.is_postgresql:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+                connection.execute(text(f"SET LOCAL lock_timeout = {round(TABLE_PATIENCE_SECONDS * 1000)}"))
                 connection.execute(text("CREATE SCHEMA IF NOT EXISTS dovecote"))
             self._check_known(_current(connection))
             config = migration_config(connection)
             (command.downgrade if revision == "base" else command.upgrade)(config, revision)
 
-        await self.run(upgrade, write=True)
+        for _ in range(MIGRATION_TRIES):
+            try:
+                return await self.run(upgrade, write=True)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in HELD_UP:
+                    raise
+            await asyncio.sleep(MIGRATION_PAUSE_SECONDS)
+        raise StoreUnavailable(
+            "a table cannot be changed, since another transaction holds it all the time: end that one, such as a dump"
+            " (`dovecote doctor` names the oldest), then migrate again. Nothing was changed."
+        )
 
     async def revision(self) -> tuple[str | None, str | None]:
         """The schema's revision, and the one that this version of Dovecote works with."""
@@ -328,15 +345,17 @@ def translated(error: Exception, url: URL) -> Exception:
         return StoreUnavailable(refusal)
     if isinstance(error, ProgrammingError):
         return error
-    if str(getattr(original, "sqlstate", None) or "").startswith(EXHAUSTED) or isinstance(
+    if str(getattr(original, "sqlstate", None) or "").startswith(OUTAGES) or isinstance(
         error, (OperationalError, InterfaceError, PoolTimeout, OSError, TimeoutError)
     ):
         return StoreUnavailable(f"{place_of(url)} cannot be used just now: {message}")
     return error
 
 
-# What the server has no more of, such as connections ("too many clients already"), memory or disk.
-EXHAUSTED = "53"
+# How the SQLSTATE of a server begins that cannot serve now: the connection, read-only (a standby), a transaction that
+# it has ended for being idle, what it has no more of (connections, memory, disk), an operator's intervention, its own
+# system.
+OUTAGES = ("08", "25006", "25P03", "53", "57", "58")
 # A database or a role that does not exist, a wrong password, a host that is not let in.
 NO_ENTRY = {"3D000", "28000", "28P01"}
 NO_RIGHTS = "42501"

@@ -28,6 +28,7 @@ from dovecote.stores.own_loop import in_own_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
 
@@ -40,6 +41,11 @@ T = TypeVar("T")
 
 LARGEST_UPLOAD: Final = 50 * 1024 * 1024
 """Bytes that Telegram's own server takes of a file."""
+
+
+def untraced(_bots: Sequence[str], _notifications: int) -> AbstractContextManager[None]:
+    """What stands around a call where nobody traces."""
+    return nullcontext()
 
 
 class Enqueuer:
@@ -56,7 +62,7 @@ class Enqueuer:
         key_window: timedelta = timedelta(days=30),
         largest_upload: int = LARGEST_UPLOAD,
         clock: Callable[[], int] = real_microseconds,
-        span: EnqueueSpan = lambda _bots, _notifications: nullcontext(),
+        span: EnqueueSpan = untraced,
     ) -> None:
         self._database = database
         self._key_window = key_window

@@ -135,7 +135,8 @@ def microseconds(instant: datetime) -> int:
 
 def _row(notification: PreparedNotification) -> str:
     """A row without its id, its bot and its opening brace. What is as usual is left out."""
-    _, chat, method, params, key, priority, due_at, expires_at, at_most_once, labels, weight, _ = notification
+    _, chat, method, params, key, priority, due_at, expires_at, at_most_once, labels, weight, *rest = notification
+    _, category, quiet = rest
     # The chat and the method are validated to need no escapes, and the parameters are JSON already.
     row = f'"method":"{method}","params":{params}'
     if chat is not None:
@@ -154,4 +155,6 @@ def _row(notification: PreparedNotification) -> str:
         row += f',"labels":{orjson.dumps(labels).decode()}'
     if weight != 1:
         row += f',"weight":{weight}'
-    return row + "}"
+    # Both are validated to need no escapes.
+    choices = (("category", category), ("quiet", quiet))
+    return "".join([row, *(f',"{name}":"{value}"' for name, value in choices if value is not None), "}"])

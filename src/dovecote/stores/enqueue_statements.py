@@ -106,14 +106,16 @@ asked AS MATERIALIZED (
         r.params, r.key, r.labels, coalesce(r.priority, 1) AS priority, coalesce(r.at_most_once, false) AS at_most_once,
         coalesce(r.weight, 1) AS weight, clock.now,
         greatest(TIMESTAMP WITH TIME ZONE 'epoch' + r.due_at * INTERVAL '1 microsecond', clock.now) AS due_at,
-        TIMESTAMP WITH TIME ZONE 'epoch' + r.expires_at * INTERVAL '1 microsecond' AS expires_at
+        TIMESTAMP WITH TIME ZONE 'epoch' + r.expires_at * INTERVAL '1 microsecond' AS expires_at,
+        r.category, r.quiet
     FROM ROWS FROM (
         json_to_recordset(CAST(CAST(:rows AS text) AS json)) AS (
             id bigint, bot_id int, chat text, method text, params json, key text, labels text[], priority smallint,
-            at_most_once boolean, weight smallint, due_at bigint, expires_at bigint
+            at_most_once boolean, weight smallint, due_at bigint, expires_at bigint, category text, quiet text
         )
     ) WITH ORDINALITY AS r (
-        id, bot_id, chat, method, params, key, labels, priority, at_most_once, weight, due_at, expires_at, place
+        id, bot_id, chat, method, params, key, labels, priority, at_most_once, weight, due_at, expires_at,
+        category, quiet, place
     ), clock
 ),
 new_key AS (
@@ -130,10 +132,10 @@ new_key AS (
 written AS (
     INSERT INTO dovecote.notification (
         id, bot_id, chat, method, params, key, labels, priority, at_most_once, enqueued_at, planned_at, expires_at,
-        weight, due_at
+        weight, due_at, category, quiet
     )
     SELECT a.id, a.bot_id, a.chat, a.method, a.params, a.key, a.labels, a.priority, a.at_most_once, a.now, a.due_at,
-        a.expires_at, a.weight, a.due_at
+        a.expires_at, a.weight, a.due_at, a.category, a.quiet
     FROM asked a
     WHERE a.key IS NULL OR a.id IN (SELECT notification_id FROM new_key)
     RETURNING due_at
@@ -230,10 +232,10 @@ WHERE expires_at <= :now
 SQLITE_WRITE = Statement("""
 INSERT INTO dovecote_notification (
     id, bot_id, chat, method, params, key, labels, priority, at_most_once, enqueued_at, planned_at, expires_at,
-    weight, due_at
+    weight, due_at, category, quiet
 )
 SELECT r.id, r.bot_id, r.chat, r.method, r.params, r.key, r.labels, r.priority, r.at_most_once, :now, r.due_at,
-    r.expires_at, r.weight, r.due_at
+    r.expires_at, r.weight, r.due_at, r.category, r.quiet
 FROM (
     SELECT json_extract(value, '$.id') AS id, json_extract(value, '$.bot_id') AS bot_id,
         json_extract(value, '$.chat') AS chat, json_extract(value, '$.method') AS method,
@@ -241,7 +243,8 @@ FROM (
         json_extract(value, '$.labels') AS labels, coalesce(json_extract(value, '$.priority'), 1) AS priority,
         coalesce(json_extract(value, '$.at_most_once'), 0) AS at_most_once,
         max(coalesce(json_extract(value, '$.due_at'), :now), :now) AS due_at,
-        json_extract(value, '$.expires_at') AS expires_at, coalesce(json_extract(value, '$.weight'), 1) AS weight
+        json_extract(value, '$.expires_at') AS expires_at, coalesce(json_extract(value, '$.weight'), 1) AS weight,
+        json_extract(value, '$.category') AS category, json_extract(value, '$.quiet') AS quiet
     FROM json_each(:rows)
 ) r
 WHERE r."key" IS NULL OR r.id = (

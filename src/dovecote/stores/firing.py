@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from dovecote.model import BY_HAND, DueSchedules, Fired, Happened, Overlap, PlannedOccurrence
 from dovecote.schedule_form import notification_to
 from dovecote.stores.clock import StoreClock, real_microseconds
-from dovecote.stores.enqueue import LARGEST_UPLOAD, Enqueuer
+from dovecote.stores.enqueue import LARGEST_UPLOAD, Enqueuer, untraced
 from dovecote.stores.fan_out import FanOut
 from dovecote.stores.held import HeldConnection
 from dovecote.stores.homes import homes_of
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from dovecote.model import FannedOut, Firing, Notification, Schedule, ScheduleRecord
+    from dovecote.ports import EnqueueSpan
     from dovecote.stores.database import Database, Run
 
 T = TypeVar("T")
@@ -64,6 +65,7 @@ class FiringStore:
         hold: bool = True,
         run: Run | None = None,
         clock: Callable[[], int] = real_microseconds,
+        span: EnqueueSpan = untraced,
     ) -> None:
         self._held = HeldConnection(database, LONGEST_TRANSACTION) if hold and run is None else None
         self._run: Run = run or (database.run if self._held is None else self._held.run)
@@ -76,6 +78,7 @@ class FiringStore:
             key_window=max(key_window, SHORTEST_KEY_WINDOW),
             largest_upload=largest_upload,
             clock=clock,
+            span=span,
         )
         self._fan_out = FanOut(self._tables, self._clock, self._enqueuer)
 

@@ -54,6 +54,8 @@ class HeldConnection:
                     return await self._run(engine, function)
         except TimeoutError as error:
             raise StoreUnavailable(f"the database has not answered within {self._timeout:g} s") from error
+        except StoreUnavailable:
+            raise  # in its own words, and an OSError as well
         except (DBAPIError, OSError) as error:
             known = translated(error, self._database.url)
             if known is error and self._broke_off:

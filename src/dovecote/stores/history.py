@@ -12,15 +12,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Text, and_, bindparam, case, exists, func, insert, literal, literal_column, select
+from sqlalchemy import Text, and_, bindparam, exists, func, insert, literal, literal_column, or_, select
 
 from dovecote.errors import UnknownNotification
-from dovecote.model import EVERYTHING, Attempt, DeliveryPolicy, NotificationRecord, Priority, State, Stats
+from dovecote.model import EVERYTHING, Attempt, DeliveryPolicy, NotificationRecord, Priority, Quiet, State, Stats
 from dovecote.stores.attached import attached_files
 from dovecote.stores.bots import TENTHS, bot_id_of, day_of
 from dovecote.stores.broadcast_outcomes import sent_again
 from dovecote.stores.clock import StoreClock, real_microseconds
 from dovecote.stores.column_types import IDS, is_id
+from dovecote.stores.depths import SETTLED, Depths, settled, total
 from dovecote.stores.selections import forget, restrictions
 from dovecote.stores.waiting import what_holds
 
@@ -33,13 +34,12 @@ if TYPE_CHECKING:
     from dovecote.model import Selection, Waiting
     from dovecote.stores.database import Database
 
-SETTLED = (State.DELIVERED, State.DEAD, State.UNKNOWN)
 # Ids in one statement: well below what either database takes as parameters.
 CHUNK = 1000
 # What a replayed notification keeps. What it does not name begins anew.
 KEPT = [
     *("id", "bot_id", "chat", "method", "params", "key", "labels", "priority", "at_most_once"),
-    *("enqueued_at", "expires_at", "attempts"),
+    *("enqueued_at", "expires_at", "attempts", "category", "quiet"),
 ]
 
 
@@ -136,6 +136,7 @@ class History:
     ) -> list[int]:
         """Lock those of `ids` that are in `state`, `change` them, and answer which they were."""
         history = self._tables.history
+        still_there, erased = history.c.erased_at.is_(None), literal(change == self._forget)
 
         def work(connection: Connection) -> list[int]:
             now = self._clock.now(connection)
@@ -144,7 +145,8 @@ class History:
             for chunk in _chunks(sorted(id_ for id_ in set(ids) if is_id(id_))):
                 found = (
                     select(history.c.id, history.c.chat, history.c.method, history.c.params)
-                    .where(history.c.id.in_(chunk), history.c.outcome == state.value)
+                    # Of what is erased nothing is left that could be sent.
+                    .where(history.c.id.in_(chunk), history.c.outcome == state.value, or_(erased, still_there))
                     .order_by(history.c.id)
                     .with_for_update()
                 )
@@ -201,51 +203,25 @@ class History:
         forget(connection, self._tables, [row.id for row in rows])
 
     async def stats(self, *, bot: str | None = None) -> Stats:
-        """See `ports.HistoryStore.stats`. One statement, and so one moment; it counts in indexes."""
-        outbox, history = self._tables.notification, self._tables.history
+        """See `ports.HistoryStore.stats`. One statement, and so one moment; it counts over no whole table."""
 
         def count(connection: Connection) -> Stats:
             now = self._clock.now(connection)
-            later = outbox.c.due_at > now
-            leased = and_(outbox.c.lease_token.is_not(None), later)
-            waiting = select(
-                func.count().filter(outbox.c.due_at <= now).label("due"),
-                func.count().filter(outbox.c.lease_token.is_(None), later).label("scheduled"),
-                func.count().filter(leased).label("leased"),
-                func.min(case((outbox.c.due_at <= now, outbox.c.due_at)), type_=outbox.c.due_at.type).label("oldest"),
-            ).select_from(outbox)
-            settled = select(func.count()).select_from(history)
-            given_up = settled.where(_given_up(history.c.outcome))
-            if bot is not None:
-                bot_id = bot_id_of(connection, self._tables, bot)
-                waiting = waiting.where(outbox.c.bot_id == bot_id)
-                settled, given_up = (q.where(history.c.bot_id == bot_id) for q in (settled, given_up))
-            spent = select(func.coalesce(func.sum(self._tables.bot.c.paid_spent), 0)).where(
-                self._tables.bot.c.paid_day == day_of(now)
-            )
-            if bot is not None:
-                spent = spent.where(self._tables.bot.c.id == bot_id)
-            numbers = waiting.subquery()
-            row = connection.execute(
-                select(
-                    numbers,
-                    settled.scalar_subquery().label("settled"),
-                    spent.scalar_subquery().label("spent"),
-                    *(
-                        given_up.where(history.c.outcome == state.value).scalar_subquery().label(state.value)
-                        for state in (State.DEAD, State.UNKNOWN)
-                    ),
-                )
-            ).one()
+            table = self._tables.bot.c
+            depths = Depths(self._tables, now, is_postgresql=self._database.is_postgresql)
+            bot_id = None if bot is None else bot_id_of(connection, self._tables, bot)
+            ended = settled(self._tables, bot_id)
+            bots = select(table.paid_day, table.paid_spent, *depths.due(), *depths.later(), *ended)
+            rows = list(connection.execute(bots if bot_id is None else bots.where(table.id == bot_id)))
+            oldest = [found for row in rows for each in Priority if (found := getattr(row, f"oldest_{each}"))]
+            leased = total(rows, "leased")
             return Stats(
-                due=row.due,
-                scheduled=row.scheduled,
-                leased=row.leased,
-                oldest_due=None if row.oldest is None else (now - row.oldest).total_seconds(),
-                delivered=row.settled - row.dead - row.unknown,
-                dead=row.dead,
-                unknown=row.unknown,
-                stars_spent=int(row.spent) / TENTHS,
+                due=total(rows, "due"),
+                scheduled=total(rows, "later") - leased,
+                leased=leased,
+                oldest_due=(now - min(oldest)).total_seconds() if oldest else None,
+                **{each.value: int(getattr(rows[0], each.value)) if rows else 0 for each in SETTLED},
+                stars_spent=sum(int(row.paid_spent) for row in rows if row.paid_day == day_of(now)) / TENTHS,
             )
 
         return await self._database.run(count)
@@ -334,6 +310,8 @@ def _record(
         settled_at=settled_at,
         lost_leases=row.lost_leases,
         attempts=attempts,
+        category=row.category,
+        quiet=None if row.quiet is None else Quiet(row.quiet),
         error_code=error_code,
         error=error,
         waits_for=waits_for,

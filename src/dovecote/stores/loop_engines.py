@@ -1,23 +1,31 @@
 """PostgreSQL's engines, one for each event loop, with connections of their own or without any.
 
 An application may work from many threads with a loop in each, and an engine's first connection waits on a lock of the
-loop that it was first used in. Mostly there is no pool: nothing has to be given back when a loop ends.
+loop that it was first used in. Mostly there is no pool: nothing has to be given back when a loop ends. Where there is
+one, a loop that ends gives it back: whatever runs a loop to its end (`asyncio.run`, a `Runner`, asgiref) closes the
+asynchronous generators that are open in it, and one of ours waits for that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from collections.abc import AsyncGenerator
 
     from sqlalchemy import URL
+
+LAST_WORD = 2.0
+"""Seconds that giving back connections may take as a loop ends."""
 
 
 class LoopEngines:
@@ -32,6 +40,7 @@ class LoopEngines:
         self._pool_size = pool_size
         self._keeps_statements = keeps_statements
         self._engines: dict[AbstractEventLoop, AsyncEngine] = {}
+        self._guards: dict[AbstractEventLoop, AsyncGenerator[None]] = {}
         self._lock = threading.Lock()
 
     def engine(self) -> AsyncEngine:
@@ -43,8 +52,23 @@ class LoopEngines:
                 # What a loop has left behind that has ended cannot be closed in it any more, only let go.
                 for ended in [each for each in self._engines if each.is_closed()]:
                     del self._engines[ended]
+                    self._guards.pop(ended, None)
                 engine = self._engines[loop] = self._made()
+                if self._pool_size:
+                    self._guards[loop] = _begun(self._given_back(loop, engine))
             return engine
+
+    async def _given_back(self, loop: AbstractEventLoop, engine: AsyncEngine) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            with self._lock:
+                if self._engines.get(loop) is engine:
+                    del self._engines[loop]
+                    self._guards.pop(loop, None)
+            with contextlib.suppress(TimeoutError, SQLAlchemyError, OSError):  # a server that is gone needs no goodbye
+                async with asyncio.timeout(LAST_WORD):
+                    await engine.dispose()
 
     def _made(self) -> AsyncEngine:
         pool: dict[str, Any] = {"poolclass": NullPool}
@@ -77,9 +101,12 @@ class LoopEngines:
 
     async def release(self) -> None:
         """Give back the connections of the running loop."""
+        loop = asyncio.get_running_loop()
         with self._lock:
-            engine = self._engines.pop(asyncio.get_running_loop(), None)
-        if engine is not None:
+            engine, guard = self._engines.pop(loop, None), self._guards.pop(loop, None)
+        if guard is not None:
+            await guard.aclose()
+        elif engine is not None:
             await engine.dispose()
 
     async def close(self) -> None:
@@ -87,6 +114,16 @@ class LoopEngines:
         await self.release()
         with self._lock:
             others, self._engines = self._engines, {}
-        for loop, engine in others.items():
-            if self._pool_size and loop.is_running():
-                asyncio.run_coroutine_threadsafe(engine.dispose(), loop)
+            guards, self._guards = self._guards, {}
+        for loop in others:
+            if loop in guards and loop.is_running():
+                asyncio.run_coroutine_threadsafe(guards[loop].aclose(), loop)
+
+
+def _begun(guard: AsyncGenerator[None]) -> AsyncGenerator[None]:
+    """The generator, run as far as it waits: from then on the loop knows of it."""
+    try:
+        guard.__anext__().send(None)
+    except StopIteration:
+        return guard
+    raise RuntimeError("the guard of an engine has nothing to wait for")

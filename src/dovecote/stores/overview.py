@@ -10,27 +10,25 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, literal, literal_column, select
+from sqlalchemy import func, literal, select
 
-from dovecote.model import BotActivity, Depth, OldSnapshot, Overview, Priority, State
+from dovecote.model import BotActivity, Depth, OldSnapshot, Overview, Priority
 from dovecote.stores.bots import raise_unknown_bot
 from dovecote.stores.clock import StoreClock, real_microseconds
+from dovecote.stores.depths import SETTLED, Depths
 from dovecote.stores.health import SNAPSHOTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, Row, Select
+    from sqlalchemy import Connection, Row, Select
 
     from dovecote.stores.database import Database
 
-COUNTED: Final = 100_000
-"""So many due notifications of a bot and a priority are counted, and no more."""
 WINDOW: Final = timedelta(seconds=5)
 CLIMB: Final = 0.001
 """Of the whole pace, so much comes back in a second after a 429; the claim's own number."""
-SETTLED: Final = (State.DELIVERED, State.DEAD, State.UNKNOWN)
 
 
 class Overviews:
@@ -70,24 +68,8 @@ class Overviews:
 
     def _bots(self, now: datetime, name: str | None) -> Select[Any]:
         """The bots, with what is due of each: its count up to the bound, and the earliest, by priority."""
-        bot, outbox = self._tables.bot, self._tables.notification
-        # The index's own condition, word for word: without it neither database uses the index.
-        always = "due_at > '-infinity'" if self._database.is_postgresql else "due_at IS NOT NULL"
-        columns: list[Any] = []
-        for priority in Priority:
-            mine: tuple[ColumnElement[bool], ...] = (
-                outbox.c.bot_id == bot.c.id,
-                outbox.c.priority == literal_column(str(int(priority))),
-                literal_column(f"{outbox.fullname}.{always}"),
-                outbox.c.due_at <= literal(now, outbox.c.due_at.type),
-            )
-            some: Select[Any] = select(literal_column("1").label("one")).select_from(outbox).where(*mine).correlate(bot)
-            counted = select(func.count()).select_from(some.limit(COUNTED).subquery()).correlate(bot)
-            earliest = select(func.min(outbox.c.due_at, type_=outbox.c.due_at.type)).where(*mine).correlate(bot)
-            columns += [
-                counted.scalar_subquery().label(f"due_{priority}"),
-                earliest.scalar_subquery().label(f"oldest_{priority}"),
-            ]
+        bot = self._tables.bot
+        depths = Depths(self._tables, now, is_postgresql=self._database.is_postgresql)
         statement = select(
             bot.c.id,
             bot.c.name,
@@ -96,7 +78,8 @@ class Overviews:
             bot.c.pace_held_at,
             bot.c.halted_until,
             bot.c.stopped_reason,
-            *columns,
+            bot.c.waits,
+            *depths.due(),
         )
         return statement if name is None else statement.where(bot.c.name == name)
 
@@ -143,6 +126,7 @@ def _activity(row: Row[Any], now: datetime, settled: Mapping[str, int], waiting_
         pace=row.pace,
         pace_now=_pace_now(row, now),
         halted_for=halted_for,
+        waits=row.waits,
         waiting_chats=waiting_chats,
         stopped_reason=row.stopped_reason,
         due=due,

@@ -12,7 +12,7 @@ SELECT NULL::bigint AS id, NULL::int AS bot_id, NULL::text AS bot, NULL::text AS
         'lost', (SELECT coalesce(json_agg(id), '[]') FROM lost),
         'ended', (SELECT coalesce(json_object_agg(ending, count), '{}')
                   FROM (SELECT ending, count(*) FROM ended GROUP BY ending) e),
-        'postponed', (SELECT count(*) FROM postponed),
+        'postponed', (SELECT count(*) FROM postponed) + (SELECT count(*) FROM deferred),
         'suspects', NOT $20 AND EXISTS (
             SELECT FROM dovecote.notification n JOIN dovecote.bot b ON b.id = n.bot_id, clock
             WHERE n.lost_leases >= 1 AND n.lost_leases + (n.lease_token IS NOT NULL)::int >= 2
@@ -31,7 +31,8 @@ SELECT NULL::bigint AS id, NULL::int AS bot_id, NULL::text AS bot, NULL::text AS
                 END
                 FROM advanced a, clock
             )
-            WHEN EXISTS (SELECT FROM ended) OR EXISTS (SELECT FROM advanced a WHERE a.left_over) THEN 0
+            WHEN EXISTS (SELECT FROM ended) OR EXISTS (SELECT FROM deferred)
+                OR EXISTS (SELECT FROM advanced a WHERE a.left_over) THEN 0
             ELSE least(
                 (SELECT extract(epoch FROM min(p.due_at) - clock.now) FROM postponed p, clock GROUP BY clock.now),
                 (
@@ -51,7 +52,7 @@ SELECT NULL::bigint AS id, NULL::int AS bot_id, NULL::text AS bot, NULL::text AS
         END
     )::text AS params,
     false AS at_most_once, 0 AS attempts, 0 AS failures, 0::float8 AS send_in, 0::bigint AS slot,
-    NULL::int AS paid_day, 0::bigint AS refusals, 0::bigint AS moves
+    NULL::int AS paid_day, 0::bigint AS refusals, 0::bigint AS moves, false AS silent
 UNION ALL
 SELECT l.id, l.bot_id, l.bot, l.chat, l.method, l.params::text, l.at_most_once, l.attempts, l.failures,
     l.send_in::float8, l.slot::bigint, l.paid_day,
@@ -66,6 +67,7 @@ SELECT l.id, l.bot_id, l.bot, l.chat, l.method, l.params::text, l.at_most_once, 
     ) END,
     CASE WHEN l.attempts = 1 THEN 0 ELSE (
         SELECT count(*) FROM dovecote.attempt a WHERE a.notification_id = l.id AND a.outcome = 'migrated'
-    ) END
+    ) END,
+    l.silent
 FROM leased l
 """

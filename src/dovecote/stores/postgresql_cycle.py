@@ -17,6 +17,8 @@ How it stays correct:
 - A bot's budget of Stars stands in its row, and is judged and spent under that lock (`postgresql_paid`).
 - A chat that a 429 of its own makes wait is blocked until the end of its wait, whatever is to be sent there.
 
+Quiet hours are no block: what they hold up is planned for their end in the claim that meets it, and takes no slot.
+
 A notification is blocked by a leased one of its chat, and by an older one of the same or a more urgent priority, where
 older is (planned_at, id). A blocked one is given a later due time, behind the last of its chat, and so is met again
 only then. One whose lease ran out is never blocked: it is what its chat has in flight, the others wait for it, and if
@@ -26,6 +28,7 @@ it waited for them, all would wait for ever.
 from __future__ import annotations
 
 from dovecote.stores.postgresql_answer import ANSWER
+from dovecote.stores.postgresql_heeded import DEFERRED, HEEDED
 from dovecote.stores.postgresql_paid import (
     DAY,
     GIVEN_BACK,
@@ -82,7 +85,7 @@ held AS MATERIALIZED (
 ),
 granted AS MATERIALIZED (
     SELECT h.id, h.name, h.slots_given, paced.pace,
-        h.private_count, h.private_window, h.group_count, h.group_window,
+        h.private_count, h.private_window, h.group_count, h.group_window, h.zone,
         greatest(h.next_slot_at, clock.now) AS first_slot_at,
         EXISTS (SELECT FROM dovecote.chat_wait w WHERE w.bot_id = h.id AND w.until > clock.now) AS chats_wait,
         {paid_grant}
@@ -106,23 +109,24 @@ met AS MATERIALIZED (
         g.chats_wait,
         CASE
             WHEN n.lost THEN
-                CASE WHEN n.at_most_once OR n.expires_at <= clock.now OR n.suppressed THEN 'unknown'
+                CASE WHEN n.at_most_once OR n.expires_at <= clock.now OR w.refusal IS NOT NULL THEN 'unknown'
                      WHEN n.lost_leases >= 3 THEN 'poison' END
             WHEN n.expires_at <= clock.now THEN 'expired'
-            WHEN n.suppressed THEN 'suppressed'
-        END AS ending
+            WHEN w.refusal IS NOT NULL THEN 'suppressed'
+        END AS ending,
+        w.refusal, x.quiet_end IS NOT NULL AS silent,
+        CASE WHEN NOT x.is_silent AND NOT n.lost THEN x.quiet_end END AS quiet_until
     FROM clock CROSS JOIN granted g CROSS JOIN (VALUES (0), (1), (2)) AS p (priority)
     CROSS JOIN LATERAL (
         SELECT n.id, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.expires_at, n.at_most_once, n.weight,
-            n.attempts, n.lease_token, n.lease_token IS NOT NULL AS lost,
+            n.attempts, n.lease_token, n.lease_token IS NOT NULL AS lost, n.method, n.category, n.quiet,
             n.lost_leases + (n.lease_token IS NOT NULL)::int AS lost_leases,
             {tariff},
-            EXISTS (SELECT FROM dovecote.recipient x
-                    WHERE x.bot_id = n.bot_id AND x.chat = n.chat AND x.disabled_at IS NOT NULL)
-            OR left(n.chat, 1) IN ('-', '@') AND EXISTS (
-                SELECT FROM dovecote.recipient x
+            CASE WHEN left(n.chat, 1) IN ('-', '@') THEN (
+                SELECT x.disabled_reason FROM dovecote.recipient x
                 WHERE x.bot_id = n.bot_id AND x.chat = n.chat || '/' || (n.params ->> 'message_thread_id')
-                  AND x.disabled_at IS NOT NULL) AS suppressed
+                  AND x.disabled_at IS NOT NULL
+            ) END AS topic_closed
         FROM dovecote.notification n
         WHERE n.bot_id = g.id AND n.priority = p.priority
           AND ($20 OR n.due_at > '-infinity') AND n.due_at <= (SELECT now FROM clock)
@@ -132,12 +136,13 @@ met AS MATERIALIZED (
         ORDER BY n.due_at
         LIMIT greatest(g.slots, g.paid_slots, g.paid_from, 64)
     ) n
+{heeded}
 ),
 ranked AS MATERIALIZED (
     SELECT m.*,
         row_number() OVER (PARTITION BY bot_id, chat ORDER BY lost DESC, priority, planned_at, id) AS chat_rank,
         row_number() OVER (PARTITION BY bot_id, chat, priority ORDER BY lost DESC, planned_at, id) AS class_rank
-    FROM met m WHERE ending IS NULL
+    FROM met m WHERE ending IS NULL AND quiet_until IS NULL
 ),
 judged AS MATERIALIZED (
     SELECT r.*,
@@ -212,7 +217,7 @@ leased AS (
     FROM taken t, clock
     WHERE n.id = t.id AND n.due_at = t.due_at AND n.lease_token IS NOT DISTINCT FROM t.lease_token
     RETURNING n.id, n.bot_id, t.bot, n.chat, n.method, n.params, n.at_most_once, n.attempts, n.failures,
-        t.send_in, t.slot, t.lost, t.paid_day
+        t.send_in, t.slot, t.lost, t.paid_day, t.silent
 ),
 postponement AS MATERIALIZED (
     SELECT w.id, w.due_at, greatest(clock.now, w.head_paced_until, w.tail_due_at) + make_interval(secs => CASE
@@ -255,21 +260,23 @@ postponed AS (
 """
 
 RECORD = """
+{deferred}
 ended AS (
     DELETE FROM dovecote.notification n USING met m
     WHERE n.id = m.id AND n.due_at = m.due_at AND n.lease_token IS NOT DISTINCT FROM m.lease_token
       AND m.ending IS NOT NULL
-    RETURNING n.*, m.ending, m.lost_leases AS leases_lost
+    RETURNING n.*, m.ending, m.refusal, m.lost_leases AS leases_lost
 ),
 recorded AS (
     INSERT INTO dovecote.history (
         id, bot_id, chat, method, params, key, labels, priority, at_most_once, enqueued_at, planned_at, expires_at,
-        attempts, failures, lost_leases, outcome, settled_at, took, error_code, error, message_ids
+        attempts, failures, lost_leases, outcome, settled_at, took, error_code, error, message_ids,
+        category, quiet
     )
     SELECT id, bot_id, chat, method, params, key, labels, priority, at_most_once, enqueued_at, planned_at, expires_at,
         attempts, failures + (outcome = 'failed')::int, lost_leases,
         CASE outcome WHEN 'failed' THEN 'dead' ELSE outcome END,
-        clock.now, took, error_code, error, message_ids::bigint[]
+        clock.now, took, error_code, error, message_ids::bigint[], category, quiet
     FROM settled, clock
     UNION ALL
     SELECT id, bot_id, chat, method, params, key, labels, priority, at_most_once, enqueued_at, planned_at, expires_at,
@@ -278,14 +285,11 @@ recorded AS (
         clock.now, NULL, NULL,
         CASE ending
             WHEN 'expired' THEN 'it expired before it could be sent'
-            WHEN 'suppressed' THEN 'the recipient is disabled: ' || coalesce((
-                SELECT x.disabled_reason FROM dovecote.recipient x
-                WHERE x.bot_id = ended.bot_id AND x.chat = ended.chat AND x.disabled_at IS NOT NULL
-            ), 'topic_closed')
+            WHEN 'suppressed' THEN refusal
             WHEN 'unknown' THEN 'its worker was lost while it was being sent'
             ELSE leases_lost || ' workers were lost while sending it'
         END,
-        NULL
+        NULL, category, quiet
     FROM ended, clock
 ),
 attempted AS (
@@ -360,6 +364,8 @@ def _cycle(*, alone: bool, rare: bool) -> str:
     parts = {
         "{paid_grant}": PAID_GRANT.strip(),
         "{tariff}": TARIFF.strip(),
+        "{heeded}": HEEDED.strip(),
+        "{deferred}": DEFERRED.strip(),
         "{day}": DAY,
         "{given_back}": given_back,
         "{given_back_to}": " || $29::int[]" if rare else "",

@@ -46,14 +46,16 @@ renewed AS (
     WHERE n.id = ANY ($15::bigint[]) AND n.id = r.id AND n.lease_token = r.lease_token
 ),
 refused AS (
-    INSERT INTO dovecote.recipient AS p (bot_id, chat, disabled_at, disabled_reason, strikes)
-    SELECT x.bot_id, x.chat, CASE WHEN x.strikes >= 3 THEN clock.now END, x.reason, x.strikes
+    INSERT INTO dovecote.recipient AS p (bot_id, chat, disabled_at, disabled_reason, strikes, blocked_at)
+    SELECT x.bot_id, x.chat, CASE WHEN x.strikes >= 3 THEN clock.now END, x.reason, x.strikes,
+        CASE WHEN x.reason = 'blocked' THEN clock.now END
     FROM unnest($22::int[], $23::text[], $24::text[], $25::int[]) AS x (bot_id, chat, reason, strikes), clock
     ORDER BY x.bot_id, x.chat
     ON CONFLICT (bot_id, chat) DO UPDATE
     SET strikes = least(3, p.strikes + excluded.strikes),
         disabled_at = coalesce(p.disabled_at, CASE WHEN p.strikes + excluded.strikes >= 3 THEN dovecote.clock() END),
-        disabled_reason = CASE WHEN p.disabled_at IS NULL THEN excluded.disabled_reason ELSE p.disabled_reason END
+        disabled_reason = CASE WHEN p.disabled_at IS NULL THEN excluded.disabled_reason ELSE p.disabled_reason END,
+        blocked_at = coalesce(excluded.blocked_at, p.blocked_at)
 ),
 forgiven AS (
     UPDATE dovecote.recipient p SET strikes = 0

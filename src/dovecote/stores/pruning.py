@@ -9,14 +9,15 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import and_, bindparam, exists, func, not_, or_, select, tuple_
 
 from dovecote.model import Pruned, State
+from dovecote.stores.among import among
 from dovecote.stores.clock import StoreClock, real_microseconds
 from dovecote.stores.selections import forget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Column, ColumnElement, Connection, Table
 
@@ -66,8 +67,42 @@ class Pruning:
         )
         ids = list(connection.scalars(statement))
         if ids:
+            if state is State.DELIVERED:
+                self._remember(connection, ids)
             forget(connection, self._tables, ids)
         return len(ids)
+
+    def _remember(self, connection: Connection, ids: Sequence[int]) -> None:
+        """Note with the recipients that are known when something arrived last, where the history is to forget it."""
+        history, recipient = self._tables.history, self._tables.recipient
+        newest = (
+            select(history.c.bot_id, history.c.chat, func.max(history.c.settled_at).label("at"))
+            .where(among(connection, history.c.id, ids), history.c.chat.is_not(None))
+            .group_by(history.c.bot_id, history.c.chat)
+            .subquery()
+        )
+        later = history.alias()
+        is_told_still = exists(
+            select(later.c.id).where(
+                later.c.bot_id == newest.c.bot_id,
+                later.c.chat == newest.c.chat,
+                later.c.settled_at > newest.c.at,
+                later.c.outcome == State.DELIVERED.value,
+            )
+        )
+        same = and_(recipient.c.bot_id == newest.c.bot_id, recipient.c.chat == newest.c.chat)
+        earlier = or_(recipient.c.delivered_at.is_(None), recipient.c.delivered_at < newest.c.at)
+        found = select(newest).join(recipient, same).where(earlier, not_(is_told_still))
+        # In the order in which a cycle writes recipients.
+        rows = connection.execute(found.order_by(newest.c.bot_id, newest.c.chat)).all()
+        if rows:
+            here = (recipient.c.bot_id == bindparam("of_bot"), recipient.c.chat == bindparam("of_chat"))
+            noted = (
+                recipient.update()
+                .where(*here)
+                .values(delivered_at=bindparam("at", type_=recipient.c.delivered_at.type))
+            )
+            connection.execute(noted, [{"of_bot": row.bot_id, "of_chat": row.chat, "at": row.at} for row in rows])
 
     def _occurrences(self, kept: timedelta, limit: int, connection: Connection) -> int:
         """Those that are finished. Their schedules stand behind them, so none fires again by itself."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, case, func, literal, or_, select, tuple_
+from sqlalchemy import literal, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
-from dovecote.model import Priority, Recipient
+from dovecote.model import Priority, RecipientChange, Refusal
 from dovecote.stores.bots import bot_id_of
 from dovecote.stores.clock import StoreClock, real_microseconds
+from dovecote.stores.recipient_book import profile, profiles, told
 from dovecote.stores.rows import DISABLING_STRIKES
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from dovecote.model import Recipient
     from dovecote.stores.database import Database
 
 # What one transaction makes due.
@@ -42,17 +44,14 @@ class Recipients:
 
         def read(connection: Connection) -> list[Recipient]:
             statement = (
-                select(self._tables.recipient)
-                .where(recipient.bot_id == bot_id_of(connection, self._tables, bot), recipient.disabled_at.is_not(None))
+                profiles(self._tables, bot_id_of(connection, self._tables, bot))
+                .where(recipient.disabled_at.is_not(None))
                 .order_by(recipient.chat.desc())
                 .limit(limit)
             )
             if before_chat is not None:
                 statement = statement.where(recipient.chat < before_chat)
-            return [
-                Recipient(bot=bot, chat=row.chat, reason=row.disabled_reason or "", disabled_at=row.disabled_at)
-                for row in connection.execute(statement)
-            ]
+            return [profile(bot, row) for row in connection.execute(statement)]
 
         return await self._database.run(read)
 
@@ -67,7 +66,7 @@ class Recipients:
         if found is None:
             return False
         # A row that says nothing else is none.
-        if found.zone_since is None:
+        if found.zone_since is None and found.blocked_at is None and found.delivered_at is None:
             connection.execute(recipient.delete().where(*here))
         else:
             enabled = {"disabled_at": None, "disabled_reason": None, "strikes": 0}
@@ -79,11 +78,9 @@ class Recipients:
 
         def take_in(connection: Connection) -> bool:
             was_disabled = self._enable(bot, chat, connection)
-            recipient = self._tables.recipient.c
-            here = (recipient.bot_id == bot_id_of(connection, self._tables, bot), recipient.chat == chat)
-            # What is left of an enabled one says that it is told of already.
-            if connection.execute(select(recipient.chat).where(*here)).first() is None:
-                self._note_zone(bot, chat, None, connection)
+            bot_id = bot_id_of(connection, self._tables, bot)
+            heard = [RecipientChange(chat=chat, seen=True)]
+            told(connection, self._tables, bot_id, heard, self._clock.now(connection))
             return was_disabled
 
         return await self._database.run(take_in, write=True)
@@ -133,42 +130,14 @@ class Recipients:
             connection.execute(insert.values(place).on_conflict_do_nothing())
             here = (recipient.c.bot_id == place["bot_id"], recipient.c.chat == chat)
             before = connection.execute(select(recipient.c.disabled_at).where(*here).with_for_update()).scalar_one()
-            values = {
-                "disabled_at": before or self._clock.now(connection),
-                "disabled_reason": reason,
-                "strikes": DISABLING_STRIKES,
-            }
+            now = self._clock.now(connection)
+            values = {"disabled_at": before or now, "disabled_reason": reason, "strikes": DISABLING_STRIKES}
+            if reason == Refusal.BLOCKED.value:
+                values["blocked_at"] = now
             connection.execute(recipient.update().where(*here).values(values))
             return before is None
 
         return await self._database.run(write, write=True)
-
-    async def set_zone(self, bot: str, chat: str, zone: str | None) -> None:
-        """See `ports.RecipientStore.set_zone`."""
-        await self._database.run(partial(self._note_zone, bot, chat, zone), write=True)
-
-    def _note_zone(self, bot: str, chat: str, zone: str | None, connection: Connection) -> None:
-        table = self._tables.recipient
-        dialect = postgresql if self._database.is_postgresql else sqlite
-        bot_id = bot_id_of(connection, self._tables, bot)
-        now = self._clock.now(connection)
-        same = table.c.zone.is_(None) if zone is None else table.c.zone == zone
-        known = select(table.c.chat).where(table.c.bot_id == bot_id, same, table.c.zone_since.is_not(None))
-        is_known = connection.execute(known.limit(1)).first() is not None
-        moves = and_(table.c.zone_since.is_not(None), table.c.zone.is_distinct_from(zone))
-        since = literal(now, table.c.zone_since.type)
-        statement: Any = dialect.insert(table).values(bot_id=bot_id, chat=chat, zone=zone, zone_since=now)
-        changed = {
-            "zone": zone,
-            "zone_since": case((or_(moves, table.c.zone_since.is_(None)), since), else_=table.c.zone_since),
-            "former_zone": case((moves, func.coalesce(table.c.zone, "")), else_=table.c.former_zone),
-        }
-        connection.execute(statement.on_conflict_do_update(index_elements=["bot_id", "chat"], set_=changed))
-        if not is_known:
-            # It may come earlier than what such a schedule waits for.
-            schedule = self._tables.schedule
-            waits = and_(schedule.c.bot_id == bot_id, schedule.c.local_time, schedule.c.due_at > now)
-            connection.execute(schedule.update().where(waits).values(due_at=now))
 
     async def unblock(self, bot: str, chat: str) -> int:
         """See `ports.RecipientStore.unblock`."""

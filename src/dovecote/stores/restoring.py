@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # What the outbox and the history have in common.
 KEPT = [
     *("id", "bot_id", "chat", "method", "params", "key", "labels", "priority", "at_most_once", "enqueued_at"),
-    *("planned_at", "expires_at", "attempts", "failures", "lost_leases"),
+    *("planned_at", "expires_at", "attempts", "failures", "lost_leases", "category", "quiet"),
 ]
 
 

@@ -221,7 +221,7 @@ def read_cycle(rows: Iterable[Sequence[Any]], token: int) -> Cycle:
     """Read an answer: first a row with the summary as JSON, then the claimed notifications.
 
     Columns: id, bot_id, bot, chat, method, params, at_most_once, attempts, failures, send_in, slot, paid_day, refusals,
-    moves.
+    moves, silent.
     """
     claims = iter(rows)
     summary = json.loads(next(claims)[5])

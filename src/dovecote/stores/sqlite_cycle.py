@@ -1,8 +1,8 @@
 """The statements of a cycle on SQLite: settle a finished batch and claim the next, in one transaction.
 
 SQLite has no statement that changes several tables, so a cycle is one `BEGIN IMMEDIATE` transaction of about a dozen
-statements, however large the batch: sets of rows go in as JSON arrays. What is judged between them stands in
-`sqlite_judgement`, and both follow `postgresql_cycle`, with these differences:
+statements, however large the batch: sets of rows go in as JSON arrays. `sqlite_heeded` has those that meet what is due,
+and what is judged between them stands in `sqlite_judgement`. All follow `postgresql_cycle`, with these differences:
 
 - The transaction is the only writer from its beginning to its end, so nothing is locked, skipped or tried again, and
   every statement sees what the earlier ones did: a chat that has just been settled is free for this claim.
@@ -38,7 +38,7 @@ FROM json_each(:ids) i CROSS JOIN dovecote_notification n ON n.id = i.value
 TO_HISTORY = """
 INSERT INTO dovecote_history (
     id, bot_id, chat, method, params, key, labels, priority, at_most_once, enqueued_at, planned_at, expires_at,
-    attempts, failures, lost_leases, outcome, settled_at, took, error_code, error, message_ids
+    attempts, failures, lost_leases, outcome, settled_at, took, error_code, error, message_ids, category, quiet
 )
 SELECT n.id, n.bot_id, n.chat, n.method, n.params, n.key, n.labels, n.priority, n.at_most_once, n.enqueued_at,
     n.planned_at, n.expires_at, n.attempts,
@@ -49,7 +49,8 @@ SELECT n.id, n.bot_id, n.chat, n.method, n.params, n.key, n.labels, n.priority, 
     json_extract(r.value, '$[4]'),
     json_extract(r.value, '$[5]'),
     json_extract(r.value, '$[6]'),
-    json_extract(r.value, '$[7]')
+    json_extract(r.value, '$[7]'),
+    n.category, n.quiet
 FROM json_each(:rows) r CROSS JOIN dovecote_notification n ON n.id = json_extract(r.value, '$[0]')
 """
 
@@ -103,15 +104,17 @@ WHERE dovecote_bot.id = r.id
 
 # :rows [bot, chat (or chat/topic), reason, strikes], :now
 STRIKE = """
-INSERT INTO dovecote_recipient (bot_id, chat, disabled_at, disabled_reason, strikes)
+INSERT INTO dovecote_recipient (bot_id, chat, disabled_at, disabled_reason, strikes, blocked_at)
 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
     CASE WHEN json_extract(value, '$[3]') >= 3 THEN :now END,
-    json_extract(value, '$[2]'), json_extract(value, '$[3]')
+    json_extract(value, '$[2]'), json_extract(value, '$[3]'),
+    CASE WHEN json_extract(value, '$[2]') = 'blocked' THEN :now END
 FROM json_each(:rows) WHERE true
 ON CONFLICT (bot_id, chat) DO UPDATE
 SET strikes = min(3, strikes + excluded.strikes),
     disabled_reason = CASE WHEN disabled_at IS NULL THEN excluded.disabled_reason ELSE disabled_reason END,
-    disabled_at = coalesce(disabled_at, CASE WHEN strikes + excluded.strikes >= 3 THEN :now END)
+    disabled_at = coalesce(disabled_at, CASE WHEN strikes + excluded.strikes >= 3 THEN :now END),
+    blocked_at = coalesce(excluded.blocked_at, blocked_at)
 """
 
 # :rows [bot, chat]
@@ -170,7 +173,7 @@ SELECT b.id, b.name,
     CASE WHEN b.pace_held IS NULL THEN b.pace
         ELSE min(b.pace, b.pace_held + b.pace * 0.001 * max(0, :now - b.pace_held_at) / 1000000) END AS pace,
     b.slots_given, b.next_slot_at,
-    b.private_count, b.private_window, b.group_count, b.group_window, b.pace AS whole_pace,
+    b.private_count, b.private_window, b.group_count, b.group_window, b.pace AS whole_pace, b.zone,
     CASE WHEN b.paid_pace > b.pace THEN b.paid_pace END AS paid_pace,
     b.paid_budget - CASE WHEN b.paid_day = :day THEN b.paid_spent ELSE 0 END AS paid_left,
     coalesce(b.paid_until, 0) AS paid_until
@@ -192,51 +195,6 @@ WHERE b.stopped_reason IS NULL
   END
 ORDER BY b.next_slot_at, b.id
 LIMIT :bots
-"""
-
-# The list of ids is made anew for each bot and priority: the front of its part of the index, and no more.
-# :bots, :now, :limit
-MEET = """
-WITH priorities (priority) AS (VALUES (0), (1), (2))
-SELECT n.id, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.expires_at, n.at_most_once, n.weight, n.attempts,
-    n.method,
-    n.lease_token IS NOT NULL AS lost, n.lost_leases + (n.lease_token IS NOT NULL) AS lost_leases,
-    coalesce((
-        SELECT x.disabled_reason FROM dovecote_recipient x INDEXED BY dovecote_recipient_disabled
-        WHERE x.bot_id = n.bot_id AND x.chat = n.chat AND x.disabled_at IS NOT NULL
-    ), (
-        SELECT x.disabled_reason FROM dovecote_recipient x INDEXED BY dovecote_recipient_disabled
-        WHERE x.bot_id = n.bot_id AND x.disabled_at IS NOT NULL AND substr(n.chat, 1, 1) IN ('-', '@')
-          AND x.chat = n.chat || '/' || json_extract(n.params, '$.message_thread_id')
-    )) AS refusal
-FROM json_each(:bots) g CROSS JOIN priorities p CROSS JOIN dovecote_notification n
-WHERE n.id IN (
-    SELECT q.id FROM dovecote_notification q INDEXED BY dovecote_notification_due
-    WHERE q.bot_id = g.value AND q.priority = p.priority AND q.due_at IS NOT NULL AND q.due_at <= :now
-      AND q.lost_leases + (q.lease_token IS NOT NULL) < 2
-    ORDER BY q.due_at
-    LIMIT :limit
-)
-"""
-
-# :bots, :now, :limit
-MEET_SUSPECTS = """
-SELECT n.id, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.expires_at, n.at_most_once, n.weight, n.attempts,
-    n.method,
-    n.lease_token IS NOT NULL AS lost, n.lost_leases + (n.lease_token IS NOT NULL) AS lost_leases,
-    coalesce((
-        SELECT x.disabled_reason FROM dovecote_recipient x INDEXED BY dovecote_recipient_disabled
-        WHERE x.bot_id = n.bot_id AND x.chat = n.chat AND x.disabled_at IS NOT NULL
-    ), (
-        SELECT x.disabled_reason FROM dovecote_recipient x INDEXED BY dovecote_recipient_disabled
-        WHERE x.bot_id = n.bot_id AND x.disabled_at IS NOT NULL AND substr(n.chat, 1, 1) IN ('-', '@')
-          AND x.chat = n.chat || '/' || json_extract(n.params, '$.message_thread_id')
-    )) AS refusal
-FROM dovecote_notification n INDEXED BY dovecote_notification_suspect
-WHERE n.lost_leases >= 1 AND n.due_at <= :now AND n.lost_leases + (n.lease_token IS NOT NULL) >= 2
-  AND n.bot_id IN (SELECT value FROM json_each(:bots))
-ORDER BY n.due_at
-LIMIT :limit
 """
 
 # What the table knows about the first of each chat and priority: when the lease of one in flight ends, whether an older

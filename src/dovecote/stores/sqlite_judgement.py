@@ -39,6 +39,7 @@ class GrantedBot(NamedTuple):
     group_count: int | None
     group_window: float | None
     whole_pace: float | None
+    zone: str | None
     paid_pace: float | None
     paid_left: int | None
     paid_until: int
@@ -61,7 +62,10 @@ class GrantedBot(NamedTuple):
 
 
 class Met(NamedTuple):
-    """A due notification, as `MEET` finds it. `lost` says that it is still under a lease, which has run out."""
+    """A due notification, as `MEET` finds it. `lost` says that it is still under a lease, which has run out.
+
+    `refusal` says why its recipient takes nothing, `hours` when it wants no sound (see `sqlite_heeded`).
+    """
 
     id: int
     bot_id: int
@@ -77,6 +81,7 @@ class Met(NamedTuple):
     lost: int
     lost_leases: int
     refusal: str | None
+    hours: str | None
 
 
 class Ending(NamedTuple):
@@ -97,7 +102,7 @@ def ending(met: Met, now: int) -> Ending | None:
     if expired and not met.lost:
         return Ending("expired", "dead", "it expired before it could be sent")
     if met.refusal and not met.lost:
-        return Ending("suppressed", "dead", f"the recipient is disabled: {met.refusal}")
+        return Ending("suppressed", "dead", met.refusal)
     return None
 
 

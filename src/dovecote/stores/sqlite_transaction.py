@@ -11,6 +11,7 @@ import orjson
 from dovecote.model import ClaimedNotification, Cycle, Delivered, DeliveryPolicy
 from dovecote.stores import sqlite_cycle as statements
 from dovecote.stores.rows import bot_effects, chat_waits, given_back, moves, result_row, strikes
+from dovecote.stores.sqlite_heeded import DEFER, MEET, MEET_SUSPECTS, deferred, quiet_until
 from dovecote.stores.sqlite_judgement import (
     SECOND,
     GrantedBot,
@@ -60,6 +61,9 @@ class Transaction:
         self._day = now // DAY
         self._lease = _microseconds(lease.total_seconds())
         self._attempts: list[tuple[Any, ...]] = []
+        # What is sent without a sound, and how much quiet hours hold up.
+        self._silent: set[int] = set()
+        self._deferred = 0
 
     def halt_bots(self, settlements: Sequence[Settlement]) -> None:
         """Let bots wait that a 429 halts, and stop those that Telegram refuses."""
@@ -142,7 +146,7 @@ class Transaction:
             claimed=claimed,
             lost=tuple(lost),
             ended=ended,
-            postponed=len(due_again),
+            postponed=len(due_again) + self._deferred,
             next_due_in=self._next_due_in(count, shares, claimed, ended),
             suspects=not alone and bool(self._execute(statements.SUSPECTS, now=self._now)[0][0]),
         )
@@ -160,14 +164,21 @@ class Transaction:
         if not bots:
             return [], {}
         most = max(looked_at(bot, self._now, count // len(bots), HORIZON) for bot in bots.values())
-        statement = statements.MEET_SUSPECTS if alone else statements.MEET
+        statement = MEET_SUSPECTS if alone else MEET
         rows = self._execute(statement, bots=_json(list(bots)), now=self._now, limit=max(most, FEWEST_MET))
         waiting: list[Met] = []
         ended: Counter[str] = Counter()
         history: list[tuple[Any, ...]] = []
+        quiet: list[tuple[int, int, int]] = []
         for met in map(Met._make, rows):
             end = ending(met, self._now)
             if end is None:
+                until, silently = quiet_until(met, bots[met.bot_id], self._now)
+                if until is not None and not silently:
+                    quiet.append(deferred(met, until))
+                    continue
+                if until is not None:
+                    self._silent.add(met.id)
                 waiting.append(met)
                 continue
             ended[end.reason] += 1
@@ -175,6 +186,9 @@ class Transaction:
             if met.lost:
                 self._attempts.append(_lost_attempt_row(met))
         self._to_history(history)
+        if quiet:
+            self._execute(DEFER, rows=_json(quiet))
+            self._deferred = len(quiet)
         return waiting, dict(ended)
 
     def _judge(self, waiting: list[Met], bots: dict[int, GrantedBot]) -> tuple[list[Met], dict[int, int]]:
@@ -231,6 +245,7 @@ class Transaction:
                     paid_day=self._day if paid else None,
                     refusals=refusals,
                     moves=moved,
+                    silent=id_ in self._silent,
                 )
             )
         return claimed
@@ -255,7 +270,7 @@ class Transaction:
             return None
         if claimed:
             return next_claim_in(shares, self._now, HORIZON, MOST_BOTS)
-        if ended or any(share.left_over for share in shares):
+        if ended or self._deferred or any(share.left_over for share in shares):
             return 0.0
         granted = _json([share.bot.id for share in shares])
         ((due_at,),) = self._execute(statements.NEXT_DUE, granted=granted, now=self._now, horizon=HORIZON, ever=EVER)

@@ -32,10 +32,12 @@ from sqlalchemy import (
 
 from dovecote.stores.broadcast_tables import broadcast_recipient_table, broadcast_table
 from dovecote.stores.column_types import EPOCH, MICROSECOND, BigId, Chat, Instant, Labels, MessageIds
+from dovecote.stores.count_table import count_table
 from dovecote.stores.file_tables import FileTables, file_tables
 from dovecote.stores.job_tables import JobTables, job_tables
 from dovecote.stores.leadership_tables import LeadershipTables, leadership_tables
 from dovecote.stores.limits_tables import chat_wait, paid_columns
+from dovecote.stores.recipient_table import recipient_table
 from dovecote.stores.schedule_tables import occurrence_table, schedule_file_table, schedule_table
 from dovecote.stores.trace_table import trace_table
 
@@ -83,6 +85,11 @@ def _request() -> list[Column[Any]]:
     ]
 
 
+def _choices() -> list[Column[Any]]:
+    """What recipients opt out of, and what their quiet hours mean for it (null: what they say)."""
+    return [Column("category", Text), Column("quiet", Text)]
+
+
 def _bot(metadata: MetaData, prefix: str) -> Table:
     return Table(
         f"{prefix}bot",
@@ -111,6 +118,8 @@ def _bot(metadata: MetaData, prefix: str) -> Table:
         *paid_columns(Instant()),
         # Of recipients whose own zone nobody knows.
         Column("zone", Text),
+        # How often a 429 has made the whole bot wait; a trigger counts.
+        Column("waits", BigInteger, nullable=False, server_default=text("0")),
         UniqueConstraint("name"),
         CheckConstraint("(token_sealed IS NULL) <> (token_variable IS NULL)", name="one_token"),
         CheckConstraint("pace > 0", name="pace"),
@@ -129,6 +138,7 @@ def _notification(metadata: MetaData, prefix: str) -> Table:
         # The next instant at which something may happen to it: due, retried, no longer blocked, or its lease lost.
         Column("due_at", Instant(), nullable=False),
         Column("lease_token", BigInteger),
+        *_choices(),
         CheckConstraint("priority BETWEEN 0 AND 2", name="priority"),
         sqlite_autoincrement=True,
     )
@@ -180,6 +190,9 @@ def _history(metadata: MetaData, prefix: str) -> Table:
         Column("error_code", Integer),
         Column("error", Text),
         Column("message_ids", MessageIds),
+        *_choices(),
+        # Since when nothing is left of what was asked for but its numbers: for retention, or for an erased person.
+        Column("erased_at", Instant()),
         CheckConstraint("outcome IN ('delivered', 'dead', 'unknown')", name="outcome"),
     )
     Index(f"{prefix}history_chat", table.c.bot_id, table.c.chat, table.c.settled_at)
@@ -210,44 +223,6 @@ def _attempt(metadata: MetaData, prefix: str) -> Table:
     )
 
 
-def _recipient(metadata: MetaData, prefix: str) -> Table:
-    table = Table(
-        f"{prefix}recipient",
-        metadata,
-        Column("bot_id", Integer, primary_key=True, autoincrement=False),
-        # A chat, or a topic of one as chat/thread.
-        Column("chat", Chat, primary_key=True),
-        Column("disabled_at", Instant()),
-        Column("disabled_reason", Text),
-        # Refusals in a row that are known to be false at times, so that only the third disables.
-        Column("strikes", SmallInteger, nullable=False, server_default=text("0")),
-        # Where it lives, since when that is told (null: never, so that it is no recipient of schedules for all), and
-        # where it lived before, "" for nobody knows.
-        Column("zone", Text),
-        Column("zone_since", Instant()),
-        Column("former_zone", Text),
-    )
-    told, moved = text("zone_since IS NOT NULL"), text("former_zone IS NOT NULL")
-    for name, columns, condition in (("zone", ("zone", "chat"), told), ("moved", ("zone_since",), moved)):
-        Index(
-            f"{prefix}recipient_{name}",
-            table.c.bot_id,
-            *(table.c[column] for column in columns),
-            postgresql_where=condition,
-            sqlite_where=condition,
-        )
-    disabled, struck = text("disabled_at IS NOT NULL"), text("strikes > 0 AND disabled_at IS NULL")
-    for name, condition in (("disabled", disabled), ("struck", struck)):
-        Index(
-            f"{prefix}recipient_{name}",
-            table.c.bot_id,
-            table.c.chat,
-            postgresql_where=condition,
-            sqlite_where=condition,
-        )
-    return table
-
-
 def _notification_key(metadata: MetaData, prefix: str) -> Table:
     # Apart from the outbox, because a key must outlive the row that it was written with.
     table = Table(
@@ -270,6 +245,7 @@ class Tables:
     bot: Table
     notification: Table
     history: Table
+    history_count: Table
     attempt: Table
     notification_key: Table
     recipient: Table
@@ -295,9 +271,10 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         bot=_bot(metadata, prefix),
         notification=_notification(metadata, prefix),
         history=_history(metadata, prefix),
+        history_count=count_table(metadata, prefix),
         attempt=_attempt(metadata, prefix),
         notification_key=_notification_key(metadata, prefix),
-        recipient=_recipient(metadata, prefix),
+        recipient=recipient_table(metadata, prefix),
         chat_wait=chat_wait(metadata, prefix, Instant(), Chat),
         trace_context=trace_table(metadata, prefix),
         # Of whoever moves to Dovecote step by step: which share of a bot's chats has moved.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import literal, select, tuple_
 
 from dovecote.model import Waiting, WaitReason
+from dovecote.zones import quiet_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +37,9 @@ def what_holds(
     bot = connection.execute(select(tables.bot).where(tables.bot.c.id == row.bot_id)).one()
     held: list[Waiting] = []
     if not lost and row.planned_at > now:
-        held.append(Waiting(WaitReason.SCHEDULED, row.planned_at))
+        # What quiet hours hold up is planned for their end.
+        reason = WaitReason.QUIET_HOURS if _is_quiet(connection, tables, row, bot, now) else WaitReason.SCHEDULED
+        held.append(Waiting(reason, row.planned_at if reason is WaitReason.SCHEDULED else row.due_at))
     elif not lost:
         # What its lease was lost for is what its chat has in flight: it waits for none of these.
         held += _in_its_chat(connection, tables, row, bot, now)
@@ -60,6 +63,18 @@ def _by_its_last_attempt(row: Row[Any], attempts: Sequence[Attempt], now: dateti
         yield Waiting(WaitReason.BACKOFF, row.due_at, detail=count)
     elif last.outcome == "snoozed":
         yield Waiting(WaitReason.SNOOZED, row.due_at, detail=last.error or "")
+
+
+def _is_quiet(connection: Connection, tables: Tables, row: Row[Any], bot: Row[Any], now: datetime) -> bool:
+    """Whether the quiet hours that hold now end when it is due."""
+    recipient = tables.recipient.c
+    hours = (recipient.zone, recipient.quiet_from, recipient.quiet_until)
+    here = (recipient.bot_id == row.bot_id, recipient.chat == row.chat, recipient.quiet_from.is_not(None))
+    own = connection.execute(select(*hours).where(*here)).one_or_none()
+    if own is None or row.quiet in {"silent", "pass"}:
+        return False
+    end = quiet_end(now.replace(tzinfo=None), own.zone or bot.zone or "UTC", own.quiet_from, own.quiet_until)
+    return end is not None and row.due_at.replace(tzinfo=None) == end
 
 
 def _is_uploaded(connection: Connection, tables: Tables, row: Row[Any], now: datetime) -> bool:

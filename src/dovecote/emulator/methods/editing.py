@@ -9,12 +9,13 @@ import orjson
 from dovecote.emulator.markup import reply_markup
 from dovecote.emulator.methods.posting import check_author, kept_json, message_ids_parameter, own_message
 from dovecote.emulator.methods.registry import method
+from dovecote.emulator.methods.rich import rich_message
 from dovecote.emulator.reading import integer_parameter, text_parameter
 from dovecote.emulator.refusal import Refusal, bad_request
 from dovecote.emulator.text import Formatted, caption, caption_fields, check_caption, check_text, message_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from dovecote.emulator.methods.registry import Call
 
@@ -23,6 +24,8 @@ NOT_MODIFIED = (
     "a current content and reply markup of the message"
 )
 DELETABLE_SECONDS = 48 * 3600
+TEXTUAL = frozenset({"text", "rich_message"})
+TEXT_MEMBERS = ("text", "entities", "rich_message", "reply_markup")
 CAPTIONED = ("photo", "video", "audio", "voice", "animation", "document", "live_photo", "paid_media")
 
 
@@ -48,7 +51,7 @@ def edit(call: Call, message: dict[str, Any], changed: Mapping[str, Any], names:
     edited["edit_date"] = int(call.world.clock.time())
     encoded = kept_json(edited)
     messages = call.world.messages
-    call.space = messages.space(call.bot_id, edited["chat"]["id"])
+    call.space = messages.space(call.viewer, edited["chat"]["id"])
     call.message_ids = (edited["message_id"],)
     messages.put(call.space, edited["message_id"], encoded)
     return orjson.Fragment(encoded)
@@ -61,15 +64,22 @@ def with_markup(changed: dict[str, Any], markup: dict[str, Any] | None) -> dict[
 
 @method("editMessageText")
 def edit_message_text(call: Call) -> Any:
-    """New text; without `reply_markup` the keyboard goes."""
-    formatted = message_text(call.parameters)
+    """New text, or new rich content; without `reply_markup` the keyboard goes."""
+    changed, check = new_text(call)
     markup = reply_markup(call.parameters)
     message = message_to_edit(call)
-    if "text" not in message:
+    if not TEXTUAL & message.keys():
         raise bad_request("There is no text in the message to edit")
-    check_text(formatted)
-    changed = with_markup(_text_fields(formatted), markup)
-    return edit(call, message, changed, ("text", "entities", "reply_markup"))
+    check()
+    return edit(call, message, with_markup(changed, markup), TEXT_MEMBERS)
+
+
+def new_text(call: Call) -> tuple[dict[str, Any], Callable[[], None]]:
+    """The members of a new text, or of rich content, and the check of its length. Raises Refusal."""
+    if "rich_message" in call.parameters:
+        return {"rich_message": rich_message(call)}, lambda: None
+    formatted = message_text(call.parameters)
+    return _text_fields(formatted), lambda: check_text(formatted)
 
 
 def _text_fields(formatted: Formatted) -> dict[str, Any]:

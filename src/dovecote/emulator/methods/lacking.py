@@ -4,56 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-_BUSINESS: Final = "it has no business accounts"
-_EPHEMERAL: Final = "it has no ephemeral messages, those that one member of a group alone sees"
-_GAMES: Final = "it has no games, for they are set up with @BotFather"
-_GIFTS: Final = "it has no gifts"
+_GIFTS: Final = "its gifts stay with whoever was given them, and as they are"
 _MANAGED: Final = "it has no bots that manage other bots"
 _PASSPORT: Final = "it has no Telegram Passport"
-_RICH: Final = "it does not parse the markup of rich messages"
-_STARS: Final = "nobody has Stars in it"
-_STICKERS: Final = "it has no sticker sets"
-_STORIES: Final = "it has no stories"
+_STARS: Final = "nobody pays with Stars in it but bots, for gifts"
+_STICKERS: Final = "it has no stickers of Telegram's own"
 _SUGGESTED: Final = "it has no suggested posts"
 _TAGS: Final = "it has no tags of members"
 _VERIFIED: Final = "it verifies nobody"
 _WEB_APPS: Final = "it has no web apps, whose queries these answer"
 
 _BY_REASON: Final[dict[str, tuple[str, ...]]] = {
-    _BUSINESS: (
-        "deleteBusinessMessages",
-        "editMessageChecklist",
-        "getBusinessAccountStarBalance",
-        "getBusinessConnection",
-        "readBusinessMessage",
-        "removeBusinessAccountProfilePhoto",
-        "sendChecklist",
-        "setBusinessAccountBio",
-        "setBusinessAccountGiftSettings",
-        "setBusinessAccountName",
-        "setBusinessAccountProfilePhoto",
-        "setBusinessAccountUsername",
-        "transferBusinessAccountStars",
-    ),
-    _EPHEMERAL: (
-        "deleteEphemeralMessage",
-        "editEphemeralMessageCaption",
-        "editEphemeralMessageMedia",
-        "editEphemeralMessageReplyMarkup",
-        "editEphemeralMessageText",
-    ),
-    _GAMES: ("getGameHighScores", "sendGame", "setGameScore"),
-    _GIFTS: (
-        "convertGiftToStars",
-        "getAvailableGifts",
-        "getBusinessAccountGifts",
-        "getChatGifts",
-        "getUserGifts",
-        "giftPremiumSubscription",
-        "sendGift",
-        "transferGift",
-        "upgradeGift",
-    ),
+    _GIFTS: ("convertGiftToStars", "transferGift", "upgradeGift"),
     _MANAGED: (
         "getManagedBotAccessSettings",
         "getManagedBotToken",
@@ -61,29 +23,8 @@ _BY_REASON: Final[dict[str, tuple[str, ...]]] = {
         "setManagedBotAccessSettings",
     ),
     _PASSPORT: ("setPassportDataErrors",),
-    _RICH: ("sendRichMessage", "sendRichMessageDraft"),
     _STARS: ("editUserStarSubscription", "refundStarPayment"),
-    _STICKERS: (
-        "addStickerToSet",
-        "createNewStickerSet",
-        "deleteChatStickerSet",
-        "deleteStickerFromSet",
-        "deleteStickerSet",
-        "getCustomEmojiStickers",
-        "getForumTopicIconStickers",
-        "getStickerSet",
-        "replaceStickerInSet",
-        "setChatStickerSet",
-        "setCustomEmojiStickerSetThumbnail",
-        "setStickerEmojiList",
-        "setStickerKeywords",
-        "setStickerMaskPosition",
-        "setStickerPositionInSet",
-        "setStickerSetThumbnail",
-        "setStickerSetTitle",
-        "uploadStickerFile",
-    ),
-    _STORIES: ("deleteStory", "editStory", "postStory", "repostStory"),
+    _STICKERS: ("getForumTopicIconStickers",),
     _SUGGESTED: ("approveSuggestedPost", "declineSuggestedPost"),
     _TAGS: ("setChatMemberTag",),
     _VERIFIED: ("removeChatVerification", "removeUserVerification", "verifyChat", "verifyUser"),

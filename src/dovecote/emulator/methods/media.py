@@ -17,6 +17,7 @@ from dovecote.emulator.reading import (
     text_parameter,
 )
 from dovecote.emulator.refusal import bad_request
+from dovecote.emulator.stickers import STICKER_SIDE
 from dovecote.emulator.text import caption, caption_fields, check_caption
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 ALBUM = range(2, 11)
 ALBUM_KINDS = frozenset({"photo", "live_photo", "video", "audio", "document"})
-STICKER_SIDE = 512
 # What a client says about its file; Telegram believes it.
 NUMBERS = {
     "video": ("duration", "width", "height"),
@@ -96,8 +96,8 @@ def _sticker(file: File, emoji: str) -> dict[str, Any]:
     name = (file.name or "").lower()
     described: dict[str, Any] = {
         "type": "regular",
-        "width": STICKER_SIDE,
-        "height": STICKER_SIDE,
+        "width": file.width or STICKER_SIDE,
+        "height": file.height or STICKER_SIDE,
         "is_animated": name.endswith(".tgs"),
         "is_video": name.endswith(".webm"),
     }
@@ -114,6 +114,8 @@ def _send_file(call: Call, kind: str) -> Any:
     if file is None:
         raise bad_request(f"There is no {kind} in the request")
     content = content_of(kind, file, parameters, call.uploads, call.bot_id)
+    if kind == "sticker":
+        content["sticker"] |= call.world.sticker_sets.described(file.digest, call.bot_id)
     if kind in CAPTIONLESS:
         return post(call, content)
     formatted = caption(parameters)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def pinned(call: Call, chat_id: int) -> list[int]:
     """The messages that are pinned in the chat, the latest last."""
-    return call.world.pins.setdefault((call.world.messages.space(call.bot_id, chat_id), chat_id), [])
+    return call.world.pins.setdefault((call.world.messages.space(call.viewer, chat_id), chat_id), [])
 
 
 @method("pinChatMessage")
@@ -57,7 +57,7 @@ def _unpin(call: Call, which: Callable[[int], bool]) -> bool:
     pins = pinned(call, chat["id"])
     gone: list[int] = []
     for number in pins:
-        message = call.world.messages.find(call.bot_id, chat["id"], number) or {}
+        message = call.world.messages.find(call.viewer, chat["id"], number) or {}
         if which(message.get("message_thread_id", 0)):
             gone.append(number)
     pins[:] = [number for number in pins if number not in gone]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dovecote.emulator.reading import integer_parameter
-from dovecote.emulator.refusal import bad_request
+from dovecote.emulator.business import TAKING
+from dovecote.emulator.reading import integer_parameter, text_parameter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from dovecote.emulator.business import BusinessConnection
     from dovecote.emulator.multipart import Upload
     from dovecote.emulator.world import World
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class Call:
     """One call of a bot. The method leaves in it which messages it made or changed, for the record."""
 
-    __slots__ = ("bot_id", "message_ids", "method", "parameters", "space", "uploads", "world")
+    __slots__ = ("account", "bot_id", "message_ids", "method", "parameters", "space", "uploads", "world")
 
     def __init__(
         self,
@@ -35,11 +36,17 @@ class Call:
         self.uploads = uploads
         self.message_ids: tuple[int, ...] = ()
         self.space = 0
+        self.account: BusinessConnection | None = None
+
+    @property
+    def viewer(self) -> int:
+        """Whose chats the call is about: the bot's, or those of the business account that it acts for."""
+        return self.bot_id if self.account is None else self.account.user
 
     def chat(self, name: str = "chat_id") -> dict[str, Any]:
         """The chat that the parameter names. Raises Refusal."""
-        if self.parameters.get("business_connection_id"):
-            raise bad_request("business connection not found")
+        if self.parameters.get("business_connection_id") and self.method.name in TAKING:
+            return self._account_chat(name)
         chat = self.world.chat(self.parameters.get(name))
         recipients = self.world.recipients
         if recipients:
@@ -47,6 +54,15 @@ class Call:
             here = name == "chat_id"
             thread = integer_parameter(self.parameters, "message_thread_id") if here else 0
             recipients.check(self.bot_id, chat, thread=thread, writes=here and self.method.writes)
+        return chat
+
+    def _account_chat(self, name: str) -> dict[str, Any]:
+        """The chat of the business account that the call acts for. Raises Refusal."""
+        world = self.world
+        self.account = world.business.find(self.bot_id, text_parameter(self.parameters, "business_connection_id"))
+        chat = world.chat(self.parameters.get(name))
+        right = "can_read_messages" if self.method.name == "readBusinessMessage" else "can_reply"
+        world.business.check_chat(self.account, chat, world.clock.time(), right)
         return chat
 
 
@@ -67,7 +83,7 @@ class Method:
 
 
 # They show the bot as writing, and put no message into the chat.
-UNSENT = frozenset({"sendChatAction", "sendMessageDraft"})
+UNSENT = frozenset({"sendChatAction", "sendMessageDraft", "sendRichMessageDraft"})
 
 METHODS: dict[str, Method] = {}
 

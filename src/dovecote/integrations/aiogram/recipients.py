@@ -23,11 +23,12 @@ class RecipientMiddleware(BaseMiddleware):
     """Tells the outbox who starts, blocks, removes and lets in the bot of that name, and which group moves.
 
     `RecipientMiddleware(dovecote, "shop").register(dispatcher)`: the change is written before the update's own handler
-    is called. Handlers see every update as before.
+    is called. Handlers see every update as before. The language of a recipient is that of the app it writes from;
+    with `language=False` it is left to the application.
     """
 
-    def __init__(self, dovecote: Dovecote, bot: str) -> None:
-        self._keeper = RecipientKeeper(dovecote, bot)
+    def __init__(self, dovecote: Dovecote, bot: str, *, language: bool = True) -> None:
+        self._keeper = RecipientKeeper(dovecote, bot, language=language)
 
     def register(self, dispatcher: Dispatcher) -> None:
         """Put it before all handlers, and let polling ask Telegram for the updates that it lives by."""
@@ -46,14 +47,20 @@ class RecipientMiddleware(BaseMiddleware):
         if isinstance(event, Update):
             if event.message is not None:
                 await self._heard(event.message)
+            elif event.callback_query is not None:
+                # Somebody's own chat has that person's number.
+                presser = event.callback_query.from_user
+                await self._keeper.heard(presser.id, presser.language_code)
             elif event.my_chat_member is not None:
                 await self._changed(event.my_chat_member)
         return await handler(event, data)
 
     async def _heard(self, message: Message) -> None:
         chat = message.chat
-        if chat.type == ChatType.PRIVATE and is_start(message.text):
-            await self._keeper.started(chat.id)
+        if chat.type == ChatType.PRIVATE:
+            language = None if message.from_user is None else message.from_user.language_code
+            hear = self._keeper.started if is_start(message.text) else self._keeper.heard
+            await hear(chat.id, language)
         elif message.migrate_to_chat_id is not None:
             await self._keeper.moved(chat.id, message.migrate_to_chat_id)
         elif message.migrate_from_chat_id is not None:
