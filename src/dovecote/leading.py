@@ -38,8 +38,10 @@ class Leading:
 
     async def close(self) -> None:
         """Give back every connection."""
-        for store in (*self._leases.values(), *self._terms.values()):
-            await store.close()
+        for leases in self._leases.values():
+            await leases.close()
+        for terms in self._terms.values():
+            await terms.close()
         self._leases.clear()
         self._terms.clear()
         self._electors.clear()
@@ -86,10 +88,8 @@ class Leading:
 
     async def _report(self, election: str) -> LeadershipReport:
         # A person waits for longer than a leader can.
-        leases, terms = (
-            self._lease_store(election, PATIENCE),
-            Terms(self._database, timeout=PATIENCE, election=election),
-        )
+        leases = self._lease_store(election, PATIENCE)
+        terms = Terms(self._database, timeout=PATIENCE, election=election)
         try:
             return await report(leases, terms, stale_after=self._settings.leadership.lease)
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import job_functions
 import pytest
@@ -16,16 +16,11 @@ from dovecote.config import Settings
 from dovecote.integrations.apscheduler import RedisJobStore, elected
 from dovecote.service import Supervised
 
-if TYPE_CHECKING:
-    from valkey_servers import ValkeyServer
-
 BY_REDIS = [False, True]
 
 
 @pytest.mark.parametrize("by_redis", BY_REDIS)
-async def test_jobs_run_while_a_worker_leads(
-    url: str, valkey_url: str, valkey: ValkeyServer, *, by_redis: bool
-) -> None:
+async def test_jobs_run_while_a_worker_leads(url: str, valkey_url: str, *, by_redis: bool) -> None:
     lease = {"lease": timedelta(seconds=3), "renew_interval": timedelta(seconds=1)}
     settings = Settings.model_validate({"leadership": lease, "redis": {"url": valkey_url if by_redis else None}})
     async with Dovecote(url, settings=settings) as worker, Dovecote(url, settings=settings) as program:
@@ -33,9 +28,9 @@ async def test_jobs_run_while_a_worker_leads(
         standing_for_election = asyncio.create_task(standing.run())
         await until(lambda: worker.elector().term is not None)
 
-        scheduler = elected(
-            AsyncIOScheduler(jobstores={"default": RedisJobStore(host="127.0.0.1", port=valkey.port, db=1)}), program
-        )
+        server = urlsplit(valkey_url)
+        store = RedisJobStore(host=server.hostname, port=server.port, db=1)
+        scheduler = elected(AsyncIOScheduler(jobstores={"default": store}), program)
         scheduler.start()
         scheduler.add_job(job_functions.note, "date", id="j")
         await until(lambda: len(job_functions.CALLS) == 1)
