@@ -37,8 +37,6 @@ JOB_CHATS = range(4001, 4100)
 INTERVAL = 2.0
 PAGE = 5000
 STALL_SECONDS = 0.25
-JOBS_SECONDS = 6.0
-"""Twice the lease of the lead."""
 START_SECONDS = 120.0
 UNDRAINED = {
     "notifications": "SELECT count(*) FROM {}notification",
@@ -86,7 +84,7 @@ class Campaign:
         watch = asyncio.create_task(self._watch())
         try:
             faults = await self._make_faults(place, programs)
-            drained_after, left = await self._drain(place, programs)
+            drained_after, left = await self._drain(place)
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
@@ -207,20 +205,14 @@ class Campaign:
         await asyncio.sleep(max(0.0, self._ends - time.time()))
         return len(planned)
 
-    async def _drain(self, place: Place, programs: Programs) -> tuple[float, dict[str, int]]:
+    async def _drain(self, place: Place) -> tuple[float, dict[str, int]]:
         """Wait until nothing is left to be done; answers how long that took, and what is left."""
         begun = time.monotonic()
         left = {"the database": 1}
-        others_left_at = begun
         while left and time.monotonic() - begun < self._setting.drain_seconds:
             await asyncio.sleep(0.3)
             with suppress(psycopg.Error, sqlite3.Error):
                 left = await asyncio.to_thread(_left, place)
-            if not left or not left.keys() <= {"jobs", "runs"}:
-                others_left_at = time.monotonic()
-            elif time.monotonic() - others_left_at > JOBS_SECONDS:
-                await _give_the_lead_to_schedulers(programs)
-                others_left_at = time.monotonic()
         return time.monotonic() - begun, left
 
     # After.
@@ -243,15 +235,6 @@ async def _carry_out_lane(faults: Faults, planned: list[Fault], begun: float) ->
     for fault in planned:
         await asyncio.sleep(max(0.0, begun + fault.at - time.monotonic()))
         await faults.carry_out(fault)
-
-
-async def _give_the_lead_to_schedulers(programs: Programs) -> None:
-    """Let no worker be there a while: they stand for the schedulers' election, and one that leads runs no jobs."""
-    for program in programs.of("worker"):
-        await programs.stop(program)
-    await asyncio.sleep(JOBS_SECONDS)
-    for program in programs.of("worker"):
-        programs.start(program)
 
 
 def _same(*arguments: str) -> Callable[[int], Sequence[str]]:

@@ -30,7 +30,7 @@ from dovecote.app import Dovecote
 from dovecote.config import Settings
 from dovecote.config.settings import Leadership, Redis
 from dovecote.integrations.apscheduler import JobUnit, RedisJobStore, Timing, elected, keeper
-from dovecote.model import Notification
+from dovecote.model import JOBS, Notification
 from dovecote.observability.logs import configure_logging
 from dovecote.stores.job_runs import JobRuns
 
@@ -156,7 +156,7 @@ async def main() -> None:
     )
     Dovecote.jobs_of = with_points(Dovecote.jobs_of)  # type: ignore[method-assign]
     dovecote = Dovecote(GIVEN["url"], settings=settings)
-    dovecote._leading._leases = PointedLeases(dovecote._leading.leases)
+    dovecote._leading._leases[JOBS] = PointedLeases(dovecote._leading.leases(JOBS))
     scheduler: Any = elected(
         AsyncIOScheduler(jobstores={"default": RedisJobStore(host=host, port=port, db=1)}, timezone="UTC"),
         dovecote,

@@ -19,8 +19,8 @@ from dovecote.enqueuing import Enqueuing
 from dovecote.errors import StorageUnavailable, TokenUnreadable, UnknownBot
 from dovecote.filing import Filing
 from dovecote.folding import FoldingLoop, fold_all
-from dovecote.leading import Leading
-from dovecote.model import Retention, Situation, under_way
+from dovecote.leading import SCHEDULER, Leading
+from dovecote.model import JOBS, Retention, Situation, under_way
 from dovecote.observability.metrics import Metrics
 from dovecote.observability.traced import KnownTraces, TracedChannel, TracedOutbox
 from dovecote.observability.tracing import enqueuing
@@ -46,7 +46,7 @@ from dovecote.stores.sql_functions import tell_settings
 from dovecote.stores.sqlite import SQLiteOutbox
 from dovecote.stores.traces import Traces
 from dovecote.tokens import BotTokens
-from dovecote.unit_of_work import ClaimedOutbox, UnitOfWork
+from dovecote.unit_of_work import UnitOfWork
 from dovecote.vault import Vault
 from dovecote.worker import Worker, WorkerSettings
 
@@ -121,7 +121,7 @@ class Dovecote(Administration, Enqueuing):
         databases = (self.database, self._kept_database)
         self._broadcasting = Broadcasting(databases, self.settings, self.metrics, self._bots, self._enqueue_alone)
         self.direct = DirectMessages(direct_slots(self.database), lambda: self.store, self._bots)
-        _remember(self)
+        _open.append(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -163,9 +163,9 @@ class Dovecote(Administration, Enqueuing):
         self._channel = self._store = self._sender = None
         _forget(self)
 
-    async def _enqueue_alone(self, notifications: Sequence[Notification]) -> list[int]:
+    async def _enqueue_alone(self, given: Sequence[Notification]) -> list[int]:
         async with self.transaction() as connection:
-            return await self.enqueue(connection, notifications)
+            return await self.enqueue(connection, given)
 
     @property
     def files(self) -> Files:
@@ -183,9 +183,9 @@ class Dovecote(Administration, Enqueuing):
     async def _token_of(self, name: str) -> str:
         """The token of the bot of that name. Raises UnknownBot, TokenUnreadable."""
         bots = {bot.name: bot for bot in await self._bots.bots()}
-        if name not in bots:
-            raise UnknownBot(name, sorted(bots))
-        return self.unseal(bots[name])
+        if name in bots:
+            return self.unseal(bots[name])
+        raise UnknownBot(name, sorted(bots))
 
     def jobs_of(self, store: str) -> tuple[JobStore, JobRunStore]:
         """The jobs of one job store of APScheduler, and their runs."""
@@ -247,8 +247,7 @@ class Dovecote(Administration, Enqueuing):
             flush_interval=chosen.flush_interval,
             drain_deadline=chosen.drain_deadline,
         )
-        outbox: ClaimedOutbox = self.unit_of_work().outbox
-        return Worker(self.store, outbox, self.sender, settings, self.metrics)
+        return Worker(self.store, self.unit_of_work().outbox, self.sender, settings, self.metrics)
 
     async def process_notifications_batch(self, *, batch_size: int = 100) -> BatchSummary:
         """Claim one batch in one query, send it, record all outcomes in one commit, and say what came of it.
@@ -285,6 +284,10 @@ class Dovecote(Administration, Enqueuing):
     def elector(self, role: str = "worker") -> Elector:
         """The elector of this process, always the same one, ready to `run`. `role` is what the first call says."""
         return self._leading.elector(role)
+
+    def jobs_elector(self) -> Elector:
+        """The elector of this process for whoever runs the jobs of APScheduler, an election of its own."""
+        return self._leading.elector(SCHEDULER, JOBS)
 
     def leader_loops(self) -> list[Loop]:
         """The loops that work only while this instance leads; each asks its elector. `Service` runs them."""
@@ -374,10 +377,6 @@ class Dovecote(Administration, Enqueuing):
 
 
 _open: list[Dovecote] = []
-
-
-def _remember(dovecote: Dovecote) -> None:
-    _open.append(dovecote)
 
 
 def _forget(dovecote: Dovecote) -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from dovecote import leadership as dovecote_leadership
 from dovecote.app import Dovecote
 from dovecote.config import Settings
+from dovecote.model import DELIVERIES
 from dovecote.observability.logs import configure_logging
 from dovecote.scheduler import Scheduler, SchedulerSettings
 from dovecote.stores.firing import FiringStore
@@ -134,7 +135,7 @@ async def work(given: dict[str, Any]) -> None:
     dovecote = Dovecote(given["url"], settings=Settings.model_validate({"leadership": leadership, "redis": redis}))
     trap = Trap(given)
     write_in_turn(dovecote.database, trap.writing)
-    dovecote._leading._leases = TrappedLeases(dovecote._leading.leases, trap)
+    dovecote._leading._leases[DELIVERIES] = TrappedLeases(dovecote._leading.leases(), trap)
     elector = dovecote.elector("scheduler")
     trap.elector = elector
     store = TrappedStore(dovecote.database, patience=timedelta(seconds=lease))

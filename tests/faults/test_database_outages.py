@@ -110,7 +110,7 @@ async def test_a_database_that_takes_no_writes_is_an_outage_for_all_that_writes(
         instance = Instance("i", host="h", pid=1, version="1", role="worker")
         writes: list[Callable[[], Awaitable[object]]] = [
             lambda: dovecote.store.cycle([], claim=1, lease=LEASE),
-            lambda: dovecote._leading.terms.beat(instance),
+            lambda: dovecote._leading.terms().beat(instance),
             lambda: firing.fan_out(limit=1),
             lambda: dovecote.add_bot("shop", token_variable="TOKEN"),
         ]

@@ -191,13 +191,13 @@ class TestTheServiceOfAProcess:
 
             service.stop()
             await until(lambda: watching.terms == [1])
-            assert await parts.dovecote._leading.leases.holder() == elector.instance.id
+            assert await parts.dovecote._leading.leases().holder() == elector.instance.id
             watching.may_end.set()
             await running
 
             assert watching.terms == [1, 1]
             assert elector.term is None
-            assert await parts.dovecote._leading.leases.holder() is None
+            assert await parts.dovecote._leading.leases().holder() is None
             assert (await parts.dovecote.leadership()).instances == ()
 
     async def test_handing_over_does_not_wait_for_what_is_still_sent(self, lite_url: str) -> None:
@@ -211,7 +211,7 @@ class TestTheServiceOfAProcess:
             service.stop()
 
             async def is_free() -> bool:
-                return await parts.dovecote._leading.leases.holder() is None
+                return await parts.dovecote._leading.leases().holder() is None
 
             await until(is_free)
             assert not running.done()
@@ -242,7 +242,7 @@ class TestTheServiceOfAProcess:
 
             assert (await parts.dovecote.stats()).delivered == 2
             assert (await parts.dovecote.leadership()).instances == ()
-            assert await parts.dovecote._leading.terms.newest() is None
+            assert await parts.dovecote._leading.terms().newest() is None
 
     async def test_stopped_before_it_runs_it_ends_at_once(self, lite_url: str) -> None:
         async with delivery(lite_url) as parts:
@@ -251,7 +251,7 @@ class TestTheServiceOfAProcess:
 
             await service.run()
 
-            assert await parts.dovecote._leading.terms.newest() is None
+            assert await parts.dovecote._leading.terms().newest() is None
 
     async def test_a_worker_that_fails_is_replaced_by_a_fresh_one(self, lite_url: str) -> None:
         async with Emulator() as emulator, delivery(lite_url, emulator.url) as parts:

@@ -12,7 +12,7 @@ import pytest_asyncio
 from outboxes import Outbox, at
 
 from dovecote.errors import NotMigrated, StoreUnavailable
-from dovecote.model import Instance, InstanceRecord, Term
+from dovecote.model import JOBS, Instance, InstanceRecord, Term
 from dovecote.stores.database import Database, outbox_url
 from dovecote.stores.leadership import REMOVED_AT_ONCE, TERMS_KEPT, Terms
 
@@ -202,3 +202,17 @@ class TestOutages:
         finally:
             await terms.close()
             await database.close()
+
+
+async def test_each_election_has_terms_of_its_own_and_all_have_one_numbering(outbox: Outbox, terms: Terms) -> None:
+    jobs = Terms(outbox.database, timeout=TIMEOUT, clock=outbox._microseconds, election=JOBS)
+    assert await terms.begin("one") == 1
+
+    assert await jobs.newest() is None
+    assert await jobs.beat(ONE) == 0
+    assert await jobs.begin("two") == 2
+
+    assert await terms.beat(ONE) == 1
+    assert await terms.newest() == Term(1, "one", at(0))
+    assert await jobs.newest() == Term(2, "two", at(0))
+    await jobs.close()

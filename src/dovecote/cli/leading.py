@@ -41,13 +41,18 @@ def leader(context: typer.Context, *, as_json: AsJson = False) -> None:
     else:
         say("Nobody can tell who leads.")
         note(found.problem)
+    if found.jobs is not None and found.jobs.leader is not None:
+        say(f"{found.jobs.leader} runs the jobs in term {found.jobs.term}, since {moment(found.jobs.since)}.")
+    elif found.jobs is not None and found.jobs.problem is None:
+        say("Nobody runs the jobs.")
+    runs_jobs = None if found.jobs is None else found.jobs.leader
     if found.instances:
         say_table(
             ["instance", "state", "role", "host", "process", "version", "started", "last heard of"],
             [
                 [
                     peer.id,
-                    _state(peer, heard_every),
+                    _state(peer, heard_every, runs_jobs=peer.id == runs_jobs),
                     peer.role,
                     peer.host,
                     str(peer.pid),
@@ -60,11 +65,12 @@ def leader(context: typer.Context, *, as_json: AsJson = False) -> None:
         )
 
 
-def _state(peer: "Peer", heard_every: float) -> str:
+def _state(peer: "Peer", heard_every: float, *, runs_jobs: bool) -> str:
     """What is known. Who has missed a word of it may have crashed, and nobody can tell before the lease is over."""
     silent = f", silent for {peer.silent_for:.0f} s" if peer.silent_for > MISSED * heard_every else ""
-    if peer.leads:
-        return "leads, stale" if peer.stale else f"leads{silent}"
+    if peer.leads or runs_jobs:
+        leads = "runs the jobs" if runs_jobs else "leads"
+        return f"{leads}, stale" if peer.stale else f"{leads}{silent}"
     if peer.stale:
         return "stale"
     return silent.removeprefix(", ") or "follows"

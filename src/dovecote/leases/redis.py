@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from dovecote.errors import LeaseStoreUnavailable, MissingExtra, StoreUnavailable
+from dovecote.model import DELIVERIES
 from dovecote.redaction import redact
 
 try:
@@ -60,7 +61,10 @@ class RedisLease:
 
     kind = "redis"
 
-    def __init__(self, url: str, *, identity: Callable[[], Awaitable[str]], timeout: timedelta) -> None:
+    def __init__(
+        self, url: str, *, identity: Callable[[], Awaitable[str]], timeout: timedelta, election: str = DELIVERIES
+    ) -> None:
+        self._election = election
         self._timeout = timeout.total_seconds()
         self._identity = identity
         self._key: str | None = None
@@ -112,7 +116,7 @@ class RedisLease:
         if self._key is None:
             try:
                 async with asyncio.timeout(self._timeout):
-                    self._key = f"dovecote:{{{await self._identity()}}}:leader"
+                    self._key = f"dovecote:{{{await self._identity()}}}:{self._election}"
             except TimeoutError as error:
                 raise StoreUnavailable(f"the database has not answered within {self._timeout:g} s") from error
         return self._key

@@ -64,7 +64,7 @@ from dovecote.model.jobs import (
     StoredJob,
     Stranger,
 )
-from dovecote.model.leadership import Instance, InstanceRecord, LeadershipReport, Peer, Term
+from dovecote.model.leadership import DELIVERIES, JOBS, Instance, InstanceRecord, LeadershipReport, Peer, Term
 from dovecote.model.notification import (
     Attempt,
     Bot,
@@ -130,7 +130,9 @@ from dovecote.model.traces import TraceContext
 
 __all__ = [
     "BY_HAND",
+    "DELIVERIES",
     "EVERYTHING",
+    "JOBS",
     "UNCHANGED",
     "Added",
     "Addressee",

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
+
+DELIVERIES: Final = "leader"
+"""The election of whoever does what one process alone should: schedules, broadcasts, retention, files."""
+JOBS: Final = "jobs"
+"""The election of whoever runs the jobs of APScheduler. Not every process that delivers can, or the reverse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +74,5 @@ class LeadershipReport:
     """Where the lease is: "redis" or "database"."""
     problem: str | None
     instances: tuple[Peer, ...]
+    jobs: LeadershipReport | None = None
+    """Of the election of whoever runs the jobs of APScheduler; None where nobody has stood for it."""

@@ -1,7 +1,8 @@
 """The terms and the instances: `ports.TermStore` on either database.
 
-A term is one more than the newest, under a lock that lets readers pass; the newest is never pruned, so numbers only
-grow. What is old goes when something is added, so many rows at a time: neither table grows with time.
+Each election has terms of its own. A term is one more than the newest of all, under a lock that lets readers pass; the
+newest is never pruned, so numbers only grow. What is old goes when something is added, so many rows at a time: neither
+table grows with time.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from dovecote.model import Instance, InstanceRecord, Term
+from dovecote.model import DELIVERIES, Instance, InstanceRecord, Term
 from dovecote.stores.clock import StoreClock, real_microseconds
 from dovecote.stores.held import HeldConnection
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row
 
     from dovecote.stores.database import Database
 
@@ -36,7 +37,15 @@ ONE_AT_A_TIME = text("LOCK TABLE dovecote.leadership_term IN EXCLUSIVE MODE")
 class Terms:
     """`ports.TermStore` on either database. `clock` answers microseconds since the epoch; PostgreSQL has its own."""
 
-    def __init__(self, database: Database, *, timeout: timedelta, clock: Callable[[], int] = real_microseconds) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        timeout: timedelta,
+        clock: Callable[[], int] = real_microseconds,
+        election: str = DELIVERIES,
+    ) -> None:
+        self._election = election
         self._held = HeldConnection(database, timeout)
         self._is_postgresql = database.is_postgresql
         self._term = database.tables.leadership.term
@@ -63,7 +72,7 @@ class Terms:
                     "seen_at": now,
                 }
                 connection.execute(insert.values(values).on_conflict_do_nothing())
-            return self._newest(connection)
+            return self._newest(connection, self._term.c.election == self._election)
 
         return await self._held.run(write, write=True)
 
@@ -80,9 +89,15 @@ class Terms:
             if self._is_postgresql:
                 connection.execute(ONE_AT_A_TIME)
             number = self._newest(connection) + 1
-            values = {"number": number, "instance": instance, "begun_at": self._clock.now(connection)}
+            values = {
+                "number": number,
+                "instance": instance,
+                "begun_at": self._clock.now(connection),
+                "election": self._election,
+            }
             connection.execute(term.insert().values(values))
-            old = select(term.c.number).where(term.c.number <= number - TERMS_KEPT).order_by(term.c.number)
+            here = term.c.election == self._election
+            old = select(term.c.number).where(term.c.number <= number - TERMS_KEPT, here).order_by(term.c.number)
             connection.execute(term.delete().where(term.c.number.in_(old.limit(REMOVED_AT_ONCE))))
             return number
 
@@ -99,7 +114,8 @@ class Terms:
 
     async def newest(self) -> Term | None:
         """See `ports.TermStore.newest`."""
-        statement = select(self._term).order_by(self._term.c.number.desc()).limit(1)
+        here = self._term.c.election == self._election
+        statement = select(self._term).where(here).order_by(self._term.c.number.desc()).limit(1)
         row = await self._held.run(lambda connection: connection.execute(statement).one_or_none())
         return None if row is None else Term(row.number, row.instance, row.begun_at, row.ended_at)
 
@@ -116,8 +132,8 @@ class Terms:
         """See `ports.TermStore.close`."""
         await self._held.close()
 
-    def _newest(self, connection: Connection) -> int:
-        number: int | None = connection.execute(select(func.max(self._term.c.number))).scalar()
+    def _newest(self, connection: Connection, *where: ColumnElement[bool]) -> int:
+        number: int | None = connection.execute(select(func.max(self._term.c.number)).where(*where)).scalar()
         return number or 0
 
     def _forget(self, connection: Connection, now: datetime) -> None:

@@ -24,7 +24,7 @@ class LeadershipTables:
 
 def leadership_tables(metadata: MetaData, prefix: str) -> LeadershipTables:
     """Define them in `metadata`, each name after `prefix`."""
-    # One row, where no Redis holds the lease.
+    # A row for each election, where no Redis holds the leases.
     lease = Table(
         f"{prefix}leadership_lease",
         metadata,
@@ -45,6 +45,8 @@ def leadership_tables(metadata: MetaData, prefix: str) -> LeadershipTables:
         Column("instance", Text, nullable=False),
         Column("begun_at", Instant(), nullable=False),
         Column("ended_at", Instant()),
+        # Numbers are those of all elections together.
+        Column("election", Text, nullable=False, server_default=text("'leader'")),
     )
     instance = Table(
         f"{prefix}instance",

@@ -22,6 +22,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dovecote.clocks import monotonic_nanoseconds
+from dovecote.model import DELIVERIES
 from dovecote.stores.clock import StoreClock
 from dovecote.stores.file_lock import FileLock
 from dovecote.stores.held import HeldConnection
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from dovecote.stores.database import Database
 
-THE_LEASE = "leader"
 NOBODY = ""
 
 
@@ -48,11 +48,17 @@ class RowLease:
     kind = "database"
 
     def __init__(
-        self, database: Database, *, timeout: timedelta, clock: Callable[[], int] = _machine_microseconds
+        self,
+        database: Database,
+        *,
+        timeout: timedelta,
+        clock: Callable[[], int] = _machine_microseconds,
+        election: str = DELIVERIES,
     ) -> None:
+        self._election = election
         self._held = HeldConnection(database, timeout)
         self._file = (
-            None if database.is_postgresql else FileLock(f"{os.path.realpath(str(database.url.database))}-leader")
+            None if database.is_postgresql else FileLock(f"{os.path.realpath(str(database.url.database))}-{election}")
         )
         self._is_postgresql = database.is_postgresql
         self._lease = database.tables.leadership.lease
@@ -81,7 +87,13 @@ class RowLease:
 
         def take(connection: Connection) -> bool:
             # As two may find no row at the same moment, it is made before it is locked.
-            nobodys = {"name": THE_LEASE, "instance": NOBODY, "token": 0, "until": self._now(connection), "lease": 0.0}
+            nobodys = {
+                "name": self._election,
+                "instance": NOBODY,
+                "token": 0,
+                "until": self._now(connection),
+                "lease": 0.0,
+            }
             insert = (postgresql if self._is_postgresql else sqlite).insert(self._lease)
             connection.execute(insert.values(nobodys).on_conflict_do_nothing())
             if not may_take(connection, self._row(connection, lock=True)):
@@ -148,7 +160,7 @@ class RowLease:
         return self._clock.now(connection)
 
     def _row(self, connection: Connection, *, lock: bool = False) -> Row[Any] | None:
-        statement = select(self._lease).where(self._lease.c.name == THE_LEASE)
+        statement = select(self._lease).where(self._lease.c.name == self._election)
         return connection.execute(statement.with_for_update() if lock else statement).one_or_none()
 
     def _is_free(self, connection: Connection, row: Row[Any]) -> bool:
@@ -165,4 +177,4 @@ class RowLease:
             "lease": lease.total_seconds(),
             "locked": locked,
         }
-        connection.execute(self._lease.update().where(self._lease.c.name == THE_LEASE).values(values))
+        connection.execute(self._lease.update().where(self._lease.c.name == self._election).values(values))

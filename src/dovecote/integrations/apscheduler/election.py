@@ -63,7 +63,7 @@ class Election:
                 " would run in every process."
             )
         dovecote = self._dovecote or configured()
-        leadership = self._leadership or dovecote.elector("scheduler")
+        leadership = self._leadership or dovecote.jobs_elector()
         retry = dovecote.settings.retry
         default = RetryPolicy(attempts=retry.attempts, first=retry.first, longest=retry.longest)
         self._keepers = []
@@ -79,7 +79,7 @@ class Election:
         loop = asyncio.get_running_loop()
         self._following = loop.create_task(self._follow(leadership))
         if self._leadership is None:
-            self._electing = Supervised(dovecote.elector())
+            self._electing = Supervised(dovecote.jobs_elector())
             self._standing = loop.create_task(self._electing.run())
 
     def add_job(self, func: Any, *args: Any, **options: Any) -> Any:
@@ -162,13 +162,12 @@ def elected(
     leadership: Leadership | None = None,
     timing: Timing | None = None,
 ) -> S:
-    """Let this scheduler run its jobs only while its process leads, and answer it.
+    """Let this scheduler run its jobs only while its process leads in the election of jobs, and answer it.
 
     `scheduler.start()` then starts it paused, and the election resumes and pauses it; jobs are added, changed and
     removed as before, by followers as well. `dovecote` is whose outbox has the record, the configured one by default;
-    `leadership` says who leads: by default the Dovecote's elector, which then stands for election as long as the
-    scheduler runs. Give it, as `dovecote.elector()`, where a `Service` in this process does that. Call this before jobs
-    are added: it is what lets a job's function have a parameter `uow`.
+    `leadership` says who leads: by default the Dovecote's `jobs_elector()`, which then stands for election as long as
+    the scheduler runs. Call this before jobs are added: it is what lets a job's function have a parameter `uow`.
     """
     election = Election(scheduler, dovecote, leadership, timing or Timing())
     scheduler.start = election.start
