@@ -63,6 +63,7 @@ def test_where_nothing_runs_nobody_leads(dovecote: CommandLine) -> None:
         "elected_by": "database",
         "problem": None,
         "instances": [],
+        "jobs": None,
     }
 
 

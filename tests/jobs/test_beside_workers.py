@@ -43,6 +43,10 @@ async def test_jobs_run_while_a_worker_leads(url: str, valkey_url: str, *, by_re
         assert sorted(peer.role for peer in found.instances) == ["scheduler", "worker"]
         assert worker.elector().term is not None
 
+        async def handed_over() -> bool:
+            return (await worker.leadership()).jobs is None
+
         scheduler.shutdown()
+        await until(handed_over)
         standing.stop()
         await standing_for_election
