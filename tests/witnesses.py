@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -33,7 +34,13 @@ class Witnesses:
     batches: int = 0
 
     def evidence(self) -> Evidence:
-        return Evidence(SETTING, self.campaign, self.application, self.requests, self.tables)
+        """What they say; the counts of the history are right, unless they were planted."""
+        counts = Counter((row["bot_id"], row["outcome"]) for row in self.tables["history"])
+        right = [
+            {"id": n, "bot_id": bot, "outcome": o, "count": c} for n, ((bot, o), c) in enumerate(counts.items(), 1)
+        ]
+        tables = {**self.tables, "history_count": self.tables["history_count"] or right}
+        return Evidence(SETTING, self.campaign, self.application, self.requests, tables)
 
     # The application.
 

@@ -22,7 +22,7 @@ COUNTED = ("delivered", "dead", "blocked", "unknown", "suppressed", "cancelled")
 LONGEST_WAIT = 60.0
 """Seconds: no 429 of the campaign asks for a longer one, and no lease of it lasts so long."""
 MOST_STRIKES = 3
-NEGATIVE_IS_FINE = {"chat", "took"}
+NEGATIVE_IS_FINE = {"chat", "took", "count"}
 
 Problems = Iterator[tuple[object, str]]
 
@@ -248,6 +248,17 @@ def _none(_truth: Truth, rows: Sequence[Row]) -> Problems:
         yield row, "nothing in the campaign makes such a row"
 
 
+def _history_count(truth: Truth, rows: Sequence[Row]) -> Problems:
+    """Kept as the history changes, in parts that are added up: it says how much history there is."""
+    said: Counter[tuple[object, object]] = Counter()
+    for row in rows:
+        said[row["bot_id"], row["outcome"]] += row["count"]
+    true = Counter((row["bot_id"], row["outcome"]) for row in truth.tables["history"])
+    for key in said.keys() | true.keys():
+        if said[key] != true[key]:
+            yield f"of bot {key[0]}, {key[1]}", f"it says {said[key]}, there are {true[key]}"
+
+
 def _any(_truth: Truth, _rows: Sequence[Row]) -> Problems:
     """Nothing but what holds for every row."""
     yield from ()
@@ -268,6 +279,7 @@ RULES: dict[str, Callable[[Truth, Sequence[Row]], Any]] = {
     "file_name": _of_a_file,
     "file_store": _any,
     "history": _history,
+    "history_count": _history_count,
     "idle_worker": _until("id"),
     "installation": _one_row,
     "instance": _any,

@@ -62,6 +62,8 @@ class TestSend:
             "delivery": "at_most_once",
             "key": "sale-1",
             "labels": ["promo", "winter"],
+            "category": None,
+            "quiet": None,
             "state": "scheduled",
             "planned_at": "2126-01-31T08:00:00+00:00",
             "due_at": "2126-01-31T08:00:00+00:00",

@@ -115,6 +115,7 @@ async def fill(world: FileWorld) -> None:
             for id_ in ids
         ],
     }
+    await world.outbox.put_rows([{"id": ROWS + id_} for id_ in ids])
     for name, values in rows.items():
         statement = getattr(tables, name).insert()
         await world.outbox.database.run(lambda c, s=statement, v=values: c.execute(s, v), write=True)  # type: ignore[misc]

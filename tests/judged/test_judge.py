@@ -184,6 +184,8 @@ PLANTED: list[tuple[str, Plant, set[str]]] = [
         {"chat": "1", "strikes": 0, "disabled_at": BEGIN}), {"row"}),
     ("a leader's lease past its term", lambda told: told.tables["leadership_lease"].append(
         {"name": "x", "instance": "i", "until": BEGIN + 200, "lease": 3.0}), {"row"}),
+    ("a history that is counted wrongly", lambda told: told.tables.update(
+        history_count=[{"id": 1, "bot_id": 1, "outcome": "delivered", "count": 999}]), {"row"}),
     ("terms out of order", lambda told: told.tables["leadership_term"].extend(
         {"number": n, "begun_at": BEGIN - n, "ended_at": None} for n in (1, 2)), {"row"}),
     ("an open occurrence", lambda told: told.tables["occurrence"][0].update(turn_at=BEGIN), {"row"}),

@@ -17,6 +17,8 @@ LABELS = sa.ARRAY(sa.Text).with_variant(sa.JSON(), "sqlite")
 HEEDED = sa.text("disabled_at IS NOT NULL OR opted_out IS NOT NULL OR quiet_from IS NOT NULL")
 FUNCTIONS = Path(__file__).parent.parent / "functions"
 OWN = ("checked_category", "checked_quiet", "quiet_end")
+# What a worker's own statement calls is for whoever may work on the tables.
+OF_WORKERS = ("quiet_end",)
 REPLACED = ("checked_notification", "write_notifications")
 # Their arguments differ, so they are dropped and made again, with the rights that were given to them.
 WITH_OTHER_ARGUMENTS = ("enqueue",)
@@ -75,7 +77,8 @@ def _create(file: str, names: tuple[str, ...]) -> None:
         if _named(statement) in names:
             connection.exec_driver_sql(re.sub(r"^CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", statement))
     for function in _functions(names):
-        if not any(f".{replaced}(" in function for replaced in REPLACED):
+        # The schema is left out where it is on the search path, as for a user of its name.
+        if function.partition("(")[0].rpartition(".")[2] not in {*REPLACED, *OF_WORKERS}:
             op.execute(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
     for role in granted:
         for function in _functions(WITH_OTHER_ARGUMENTS):
