@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import pytest
+from campaigns import campaign
 from deliveries import Delivery, delivery, until
 from worker_processes import DEADLY, KILLED, short_leased
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from dovecote.model import NotificationRecord
 
 AGAIN, ONCE = DeliveryPolicy.AT_LEAST_ONCE, DeliveryPolicy.AT_MOST_ONCE
+ON_BOTH = pytest.mark.parametrize(
+    "outbox_url", campaign(["sqlite", "postgresql"], always=["postgresql"]), indirect=True
+)
 TABLES = ("bot", "notification", "history", "attempt", "notification_key")
 
 
@@ -24,6 +29,7 @@ async def records_of(parts: Delivery, ids: list[int]) -> list[NotificationRecord
     return [await parts.dovecote.notification(id_) for id_ in ids]
 
 
+@ON_BOTH
 async def test_a_worker_that_is_killed_loses_nothing_and_doubles_what_was_in_flight(
     outbox_url: str, tmp_path: Path
 ) -> None:
@@ -64,6 +70,7 @@ async def test_a_worker_that_is_killed_loses_nothing_and_doubles_what_was_in_fli
         assert await parts.all_outcomes() == {ids[n]: ["lost"] for n in leased}
 
 
+@ON_BOTH
 async def test_a_worker_frozen_beyond_its_lease_changes_no_state_and_starts_no_request(
     outbox_url: str, tmp_path: Path
 ) -> None:
@@ -92,6 +99,7 @@ async def test_a_worker_frozen_beyond_its_lease_changes_no_state_and_starts_no_r
         assert [await parts.outcomes(id_) for id_ in ids] == [[(1, "lost"), (2, "delivered")]] * 20
 
 
+@ON_BOTH
 async def test_a_notification_that_kills_its_worker_dies_and_those_beside_it_do_not(
     outbox_url: str, tmp_path: Path
 ) -> None:

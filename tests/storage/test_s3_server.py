@@ -253,6 +253,7 @@ async def _stuck_upload(s3: S3Place, bucket: str, prefix: str, *how: str) -> asy
 
 
 class TestRestarts:
+    @pytest.mark.chaos
     async def test_what_was_taken_is_there_after_the_server_was_killed_under_load(self, own_s3: S3Server) -> None:
         bucket = await asyncio.to_thread(own_s3.place.create_bucket)
         files = S3Storage(

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
-EXAMPLES = {"sqlite": 12, "postgresql-18": 6}
+EXAMPLES = {"sqlite": 9, "postgresql-18": 5}
 STEPS = 50
 TIMES = float(os.environ.get("DOVECOTE_TEST_EXAMPLES", "1"))
 

@@ -7,6 +7,8 @@ import gc
 from typing import TYPE_CHECKING
 
 import psutil
+import pytest
+from campaigns import campaign
 from deliveries import delivery
 
 from dovecote.model import Delivered
@@ -40,6 +42,7 @@ class Measuring:
         return
 
 
+@pytest.mark.parametrize("outbox_url", campaign(["sqlite", "postgresql"], always=["sqlite"]), indirect=True)
 async def test_memory_is_flat_over_thirty_thousand(outbox_url: str) -> None:
     channel = Measuring()
     async with delivery(outbox_url) as parts:

@@ -35,7 +35,9 @@ def worker(log: Path, url: str, base_url: str, keys: Sequence[str], off: float) 
     return WorkerProcess([str(PROGRAM), str(off)], log, **environment)
 
 
-@pytest.mark.parametrize("clocks", [(OFF, -OFF), (OFF, 0.0)], ids=["both", "one"])
+@pytest.mark.parametrize(
+    "clocks", [pytest.param((OFF, -OFF), id="both"), pytest.param((OFF, 0.0), id="one", marks=pytest.mark.chaos)]
+)
 async def test_workers_whose_clocks_are_ten_minutes_off_keep_the_pace(
     postgresql_outbox_url: str, tmp_path: Path, clocks: Sequence[float]
 ) -> None:
