@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from dovecote.errors import NotMigrated, StoreUnavailable
+from dovecote.rounds import LeaderRounds
 
 if TYPE_CHECKING:
     from dovecote.ports import CountStore, Leadership
@@ -25,31 +25,18 @@ async def fold_all(store: CountStore) -> None:
         continue
 
 
-class FoldingLoop:
-    """Folds every `interval` while this instance leads; implements `dovecote.ports.Loop`."""
+class FoldingLoop(LeaderRounds):
+    """Folds every `interval` while this instance leads. An outage costs rounds alone: the sums are always right."""
 
     name = "folding"
 
     def __init__(self, store: CountStore, leadership: Leadership, *, interval: timedelta = EVERY) -> None:
+        super().__init__(leadership, interval=interval)
         self._store = store
-        self._leadership = leadership
-        self._interval = interval.total_seconds()
-        self._stopped = asyncio.Event()
 
-    def stop(self) -> None:
-        """End after the round that is under way."""
-        self._stopped.set()
-
-    async def run(self) -> None:
-        """Fold until `stop`. An outage costs rounds and nothing else: the sums are right all the time."""
-        while not self._stopped.is_set():
-            if self._leadership.term is not None:
-                try:
-                    await fold_all(self._store)
-                except (StoreUnavailable, NotMigrated) as error:
-                    logger.debug("the counts cannot be folded just now: %s", error)
-            try:
-                async with asyncio.timeout(self._interval):
-                    await self._stopped.wait()
-            except TimeoutError:
-                continue
+    async def round(self) -> None:
+        """See `LeaderRounds.round`."""
+        try:
+            await fold_all(self._store)
+        except (StoreUnavailable, NotMigrated) as error:
+            logger.debug("the counts cannot be folded just now: %s", error)

@@ -82,9 +82,12 @@ class Leading:
 
     async def report(self) -> LeadershipReport:
         """Who leads, and every instance that follows. Raises StoreUnavailable, NotMigrated, MissingExtra."""
-        found, jobs = await self._report(DELIVERIES), await self._report(JOBS)
-        standing = tuple(peer for peer in jobs.instances if peer.role == SCHEDULER)
-        return replace(found, jobs=replace(jobs, instances=standing)) if standing or jobs.leader else found
+        found = await self._report(DELIVERIES)
+        standing = {peer.id for peer in found.instances if peer.role == SCHEDULER}
+        if not standing:
+            return found
+        jobs = await self._report(JOBS)
+        return replace(found, jobs=replace(jobs, instances=tuple(p for p in jobs.instances if p.id in standing)))
 
     async def _report(self, election: str) -> LeadershipReport:
         # A person waits for longer than a leader can.

@@ -1,6 +1,5 @@
 """Starting, pausing, undoing and exporting broadcasts."""
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,9 +13,9 @@ from dovecote.cli.broadcast_views import (
     write_csv,
     write_json_lines,
 )
-from dovecote.cli.context import Refused, confirm, on_outbox
+from dovecote.cli.context import confirm, on_outbox
 from dovecote.cli.output import note, number, say, say_json
-from dovecote.cli.pages import AsJson, Yes
+from dovecote.cli.pages import AsJson, Yes, written
 from dovecote.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -139,13 +138,7 @@ def export(
     async def act(dovecote: "Dovecote") -> int:
         await dovecote.broadcasts.get(name)
         found = dovecote.broadcasts.record(name, states=states)
-        if output is None:
-            return await write(found, sys.stdout)
-        try:
-            with output.open("w", encoding="utf-8", newline="") as file:
-                return await write(found, file)
-        except OSError as error:
-            raise Refused(f'"{output}" cannot be written ({error.strerror}): name another file.') from None
+        return await written(output, lambda file: write(found, file))
 
     count = on_outbox(context, act)
     if output is not None:

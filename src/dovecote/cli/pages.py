@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -15,6 +16,7 @@ from dovecote.cli.sending import given_instant
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
 
     from dovecote.app import Dovecote
     from dovecote.model import NotificationRecord, Selection
@@ -151,6 +153,17 @@ def of_which(selection: Selection, *, everything: bool) -> str:
         return " of all bots"
     by_bot_alone = replace(selection, bot=None).is_everything
     return f' of the bot "{selection.bot}"' if by_bot_alone else " that you have selected"
+
+
+async def written(output: Path | None, write: Callable[[TextIO], Awaitable[int]]) -> int:
+    """What `write` answers when it has written to that file, or to standard output where none is named."""
+    if output is None:
+        return await write(sys.stdout)
+    try:
+        with output.open("w", encoding="utf-8", newline="") as file:
+            return await write(file)
+    except OSError as error:
+        raise Refused(f'"{output}" cannot be written ({error.strerror}): name another file.') from None
 
 
 def wanted_ids(

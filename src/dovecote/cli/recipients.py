@@ -1,6 +1,5 @@
 """`recipient`, `chat`: what is known of recipients, who takes nothing more, and letting go on what waits for one."""
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +8,7 @@ import typer
 
 from dovecote.cli.context import Refused, confirm, on_outbox, users_values
 from dovecote.cli.output import note, number, say, say_facts, say_json, say_table
-from dovecote.cli.pages import AsJson, Limit, Yes
+from dovecote.cli.pages import AsJson, Limit, Yes, written
 from dovecote.cli.progress import progress
 from dovecote.cli.recipient_views import (
     FormatChoice,
@@ -194,13 +193,7 @@ def export(
 
     async def act(dovecote: "Dovecote") -> int:
         found = dovecote.export_recipients(bot=bot)
-        if output is None:
-            return await write(found, sys.stdout)
-        try:
-            with output.open("w", encoding="utf-8", newline="") as file:
-                return await write(found, file)
-        except OSError as error:
-            raise Refused(f'"{output}" cannot be written ({error.strerror}): name another file.') from None
+        return await written(output, lambda file: write(found, file))
 
     count = on_outbox(context, act)
     if output is not None:

@@ -5,13 +5,13 @@ Leadership saves work and nothing else: two collections at a time take different
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from dovecote.errors import DovecoteError
 from dovecote.model import Collection
+from dovecote.rounds import LeaderRounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,8 +62,8 @@ async def collect(
     return done
 
 
-class FileCollector:
-    """Collects every `interval` while this instance leads; implements `dovecote.ports.Loop`."""
+class FileCollector(LeaderRounds):
+    """Collects every `interval` while this instance leads. A failed round is logged, and tried again with the next."""
 
     name = "files"
 
@@ -77,34 +77,20 @@ class FileCollector:
         interval: timedelta,
         observer: FileObserver | None = None,
     ) -> None:
+        super().__init__(leadership, interval=interval)
         self._sweeper = sweeper
         self._storages = storages
-        self._leadership = leadership
         self._grace = grace
-        self._interval = interval
         self._observer = observer
-        self._stopped = asyncio.Event()
 
-    async def run(self) -> None:
-        """Collect until `stop`. A failed round is logged, and tried again with the next."""
-        while not self._stopped.is_set():
-            if self._leadership.term is not None:
-                await self._collect()
-                await self._wait(self._interval)
-            else:
-                await self._until_it_may_lead()
-
-    def stop(self) -> None:
-        """End after the batch that is under way."""
-        self._stopped.set()
-
-    async def _collect(self) -> None:
+    async def round(self) -> None:
+        """See `LeaderRounds.round`."""
         try:
             done = await collect(
                 self._sweeper,
                 self._storages,
                 grace=self._grace,
-                may_go_on=self._may_go_on,
+                may_go_on=self.may_go_on,
                 observer=self._observer,
             )
         except DovecoteError as error:
@@ -112,22 +98,3 @@ class FileCollector:
             return
         if done.files or done.objects:
             logger.info("collected %d files of %d bytes, removed %d objects", done.files, done.size, done.objects)
-
-    def _may_go_on(self) -> bool:
-        return self._leadership.term is not None and not self._stopped.is_set()
-
-    async def _wait(self, time: timedelta) -> None:
-        try:
-            async with asyncio.timeout(time.total_seconds()):
-                await self._stopped.wait()
-        except TimeoutError:
-            return
-
-    async def _until_it_may_lead(self) -> None:
-        waiting = [asyncio.create_task(self._leadership.changed()), asyncio.create_task(self._stopped.wait())]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)

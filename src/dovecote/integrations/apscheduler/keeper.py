@@ -315,7 +315,8 @@ class Keeper:
 
     async def _differing(self) -> set[str]:
         true = await self._jobs.versions()
-        mine = {job.stored.id: (job.stored.revision, job.stored.next_run_at) for job in self.mirror.all()}
+        known = (job.stored for job in self.mirror.all())
+        mine = {stored.id: (stored.revision, stored.next_run_at) for stored in known}
         return {job_id for job_id in true.keys() | mine.keys() if true.get(job_id) != mine.get(job_id)}
 
     async def _note(self) -> None:
@@ -364,7 +365,7 @@ class Keeper:
 
     def _entries(self, ids: Iterable[str] | None) -> dict[str, Entry]:
         jobs = self.mirror.all() if ids is None else [job for each in ids if (job := self.mirror.get(each))]
-        return {job.stored.id: _entry(job.stored) for job in jobs if not job.stored.finished}
+        return {stored.id: _entry(stored) for stored in (job.stored for job in jobs) if not stored.finished}
 
     async def _kept(self, ids: Sequence[str]) -> set[str] | None:
         """See `RedisCopy`."""
