@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 
-from bench.work import BOT, TOKEN, chat_of, measured_process, result_of, stopwatch, text_of
+from bench.work import BOT, TOKEN, chat_of, measured_actions, result_of, stopwatch, text_of
 from dovecote import Dovecote, Notification
 from dovecote.config import Settings
 from dovecote.model import Broadcast, BroadcastState, DeliveryPolicy
@@ -198,22 +198,15 @@ async def enqueue(url: str, notifications: int, *, keyed: bool) -> dict[str, Any
     return result_of(watch, notifications)
 
 
-async def run(action: str, **arguments: Any) -> dict[str, Any]:
-    """The action of that name."""
-    actions: dict[str, Any] = {
-        "install": install,
-        "fill": fill,
-        "backlog": backlog,
-        "deliver": deliver,
-        "deliver_others": deliver_others,
-        "prepare_broadcast": prepare_broadcast,
-        "broadcast": broadcast,
-        "work": work,
-        "enqueue": enqueue,
-    }
-    result: dict[str, Any] = await actions[action](**arguments)
-    return result
-
-
 if __name__ == "__main__":
-    measured_process(run)
+    measured_actions(
+        install=install,
+        fill=fill,
+        backlog=backlog,
+        deliver=deliver,
+        deliver_others=deliver_others,
+        prepare_broadcast=prepare_broadcast,
+        broadcast=broadcast,
+        work=work,
+        enqueue=enqueue,
+    )

@@ -16,7 +16,7 @@ from pgqueuer.models import Job  # noqa: TC002 (PgQueuer reads the annotation)
 from pgqueuer.queries import Queries
 from pgqueuer.types import QueueExecutionMode
 
-from bench.work import body_of, http_client, measured_process, method_url, result_of, send, stopwatch
+from bench.work import body_of, http_client, measured_actions, method_url, result_of, send, stopwatch
 
 ENTRYPOINT = "send"
 ENQUEUED_AT_ONCE = 10_000
@@ -60,12 +60,5 @@ async def deliver(url: str, peer: str, notifications: int, batch_size: int, conc
     return result_of(watch, notifications)
 
 
-async def run(action: str, **arguments: Any) -> dict[str, Any]:
-    """`fill` or `deliver`."""
-    actions: dict[str, Any] = {"fill": fill, "deliver": deliver}
-    result: dict[str, Any] = await actions[action](**arguments)
-    return result
-
-
 if __name__ == "__main__":
-    measured_process(run)
+    measured_actions(fill=fill, deliver=deliver)

@@ -108,3 +108,12 @@ def blocking_process(run: Callable[..., dict[str, Any]]) -> None:
     result = run(**json.loads(sys.argv[1]))
     sys.stdout.write(json.dumps(result) + "\n")
     sys.stdout.flush()
+
+
+def measured_actions(**actions: Callable[..., Awaitable[dict[str, Any]]]) -> None:
+    """The same for a process that can do several things: the argument `action` says which, the others are its own."""
+
+    async def run(action: str, **arguments: Any) -> dict[str, Any]:
+        return await actions[action](**arguments)
+
+    measured_process(run)

@@ -17,7 +17,7 @@ from aiogram_broadcaster import Broadcaster
 from aiogram_broadcaster.contents import TextContent
 from aiogram_broadcaster.storages.file import FileStorage
 
-from bench.work import TOKEN, chat_of, measured_process, result_of, stopwatch, text_of
+from bench.work import TOKEN, chat_of, measured_actions, result_of, stopwatch, text_of
 
 
 async def fill(url: str, notifications: int) -> dict[str, Any]:
@@ -61,12 +61,5 @@ async def broadcast(url: str, peer: str) -> dict[str, Any]:
     return {"sent": len(mailer.chats.success), "unknown": 0, "failed": len(mailer.chats.failed)}
 
 
-async def run(action: str, **arguments: Any) -> dict[str, Any]:
-    """The action of that name."""
-    actions: dict[str, Any] = {"fill": fill, "deliver": deliver, "broadcast": broadcast}
-    result: dict[str, Any] = await actions[action](**arguments)
-    return result
-
-
 if __name__ == "__main__":
-    measured_process(run)
+    measured_actions(fill=fill, deliver=deliver, broadcast=broadcast)

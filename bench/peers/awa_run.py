@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from awa import AsyncClient
 
-from bench.work import chat_of, http_client, measured_process, method_url, result_of, send, stopwatch, text_of
+from bench.work import chat_of, http_client, measured_actions, method_url, result_of, send, stopwatch, text_of
 
 QUEUE = "notifications"
 CONNECTIONS = 24
@@ -77,12 +77,5 @@ async def _unfinished(client: AsyncClient) -> int:
     return sum(one.available + one.running + one.retryable for one in await client.queue_stats())
 
 
-async def run(action: str, **arguments: Any) -> dict[str, Any]:
-    """`fill` or `deliver`."""
-    actions: dict[str, Any] = {"fill": fill, "deliver": deliver}
-    result: dict[str, Any] = await actions[action](**arguments)
-    return result
-
-
 if __name__ == "__main__":
-    measured_process(run)
+    measured_actions(fill=fill, deliver=deliver)

@@ -17,7 +17,7 @@ from faststream_outbox import OutboxBroker, make_outbox_table, outbox_autovacuum
 from sqlalchemy import MetaData, Table, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from bench.work import chat_of, http_client, measured_process, method_url, result_of, send, stopwatch, text_of
+from bench.work import chat_of, http_client, measured_actions, method_url, result_of, send, stopwatch, text_of
 
 QUEUE = "notifications"
 TABLE = "outbox"
@@ -90,12 +90,5 @@ async def deliver(
     return result_of(watch, notifications)
 
 
-async def run(action: str, **arguments: Any) -> dict[str, Any]:
-    """`fill` or `deliver`."""
-    actions: dict[str, Any] = {"fill": fill, "deliver": deliver}
-    result: dict[str, Any] = await actions[action](**arguments)
-    return result
-
-
 if __name__ == "__main__":
-    measured_process(run)
+    measured_actions(fill=fill, deliver=deliver)

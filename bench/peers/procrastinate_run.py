@@ -15,7 +15,7 @@ import orjson
 import psycopg
 from procrastinate import App, PsycopgConnector
 
-from bench.work import chat_of, http_client, measured_process, method_url, result_of, send, stopwatch, text_of
+from bench.work import chat_of, http_client, measured_actions, method_url, result_of, send, stopwatch, text_of
 
 TASK = "send"
 ENQUEUED_AT_ONCE = 5_000
@@ -53,12 +53,5 @@ async def deliver(url: str, peer: str, notifications: int, concurrency: int) -> 
     return result_of(watch, notifications)
 
 
-async def run(action: str, **arguments: Any) -> dict[str, Any]:
-    """`fill` or `deliver`."""
-    actions: dict[str, Any] = {"fill": fill, "deliver": deliver}
-    result: dict[str, Any] = await actions[action](**arguments)
-    return result
-
-
 if __name__ == "__main__":
-    measured_process(run)
+    measured_actions(fill=fill, deliver=deliver)

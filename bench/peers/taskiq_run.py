@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from taskiq.api import run_receiver_task
 from taskiq_redis import RedisStreamBroker
 
-from bench.work import chat_of, http_client, measured_process, method_url, result_of, send, stopwatch, text_of
+from bench.work import chat_of, http_client, measured_actions, method_url, result_of, send, stopwatch, text_of
 
 TASK = "send"
 ADDED_AT_ONCE = 64
@@ -79,12 +79,5 @@ async def deliver(url: str, peer: str, notifications: int, concurrency: int, rea
     return result_of(watch, notifications)
 
 
-async def run(action: str, **arguments: Any) -> dict[str, Any]:
-    """`fill` or `deliver`."""
-    actions: dict[str, Any] = {"fill": fill, "deliver": deliver}
-    result: dict[str, Any] = await actions[action](**arguments)
-    return result
-
-
 if __name__ == "__main__":
-    measured_process(run)
+    measured_actions(fill=fill, deliver=deliver)
