@@ -205,7 +205,9 @@ class Erasing:
         """Take it out of the recipients of schedules; answers those for it alone by name, and how many were changed."""
         table = self._tables.schedule
         alone, changed = [], 0
-        held = select(table.c.id, table.c.name, table.c.sends, table.c.version).where(table.c.bot_id == bot_id)
+        # Only those that name it are held: a bot may have very many.
+        named = table.c.sends.contains(chat, autoescape=True)
+        held = select(table.c.id, table.c.name, table.c.sends, table.c.version).where(table.c.bot_id == bot_id, named)
         for row in connection.execute(held.order_by(table.c.id).with_for_update()).all():
             form = json.loads(row.sends)
             left = [each for each in form["to"] or () if str(each) != chat]
