@@ -138,6 +138,7 @@ class Elector:
         self._nudged = asyncio.Event()
         self._change = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
+        self._beat: asyncio.Future[int] | None = None
         # What is away, in words: the lease store, the database.
         self._faults: dict[type[Exception], str] = {}
 
@@ -315,6 +316,9 @@ class Elector:
                 logger.info("the lease is handed over", extra={"instance": self.instance.id})
         except AWAY as error:
             logger.warning("the lease could not be handed over and runs out by itself: %s", error)
+        if self._beat is not None:
+            # It may be written although nobody waits for it any more, and after the farewell it would be a return.
+            await asyncio.gather(self._beat, return_exceptions=True)
         with contextlib.suppress(*AWAY):
             if self._to_end is not None:
                 await self._terms.end(self._to_end)
@@ -326,7 +330,8 @@ class Elector:
     async def _beat_forever(self) -> None:
         while True:
             try:
-                newest = await self._terms.beat(self.instance)
+                self._beat = asyncio.ensure_future(self._terms.beat(self.instance))
+                newest = await asyncio.shield(self._beat)
             except AWAY as error:
                 self._bear(error)
             except Exception:

@@ -17,6 +17,8 @@ from dovecote.leadership import ElectionSettings, answer_within, report, this_pr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dovecote.model import Instance
+
 
 async def until(condition: Callable[[], bool]) -> float:
     """Wait for a condition, and answer the seconds that have passed since the test began."""
@@ -67,6 +69,30 @@ class TestLeading:
             assert leader.term == 1
 
         await leader.stop()
+
+    @in_virtual_time
+    async def test_a_heartbeat_that_is_under_way_does_not_bring_back_who_has_left(self) -> None:
+        election = Election()
+        alone = await election.leader("a")
+        written = election.terms.beat
+        begun: list[float] = []
+
+        async def late(instance: Instance) -> int:
+            await asyncio.sleep(1)
+            return await written(instance)
+
+        async def slow(instance: Instance) -> int:
+            begun.append(now())
+            # As a thread that writes to SQLite: it goes on when nobody waits for it.
+            return await asyncio.shield(asyncio.create_task(late(instance)))
+
+        election.terms.beat = slow  # type: ignore[method-assign]
+        await until(lambda: begun != [])
+
+        await alone.stop()
+
+        await asyncio.sleep(2)
+        assert election.terms.seen == {}
 
     @in_virtual_time
     async def test_the_others_follow(self) -> None:
