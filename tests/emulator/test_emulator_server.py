@@ -56,13 +56,14 @@ async def test_it_starts_again_on_the_same_port() -> None:
 
 async def test_an_answer_does_not_wait_for_an_acknowledgement() -> None:
     async with running() as api:
-        began = time.monotonic()
+        took = []
         for _ in range(50):
+            began = time.monotonic()
             await api.result("getMe")
-        took = time.monotonic() - began
+            took.append(time.monotonic() - began)
 
-    # A delayed acknowledgement takes 40 ms, so that these would take two seconds.
-    assert took < 1
+    # A delayed acknowledgement takes 40 ms, each time; on a busy machine some take that long for other reasons.
+    assert sorted(took)[10] < 0.03
 
 
 async def test_it_stops_once() -> None:

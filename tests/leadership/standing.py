@@ -1,7 +1,7 @@
-"""A process that stands for election with a lease of a second, and writes down what it believes, for ever.
+"""A process that stands for election and writes down what it believes, for ever.
 
-Its one argument is JSON: `url`, `redis` (a URL or null), `beliefs` (a file) and `clock_off` (seconds by which its time
-of day is wrong). A thread asks every few milliseconds and writes "INSTANT TERM", the instant on the machine's monotonic
+Its one argument is JSON: `url`, `redis` (a URL or null), `beliefs` (a file), `clock_off` (seconds by which its time of
+day is wrong) and `lease` ("1s"). A thread asks every few milliseconds and writes "INSTANT TERM", the instant on the machine's monotonic
 clock, which all processes share; while it follows it writes nothing. It ends in order on SIGTERM.
 """
 
@@ -45,7 +45,7 @@ def write_down(elector: Elector, beliefs: Path) -> None:
 
 async def stand(given: dict[str, Any]) -> None:
     set_clock_off(given["clock_off"])
-    leadership = Leadership.model_validate({"lease": "1s", "renew_interval": "300ms", "poll_interval": "100ms"})
+    leadership = Leadership.model_validate({"lease": given["lease"], "renew_interval": "300ms", "poll_interval": "100ms"})
     settings = Settings(redis=Redis(url=given["redis"]), leadership=leadership)
     async with Dovecote(given["url"], settings=settings) as dovecote:
         elector = dovecote.elector("worker")

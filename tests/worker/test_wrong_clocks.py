@@ -60,12 +60,12 @@ async def test_workers_whose_clocks_are_ten_minutes_off_keep_the_pace(
         first_lines = [json.loads(process.log.splitlines()[0]) for process in processes]
 
     assert len(arrivals) == COUNT + 1
-    assert COUNT / PACE - 0.2 <= arrivals[-1] - arrivals[0] <= COUNT / PACE + 3
+    assert COUNT / PACE - 0.2 <= arrivals[-1] - arrivals[0] <= COUNT / PACE + 8
     # No second has more than the pace and what was late before it.
     assert max(sum(at <= other < at + 1 for other in arrivals) for at in arrivals) <= PACE * 1.3
     # What is planned is neither early nor late by anybody's clock but the database's.
     assert record.settled_at is not None
-    assert timedelta(0) <= record.settled_at - later <= timedelta(seconds=2)
+    assert timedelta(0) <= record.settled_at - later <= timedelta(seconds=8)
     # The clocks were off indeed.
     for line, off in zip(first_lines, clocks, strict=True):
         assert abs((datetime.fromisoformat(line["timestamp"]) - later).total_seconds() - off) < 60
