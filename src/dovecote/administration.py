@@ -133,7 +133,7 @@ class Administration(RecipientAdministration):
     async def dead_letters(
         self, selection: Selection = EVERYTHING, *, before_id: int | None = None, limit: int = 50
     ) -> Sequence[NotificationRecord]:
-        """Dead letters, the newest first, a page at a time. Raises UnknownBot."""
+        """Dead letters, the newest first, a page at a time. Raises UnknownBot, UnknownBroadcast."""
         return await self._history.settled(State.DEAD, selection, before_id=before_id, limit=limit)
 
     async def replay(self, ids: Sequence[int], *, due_in: timedelta = timedelta(0)) -> Sequence[int]:
@@ -150,15 +150,20 @@ class Administration(RecipientAdministration):
     async def unknowns(
         self, selection: Selection = EVERYTHING, *, before_id: int | None = None, limit: int = 50
     ) -> Sequence[NotificationRecord]:
-        """Those that may have been delivered and nobody can tell, the newest first. Raises UnknownBot."""
+        """Those that may have been delivered and nobody can tell, the newest first.
+
+        Raises UnknownBot, UnknownBroadcast.
+        """
         return await self._history.settled(State.UNKNOWN, selection, before_id=before_id, limit=limit)
 
-    async def resolve_unknown(self, ids: Sequence[int], *, delivered: bool) -> Sequence[int]:
-        """Decide unknown ones: they were delivered, or, with `delivered=False`, they are sent again, due now.
+    async def resolve_unknown(
+        self, ids: Sequence[int], *, delivered: bool, due_in: timedelta = timedelta(0)
+    ) -> Sequence[int]:
+        """Decide unknown ones: they were delivered, or, with `delivered=False`, they are sent again, due in so long.
 
         Answers the ids that were unknown; the others are left alone.
         """
-        return await self._history.resolve_unknown(ids, delivered=delivered)
+        return await self._history.resolve_unknown(ids, delivered=delivered, due_in=due_in)
 
     async def set_bot_zone(self, name: str, zone: str | None) -> None:
         """Set the zone of recipients whose own nobody knows; None for that of each schedule.

@@ -95,6 +95,11 @@ def params_in(form: Mapping[str, Any], locale: str | None) -> tuple[dict[str, An
     return dict(form["params"]), None
 
 
+def reference(broadcast_id: int) -> str:
+    """How parameters name a broadcast."""
+    return f"broadcast://{broadcast_id}"
+
+
 def referred(params: Mapping[str, Any]) -> int | None:
     """The id of the broadcast that parameters name; None where they name none."""
     value = params.get(MEMBER)
@@ -117,15 +122,15 @@ def notification_of(
     if kind is BroadcastKind.RECALL:
         method = "deleteMessage" if len(targets) == 1 else "deleteMessages"
         params = {"message_id": targets[0]} if len(targets) == 1 else {"message_ids": list(targets)}
-        params[MEMBER] = f"broadcast://{broadcast_id}"
+        params[MEMBER] = reference(broadcast_id)
     else:
         kept = {name: value for name, value in form["params"].items() if name not in _OF_THE_CONTENT}
         params = restored(kept)
         if kind is BroadcastKind.EDIT:
             params["message_id"] = targets[0]
         if method.lower() == "sendmessage":
-            params["text"] = f"broadcast://{broadcast_id}"
-        params[MEMBER] = f"broadcast://{broadcast_id}"
+            params["text"] = reference(broadcast_id)
+        params[MEMBER] = reference(broadcast_id)
     ends_at = [each for each in (expires_at, form["expires_at"] and datetime.fromisoformat(form["expires_at"])) if each]
     return Notification(
         bot=form["bot"],

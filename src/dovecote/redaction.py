@@ -18,6 +18,16 @@ REDACTED_PASSWORD: Final = "***"  # noqa: S105 - it is what is shown instead of 
 _TOKEN = re.compile(r"(?<![0-9])[0-9]{3,}(?:(?::|%3[Aa])[A-Za-z0-9_-]{30,})+")
 _PASSWORD = re.compile(r"(://[^\s/?#:@]*:)[^\s/?#@]+(?=@)")
 
+# From the first quote that opens something to the last that closes something: what is quoted may hold quotes itself.
+_QUOTED = re.compile(r"(?<!\w)([\"'`]).*[\"'`](?!\w)", re.DOTALL)
+_LONG_NUMBER = re.compile(r"-?[0-9]{5,}")
+LEFT_OUT: Final = "..."
+
+
+def impersonal(error: str) -> str:
+    """The words of an error for a log: without what it quotes, which may be a text, and without numbers of chats."""
+    return _LONG_NUMBER.sub(LEFT_OUT, _QUOTED.sub(rf"\1{LEFT_OUT}\1", error))
+
 
 def redact(text: str) -> str:
     """`text` without anything that looks like a bot token, and without the passwords of its URLs."""

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from dovecote.errors import NotMigrated, StoreUnavailable
 from dovecote.model import BotStopped, Dead, Failed, Released, Scope, Snoozed, Unknown
+from dovecote.redaction import impersonal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -239,14 +240,13 @@ class Worker:
         if not isinstance(outcome, (Failed, Unknown)):
             return
         about = {"notification": claimed.id, "bot": claimed.bot}
+        words = impersonal(outcome.error)
         if settlement.retry_in is None:
             kept = "dead letter" if isinstance(outcome, Failed) else "unknown"
-            logger.warning(
-                "given up after attempt %d, kept as %s: %s", claimed.attempt, kept, outcome.error, extra=about
-            )
+            logger.warning("given up after attempt %d, kept as %s: %s", claimed.attempt, kept, words, extra=about)
         elif self._now() >= self._tell_again_at:
             self._tell_again_at = self._now() + TELL_AGAIN_SECONDS
-            logger.warning("an attempt went wrong and is made again, and so may others: %s", outcome.error, extra=about)
+            logger.warning("an attempt went wrong and is made again, and so may others: %s", words, extra=about)
 
     def _room(self, *, alone: bool) -> int:
         if self._alone:
@@ -328,8 +328,8 @@ class Worker:
         self._held.pop(held, None)
         self._outbox.note(held.claimed, outcome, took)
         if isinstance(outcome, Dead):
-            claimed = held.claimed
-            logger.warning("given up: %s", outcome.error, extra={"notification": claimed.id, "bot": claimed.bot})
+            about = {"notification": held.claimed.id, "bot": held.claimed.bot}
+            logger.warning("given up: %s", impersonal(outcome.error), extra=about)
         if isinstance(outcome, BotStopped) or (isinstance(outcome, Snoozed) and outcome.scope is Scope.BOT):
             self._hold_back(held.claimed.bot_id)
         if self._flush_at == math.inf:

@@ -178,4 +178,14 @@ async def test_a_query_is_read_in_pages_by_its_key(kind: str, request: pytest.Fi
     assert rows[0] == {"chat_id": 1, "name": "C:x"}
     with pytest.raises(InvalidBroadcast, match="no name of a column"):
         [row async for row in rows_of(database, query, key="id; DROP TABLE customer")]
+    commented = "SELECT id AS chat_id, id / 4 AS quarter, 1 AS one FROM customer -- all of them"
+    assert len([row async for row in rows_of(database, commented, key="chat_id", page=10)]) == 25
+    for key in ("quarter", "one"):
+        with pytest.raises(InvalidBroadcast, match="name a column that is unique"):
+            [row async for row in rows_of(database, commented, key=key, page=4)]
+    twice = "SELECT id / 2 AS chat_id FROM customer"
+    assert {row["chat_id"] async for row in rows_of(database, twice, key="chat_id", page=3)} == set(range(13))
+    for wrong in ("SELECT id AS chat_id FROM custmer", "SELCT 1", "SELECT nme AS chat_id FROM customer"):
+        with pytest.raises(InvalidBroadcast, match="query: the database does not take it: "):
+            [row async for row in rows_of(database, wrong, key="chat_id")]
     await database.close()

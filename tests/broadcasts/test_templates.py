@@ -89,6 +89,9 @@ def test_whatever_a_variable_holds_the_markup_shows_just_that(value: str) -> Non
         ("{{ 1 / 0 }}", "division by zero"),
         ("{{ '%s' % name }}", "% is for numbers"),
         ("{{ -name }}", "bad operand"),
+        ("{{ " + "9" * 5000 + " }}", "it cannot be read"),
+        ("{{ '\\ud800' }}", "half of a surrogate pair"),
+        ("{{ '\\x00' }}", "NUL"),
     ],
 )
 def test_what_it_cannot_do_is_told_in_words(source: str, why: str) -> None:
@@ -112,6 +115,8 @@ def test_what_it_cannot_do_is_told_in_words(source: str, why: str) -> None:
         "{% set x = [1] %}" + "{% set x = [x, x] %}" * 60 + "{{ x }}",
         "{% for a in many %}{{ long }}{% endfor %}",
         "{{ many | join(long) | length }}" * 2,
+        "{% set x = long %}" + "{% set x = x ~ x %}" * 6 + "{% set y = x | sort | list %}" * 2000,
+        "x" * 70_000 + "{{ name }}",
     ],
 )
 def test_it_neither_works_for_long_nor_grows(source: str) -> None:
@@ -124,5 +129,6 @@ def test_it_neither_works_for_long_nor_grows(source: str) -> None:
 
 def test_what_can_never_be_rendered_is_refused_before_there_is_a_recipient() -> None:
     check_template("{{ name }}", "HTML")
-    with pytest.raises(Fault, match="template"):
-        check_template("{{ name ", "HTML")
+    for source in ("{{ name ", "{% for a in many %}" * 21 + "{% endfor %}" * 21, f"{{{{ {'(' * 300}1{')' * 300} }}}}"):
+        with pytest.raises(Fault, match="template"):
+            check_template(source, "HTML")

@@ -67,8 +67,16 @@ def test_from_a_draft_to_the_export(shop: CommandLine, emulator: str) -> None:
     options = ("--format", "jsonl", "--state", "dead", "--output", "dead.jsonl")
     assert shop.ok("broadcast", "export", "news", *options).err == '1 recipients are in "dead.jsonl".\n'
     assert json.loads((shop.folder / "dead.jsonl").read_text())["chat"] == "4"
+    assert [each["chat"] for each in shop.ok("dead", "list", "--broadcast", "news", "--json").json] == ["4"]
+    assert "no broadcast is named" in shop("dead", "list", "--broadcast", "nws").err
 
     assert "news-edit" in shop.ok("broadcast", "edit", "news", "--text", "Bye {{ name }}", "--yes").out
+    again = shop("broadcast", "edit", "news", "--text", "Good bye", "--yes")
+    assert 'named "news-edit" already' in again.err
+    assert (
+        '"second" is running'
+        in shop.ok("broadcast", "edit", "news", "--text", "Good bye", "--as", "second", "--yes").out
+    )
     assert shop.ok("broadcast", "recall", "news", "--yes", "--json").json["kind"] == "recall"
     shop.ok("worker", "--until-empty")
     assert shop.ok("broadcast", "show", "news-recall", "--json").json["counts"]["delivered"] == 3

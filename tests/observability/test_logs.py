@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+from sqlalchemy import create_engine, text
 
 from dovecote.observability.logs import LogHandler, configure_logging
+from dovecote.redaction import impersonal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,13 +24,15 @@ LOG = logging.getLogger("dovecote.worker")
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
-    root, uvicorn = logging.getLogger(), logging.getLogger("uvicorn")
-    levels = root.level, uvicorn.level
+    names = (None, "uvicorn", "alembic", "sqlalchemy", "aiosqlite")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    root = logging.getLogger()
     yield
     for handler in [handler for handler in root.handlers if isinstance(handler, LogHandler)]:
         root.removeHandler(handler)
-    root.setLevel(levels[0])
-    uvicorn.setLevel(levels[1])
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
     structlog.reset_defaults()
 
 
@@ -47,6 +51,36 @@ def only_line(stream: io.StringIO) -> dict[str, Any]:
 
 def fail_with_the_token(token: str) -> None:
     raise OSError(f"cannot reach https://api.telegram.org/bot{token}/sendMessage")
+
+
+def test_no_row_of_a_database_is_in_the_log_at_any_level() -> None:
+    stream = configured("json", "debug")
+    engine = create_engine("sqlite://", hide_parameters=True)
+
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT 'Dear ' || :name"), {"name": "Ada"}).scalar() == "Dear Ada"
+
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        ("Bad Request: chat not found", "Bad Request: chat not found"),
+        (
+            "Bad Request: can't parse entities: Unsupported start tag \"ada's\" at byte offset 5",
+            'Bad Request: can\'t parse entities: Unsupported start tag "..." at byte offset 5',
+        ),
+        (
+            "its text cannot be made: template: {'name': 'Ada \"the\" 1'} is no text",
+            "its text cannot be made: template: {'...'} is no text",
+        ),
+        ("the group became -1001234567890", "the group became ..."),
+        ("4242424242 is no text: choose", "... is no text: choose"),
+    ],
+)
+def test_an_error_is_logged_without_what_it_quotes(error: str, logged: str) -> None:
+    assert impersonal(error) == logged
 
 
 def test_what_alembic_tells_of_itself_is_left_out() -> None:

@@ -14,7 +14,7 @@ from outboxes import START
 from sqlalchemy import event, insert, select
 
 from dovecote.broadcast_form import written_form
-from dovecote.model import BroadcastKind, BroadcastState
+from dovecote.model import BroadcastKind, BroadcastState, RecipientState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ async def broadcasts(outbox: Outbox) -> AsyncIterator[Broadcasting]:
     await broadcasting.close()
 
 
-async def fill(broadcasts: Broadcasting) -> BroadcastRecord:
+async def fill(broadcasts: Broadcasting, *, analyzed: bool = True) -> BroadcastRecord:
     """One in its middle: most are delivered, `ENQUEUED` are in the outbox, and the rest waits."""
     outbox = broadcasts.outbox
     record = await broadcasts.book.add("news", "shop", written_form(NEWS), kind=BroadcastKind.SEND)
@@ -81,7 +81,7 @@ async def fill(broadcasts: Broadcasting) -> BroadcastRecord:
     )
     waiting = range(settled + ENQUEUED // 2, settled + ENQUEUED)
     await outbox.put_rows([{"id": number + 1, "chat": chat(number)} for number in waiting])
-    if outbox.database.is_postgresql:
+    if outbox.database.is_postgresql and analyzed:
         await outbox.sql("ANALYZE")
     return await broadcasts.book.get("news")
 
@@ -127,6 +127,34 @@ async def test_no_step_reads_all_recipients_or_the_whole_history(broadcasts: Bro
         else:
             scanned = re.findall(r"SCAN dovecote_(\w+)(?! USING)", plan)
         assert not set(scanned) & set(LARGE), f"{sql}\n{plan}"
+
+
+async def test_pages_are_read_along_their_index_before_there_are_statistics(broadcasts: Broadcasting) -> None:
+    database = broadcasts.outbox.database
+    if database.is_postgresql:
+        for table in ("broadcast_recipient", "recipient"):
+            await broadcasts.outbox.sql(f"ALTER TABLE dovecote.{table} SET (autovacuum_enabled = off)")
+    record = await fill(broadcasts, analyzed=False)
+    engine: Any = database._engine or (database.async_engine and database.async_engine.sync_engine)
+    plans: dict[str, str] = {}
+
+    def explain(connection: Connection, _cursor: Any, sql: str, values: Any, *_: Any) -> None:
+        # In the very transaction, since its settings are what makes the plan.
+        if "LIMIT" in sql and "broadcast_recipient" in sql and "EXPLAIN" not in sql:
+            plans[sql] = explained(sql, values, connection)
+
+    event.listen(engine, "before_cursor_execute", explain)
+    assert (await broadcasts.turns.advance(record.id, limit=100)).moved == 100
+    await broadcasts.recipients.page("news", limit=100)
+    await broadcasts.recipients.page("news", limit=100, states=[RecipientState.DEAD])
+    await broadcasts.recipients.suppressed("news", after=None, limit=1000)
+    await broadcasts.change("cancelled")
+    await database.run(partial(broadcasts.book._forget, record.id), write=True)  # type: ignore[attr-defined] # its page
+    event.remove(engine, "before_cursor_execute", explain)
+
+    assert len(plans) == 5
+    for sql, plan in plans.items():
+        assert not re.search(r'"Sort"|"Bitmap|TEMP B-TREE', plan), f"{sql}\n{plan}"
 
 
 async def test_the_statements_of_a_step_do_not_grow_with_its_size(broadcasts: Broadcasting) -> None:

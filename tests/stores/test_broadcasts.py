@@ -25,7 +25,9 @@ from dovecote.model import (
     Refusal,
     Retention,
     Segment,
+    Selection,
     Settlement,
+    State,
 )
 from dovecote.stores import broadcast_turns
 
@@ -208,10 +210,20 @@ class TestFanOut:
         assert await broadcasts.waiting() == [str(chat) for chat in range(101, 161)]
         await other.close()
 
+    async def test_who_would_get_nothing_is_told_before(self, broadcasts: Broadcasting) -> None:
+        await broadcasts.outbox.recipients.disable("shop", "2", "blocked")
+        await broadcasts.outbox.tell("3", opted_out=("news", "x"))
+        await broadcasts.outbox.tell("4", opted_out=("newspapers",))
+        await broadcasts.draft(range(1, 5), Broadcast(name="news", bot="shop", text="x", category="news"))
+        await broadcasts.draft(range(1, 5), Broadcast(name="plain", bot="shop", text="x"))
+
+        assert await broadcasts.recipients.suppressed("news", after=None, limit=9) == (2, None)
+        assert await broadcasts.recipients.suppressed("plain", after=None, limit=9) == (1, None)
+
     async def test_who_is_disabled_is_noted_and_not_enqueued(self, broadcasts: Broadcasting) -> None:
         await broadcasts.outbox.recipients.disable("shop", "2", "opted_out")
         await broadcasts.running([1, 2, 3])
-        assert await broadcasts.recipients.disabled("news", after=None, limit=2) == (1, "2")
+        assert await broadcasts.recipients.suppressed("news", after=None, limit=2) == (1, "2")
 
         record = await broadcasts.move_on()
 
@@ -491,3 +503,25 @@ class TestBrake:
         assert record.state is BroadcastState.PAUSED
         assert record.reason is not None
         assert "'send Message' is no name of a Bot API method" in record.reason
+
+
+async def test_dead_letters_of_one_broadcast_are_selected(broadcasts: Broadcasting) -> None:
+    """By their parameters, and by the record where those are gone."""
+    outbox = broadcasts.outbox
+    await broadcasts.running([1, 2], Broadcast(name="other", bot="shop", text="x"))
+    await broadcasts.running([1, 2, 3])
+    for name in ("other", "news"):
+        await broadcasts.move_on(name)
+        await broadcasts.settle(*((claimed, NO_TEXT) for claimed in await broadcasts.claim()))
+        await broadcasts.move_on(name)
+    history = outbox.database.tables.history
+    first = history.update().where(history.c.chat == "3").values(params={}, erased_at=outbox.now)
+    await outbox.database.run(lambda connection: connection.execute(first), write=True)
+
+    found = await outbox.history.settled(State.DEAD, Selection(broadcast="news"))
+
+    assert sorted(str(record.chat) for record in found) == ["1", "2", "3"]
+    assert len(await outbox.history.settled(State.DEAD, Selection(broadcast="other"))) == 2
+    assert await outbox.history.settled(State.DEAD, Selection(broadcast="other", error_code=403)) == []
+    with pytest.raises(UnknownBroadcast, match="nws"):
+        await outbox.history.settled(State.DEAD, Selection(broadcast="nws"))

@@ -15,6 +15,7 @@ from timetables import schedule
 from dovecote import Attachment, Dovecote, LocalStorage, Notification
 from dovecote.errors import UnknownBot, UnknownFile, UnknownSchedule
 from dovecote.model import (
+    Brake,
     Broadcast,
     Dead,
     QuietHours,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from dovecote.model import ClaimedNotification
 
 PERSON, OTHER = "4242424242", "5151515151"
+PERSONAL = '400 Bad Request: Unsupported start tag "Ada"'
 
 
 @pytest_asyncio.fixture
@@ -167,6 +169,31 @@ async def test_what_was_settled_and_not_read_yet_is_counted_as_what_it_was(broad
 
     counts = (await broadcasts.move_on()).counts
     assert (counts.recipients, counts.delivered, counts.enqueued, counts.cancelled) == (1, 1, 0, 0)
+
+
+async def test_an_error_that_was_one_persons_alone_is_counted_without_its_words(broadcasts: Broadcasting) -> None:
+    outbox = broadcasts.outbox
+    blocked = Dead("Forbidden: bot was blocked by the user", 403)
+    await broadcasts.running([7, 8, 9], Broadcast(name="news", bot="shop", text="x", brake=Brake(errors=0.1, sample=1)))
+    await broadcasts.move_on()
+    for claimed in reversed(await broadcasts.claim()):
+        await broadcasts.change("running")
+        personal = Dead('Bad Request: Unsupported start tag "Ada"', 400)
+        await outbox.settle(settlement(claimed, personal if claimed.chat == "7" else blocked))
+        braked = await broadcasts.move_on()
+    assert braked.reason == f"the brake: 1 of the last 1 ended with one error: {PERSONAL}"
+    assert dict(braked.errors) == {"403 Forbidden: bot was blocked by the user": 2, PERSONAL: 1}
+
+    await eraser(outbox).erase("shop", "7")
+    await eraser(outbox).erase("shop", "8")
+
+    record = await broadcasts.book.get("news")
+    assert dict(record.errors) == {"403 Forbidden: bot was blocked by the user": 2, "erased": 1}
+    assert (record.counts.dead, record.reason) == (
+        3,
+        "the brake: 1 of the last 1 ended with one error: erased",
+    )
+    assert "Ada" not in await dump(outbox)
 
 
 async def test_what_a_worker_has_in_hand_is_told_and_erased_later(outbox: Outbox) -> None:

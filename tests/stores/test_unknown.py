@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from outboxes import START, Outbox, at, failed, settlement
 
 from dovecote.model import Attempt, State, Unknown
@@ -98,3 +100,13 @@ async def test_thousands_are_resolved_at_once(outbox: Outbox) -> None:
 
     stats = await outbox.history.stats()
     assert (stats.delivered, stats.unknown, stats.due) == (1501, 0, 1000)
+
+
+async def test_what_is_sent_again_may_be_for_later(outbox: Outbox) -> None:
+    await outbox.put_history([{"id": 1, "outcome": "unknown"}])
+
+    assert list(await outbox.history.resolve_unknown([1], delivered=False, due_in=timedelta(seconds=60))) == [1]
+
+    assert await outbox.claim() == []
+    await outbox.advance(61)
+    assert [claimed.id for claimed in await outbox.claim()] == [1]

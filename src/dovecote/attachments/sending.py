@@ -24,6 +24,7 @@ from dovecote.errors import (
     UnknownFile,
 )
 from dovecote.model import Dead, Delivered, Failed, FileFault, FilePart, Released, Uploaded, UploadKey
+from dovecote.redaction import impersonal
 from dovecote.references import MARK, NAMED, SCHEME, THUMBNAIL, Slot, options, slots
 
 if TYPE_CHECKING:
@@ -108,7 +109,9 @@ class AttachmentChannel:
         try:
             outcome, used = await self._try(claimed, token, ends_at)
             if isinstance(outcome, Dead) and outcome.file is FileFault.UNKNOWN_ID and used:
-                logger.info("Telegram does not know a file any more, and it is uploaded anew: %s", outcome.error)
+                logger.info(
+                    "Telegram does not know a file any more, and it is uploaded anew: %s", impersonal(outcome.error)
+                )
                 await self._turns.forget(used)
                 outcome, _ = await self._try(claimed, token, ends_at)
         except (StoreUnavailable, NotMigrated):

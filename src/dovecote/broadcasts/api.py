@@ -10,7 +10,7 @@ from dovecote.broadcasts.content import Content, checked_form
 from dovecote.broadcasts.estimate import estimated
 from dovecote.broadcasts.sources import addressee, batches
 from dovecote.broadcasts.undoing import BATCH, Undoing, in_pages
-from dovecote.content import Fault, weigh
+from dovecote.content import Fault
 from dovecote.errors import InvalidBroadcast, InvalidNotification, InvalidRecipient
 from dovecote.model import (
     Added,
@@ -21,6 +21,7 @@ from dovecote.model import (
     Estimate,
     Notification,
     Priority,
+    Quiet,
     Rendering,
     Segment,
     StoredContent,
@@ -182,20 +183,16 @@ class Broadcasts:
         suppressed = 0
         after: str | None = None
         while True:
-            count, after = await self._recipients.disabled(name, after=after, limit=10_000)
+            count, after = await self._recipients.suppressed(name, after=after, limit=10_000)
             suppressed += count
             if after is None:
                 break
         (bot,) = [bot for bot in await self._bots.bots() if bot.name == record.broadcast.bot]
         left = max(0, record.counts.recipients - record.counts.settled - suppressed)
-        content = await self._content(name)
-        weight = (
-            weigh(content.form["method"].lower(), content.form["params"], "text") if not content.form["template"] else 1
-        )
         return estimated(
             recipients=left,
             suppressed=suppressed,
-            weight=weight,
+            weight=(await self._content(name)).weight,
             pace=bot.pace,
             paid_pace=bot.paid_pace,
             stars_per_day=bot.stars_per_day,
@@ -224,6 +221,8 @@ class Broadcasts:
                     method=content.form["method"],
                     params=restored(made),
                     priority=Priority.URGENT,
+                    # Whoever tries it waits for it, at whatever hour.
+                    quiet=Quiet.PASS,
                 )
             )
         return await self._send(notifications)
@@ -278,16 +277,22 @@ class Broadcasts:
         return await self._undoing.recall(name, as_name=as_name, told=told)
 
     async def edit(
-        self, name: str, change: Broadcast | None = None, *, text: str | None = None, told: Told = _unheard
+        self,
+        name: str,
+        change: Broadcast | None = None,
+        *,
+        text: str | None = None,
+        as_name: str | None = None,
+        told: Told = _unheard,
     ) -> BroadcastRecord:
-        """Change what it has sent, everywhere: a broadcast of its own, NAME-edit, which this starts.
+        """Change what it has sent, everywhere: a broadcast of its own, NAME-edit or `as_name`, which this starts.
 
         With `text` alone all else stays as it was (parse mode, keyboard, whether it is a template). `change` is a whole
         broadcast whose method edits (editMessageText, editMessageCaption, editMessageReplyMarkup). One that was cut off
         before it began goes on where it was. Raises UnknownBroadcast, and InvalidBroadcast while the broadcast runs or
         when it reached nobody.
         """
-        return await self._undoing.edit(name, change, text=text, told=told)
+        return await self._undoing.edit(name, change, text=text, as_name=as_name, told=told)
 
     # The record.
 

@@ -59,6 +59,14 @@ class Content:
         weigh(self.form["method"].lower(), params, "text")
         return params
 
+    @property
+    def weight(self) -> int:
+        """How many messages it is for each recipient."""
+        params = self.form["params"]
+        if self.form["template"]:
+            params = _mapped(params, lambda *_: "x")
+        return weigh(self.form["method"].lower(), params, "text")
+
 
 def _mapped(params: dict[str, Any], change: Callable[[str, object, str], str]) -> dict[str, Any]:
     """The parameters with `change` made to every text that has a template's markers."""

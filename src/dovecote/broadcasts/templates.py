@@ -4,9 +4,10 @@ A template may be written by whoever writes the message, so it is bounded by wha
 
 - only the parts of the language that are named in `_ALLOWED`: no macros, no imports, no calls of anything;
 - lists are those of the variables, or of constants: one of lists of lists could double with each line;
-- only the filters that are named here, none of which makes a text much longer;
+- only the filters that are named here, none of which makes a text much longer; the clock is looked at before each,
+  since what is short to write (`| sort | sort`) may be long to do;
 - every step of a loop is counted over all loops together (MOST_STEPS), and so is every character (LONGEST): joined,
-  multiplied or output. A clock is looked at in every loop as well.
+  multiplied or output. The clock is looked at in every loop as well.
 
 What is output is escaped for the parse mode of the text that it stands in; `| raw` leaves it as it is.
 """
@@ -19,11 +20,11 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from dovecote.content import Fault, shown
+from dovecote.content import Fault, shown, sound
 from dovecote.errors import MissingExtra
 
 try:
-    from jinja2 import StrictUndefined, TemplateError, nodes
+    from jinja2 import StrictUndefined, TemplateError, nodes, pass_context
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 except ImportError as error:
     raise MissingExtra("templates", "A broadcast with a template") from error
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from jinja2 import Template
+    from jinja2.runtime import Context
 
 LONGEST: Final = 64 * 1024
 MOST_STEPS: Final = 10_000
@@ -97,9 +99,13 @@ class _Budget:
             self._steps -= 1
             if self._steps < 0:
                 raise Fault("template", f"its loops take more than {MOST_STEPS} steps: let them run over less.")
-            if time.monotonic() > self._ends_at:
-                raise Fault("template", f"it takes longer than {SECONDS} s: make it simpler.")
+            self.look()
             yield item
+
+    def look(self) -> None:
+        """Raise Fault when the time is over."""
+        if time.monotonic() > self._ends_at:
+            raise Fault("template", f"it takes longer than {SECONDS} s: make it simpler.")
 
 
 def _bounded(text: str) -> str:
@@ -146,6 +152,22 @@ _OWN_FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
 }
 
 
+def _timed(filter_: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, which looks at the clock of its rendering before it begins."""
+    wanted = getattr(filter_, "jinja_pass_arg", None)
+
+    # One that wants the context is never carried out as the template is compiled, where there is no clock.
+    @pass_context
+    def timed(context: Context, *values: Any, **options: Any) -> Any:
+        context.resolve("dovecote_look")()
+        if wanted is None:
+            return filter_(*values, **options)
+        own = context.environment if wanted.name == "environment" else context.eval_ctx
+        return filter_(own, *values, **options)
+
+    return timed
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "*", "%"})
 
@@ -158,7 +180,8 @@ class _Environment(ImmutableSandboxedEnvironment):
             lstrip_blocks=True,
             cache_size=0,
         )
-        self.filters = {name: self.filters[name] for name in _FILTERS} | dict(_OWN_FILTERS)
+        filters = {name: self.filters[name] for name in _FILTERS} | dict(_OWN_FILTERS)
+        self.filters = {name: _timed(filter_) for name, filter_ in filters.items()}
         self.globals = {}
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
@@ -227,13 +250,18 @@ def _compiled(source: str, mode: str) -> Template:
 
 def check_template(source: str, mode: object) -> None:
     """Raise Fault for a template that could never be rendered. `mode` is the parse mode that it is escaped for."""
+    if len(source) > LONGEST:
+        raise Fault("template", f"it has {len(source)} characters, and {LONGEST} are the most: shorten it.")
     try:
         _compiled(source, _mode(mode))
     except TemplateError as error:
         line = getattr(error, "lineno", None)
         message = (error.message or type(error).__name__).rstrip(".")
         raise Fault("template", f"{'' if line is None else f'line {line}: '}{message}.") from None
-    except RecursionError:
+    except ValueError as error:
+        raise Fault("template", f"it cannot be read: {shown(str(error))}.") from None
+    except (RecursionError, SyntaxError, MemoryError):
+        # What a template becomes is Python, which nests no more than 20 loops, and has words of its own for that.
         raise Fault("template", "it is nested too deep: make it simpler.") from None
 
 
@@ -241,7 +269,8 @@ def render(source: str, mode: object, variables: Mapping[str, Any]) -> str:
     """The text for one recipient, escaped for the parse mode. Raises Fault in words that name what is wrong."""
     check_template(source, mode)
     budget = _Budget()
-    names = {**variables, "dovecote_steps": budget.steps, "dovecote_joined": _joined}
+    own = {"dovecote_steps": budget.steps, "dovecote_look": budget.look, "dovecote_joined": _joined}
+    names = {**variables, **own}
     parts, length = [], 0
     try:
         for part in _compiled(source, _mode(mode)).generate(names):
@@ -253,7 +282,7 @@ def render(source: str, mode: object, variables: Mapping[str, Any]) -> str:
         raise Fault("template", f"{(error.message or type(error).__name__).rstrip('.')}.") from None
     except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
         raise Fault("template", f"it cannot be rendered with these variables: {shown(str(error))}.") from None
-    return "".join(parts)
+    return sound("".join(parts), "template")
 
 
 def _mode(mode: object) -> str:

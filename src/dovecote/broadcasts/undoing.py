@@ -7,6 +7,7 @@ ask again goes on with it, since whoever is in it already is not added again.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from dovecote.broadcasts.content import checked_form
@@ -53,13 +54,17 @@ class Undoing:
         )
         return await self._about(record, recall, BroadcastKind.RECALL, told)
 
-    async def edit(self, name: str, change: Broadcast | None, *, text: str | None, told: Told) -> BroadcastRecord:
+    async def edit(
+        self, name: str, change: Broadcast | None, *, text: str | None, as_name: str | None, told: Told
+    ) -> BroadcastRecord:
         """See `Broadcasts.edit`."""
         record = await self._over(name)
         if change is None:
             if text is None:
                 raise InvalidBroadcast("text", "nothing is given: say the new text.")
             change = _edited(record.broadcast, text)
+        if as_name is not None:
+            change = replace(change, name=as_name)
         return await self._about(record, change, BroadcastKind.EDIT, told)
 
     async def _over(self, name: str) -> BroadcastRecord:

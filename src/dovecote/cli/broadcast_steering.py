@@ -39,6 +39,7 @@ def text_option(help_: str, metavar: str = "TEXT", *, name: str | None = None) -
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The broadcast's name.", show_default=False)]
+AsName = Annotated[str | None, text_option("The name of the broadcast that does it.", "NAME", name="--as")]
 
 
 def start(context: typer.Context, name: Name, *, yes: Yes = False, as_json: AsJson = False) -> None:
@@ -76,11 +77,15 @@ def cancel(context: typer.Context, name: Name, *, yes: Yes = False, as_json: AsJ
     _steer(context, lambda dovecote: dovecote.broadcasts.cancel(name), "is cancelled", as_json=as_json)
 
 
-def recall(context: typer.Context, name: Name, *, yes: Yes = False, as_json: AsJson = False) -> None:
+def recall(
+    context: typer.Context, name: Name, *, as_name: AsName = None, yes: Yes = False, as_json: AsJson = False
+) -> None:
     """Delete what it sent in the last 48 hours: a broadcast NAME-recall, which begins at once."""
     confirm(f'Delete what "{name}" has sent, in every chat?', yes=yes)
     with progress("recipients") as show:
-        record = on_outbox(context, lambda d: d.broadcasts.recall(name, told=lambda done: show(done, None)))
+        record = on_outbox(
+            context, lambda d: d.broadcasts.recall(name, as_name=as_name, told=lambda done: show(done, None))
+        )
     _tell(record, "is running", as_json=as_json)
 
 
@@ -89,13 +94,16 @@ def edit(
     name: Name,
     *,
     text: Annotated[str, text_option("The new text, or caption.", name="--text")],
+    as_name: AsName = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Give what it has sent another text, in every chat: a broadcast NAME-edit, which begins at once."""
     confirm(f'Change what "{name}" has sent, in every chat?', yes=yes)
     with progress("recipients") as show:
-        record = on_outbox(context, lambda d: d.broadcasts.edit(name, text=text, told=lambda done: show(done, None)))
+        record = on_outbox(
+            context, lambda d: d.broadcasts.edit(name, text=text, as_name=as_name, told=lambda done: show(done, None))
+        )
     _tell(record, "is running", as_json=as_json)
 
 

@@ -1,6 +1,5 @@
 """`dead`: what was given up, why, and how to try it again."""
 
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,11 +16,14 @@ from dovecote.cli.pages import (
     ForBot,
     Label,
     Limit,
+    OfBroadcast,
+    PerMinute,
     Since,
     Until,
     Yes,
     in_batches,
     of_which,
+    paced,
     say_changed,
     say_page,
     selected,
@@ -30,6 +32,7 @@ from dovecote.cli.pages import (
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from datetime import timedelta
 
     from dovecote.app import Dovecote
     from dovecote.model import NotificationRecord, Selection
@@ -57,6 +60,7 @@ def list_page(
     error: ErrorText = None,
     code: ErrorCode = None,
     label: Label = None,
+    broadcast: OfBroadcast = None,
     since: Since = None,
     until: Until = None,
     limit: Limit = 50,
@@ -64,7 +68,7 @@ def list_page(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, the newest first."""
-    selection = selected(bot, error, code, label, since, until)
+    selection = selected(bot, error, code, label, broadcast, since, until)
     # One more than asked for tells whether there is another page.
     found = on_outbox(context, lambda dovecote: dovecote.dead_letters(selection, before_id=before, limit=limit + 1))
     say_page(found, limit, settled="died", none="There are no dead letters.", as_json=as_json)
@@ -95,21 +99,19 @@ def replay(
     error: ErrorText = None,
     code: ErrorCode = None,
     label: Label = None,
+    broadcast: OfBroadcast = None,
     since: Since = None,
     until: Until = None,
-    per_minute: Annotated[
-        int | None,
-        typer.Option("--per-minute", metavar="N", min=1, help="Let so many become due a minute, not all at once."),
-    ] = None,
+    per_minute: PerMinute = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Make dead letters due again, with a fresh count of failures. It says how many and asks."""
-    selection = selected(bot, error, code, label, since, until)
+    selection = selected(bot, error, code, label, broadcast, since, until)
     ids = wanted_ids(context, notifications, selection, _page(selection), everything=everything, what="dead letters")
     if ids:
         confirm(_question(len(ids), of_which(selection, everything=everything)), yes=yes)
-    replayed = on_outbox(context, lambda dovecote: _replay(dovecote, ids, per_minute)) if ids else []
+    replayed = on_outbox(context, lambda dovecote: paced(ids, per_minute, partial(_replay, dovecote))) if ids else []
     sentence = f"{len(replayed):,} dead letter{' is' if len(replayed) == 1 else 's are'} due again."
     say_changed(ids, replayed, sentence, done="replayed", **NOT_DEAD, everything=everything, as_json=as_json)
 
@@ -125,13 +127,14 @@ def purge(
     error: ErrorText = None,
     code: ErrorCode = None,
     label: Label = None,
+    broadcast: OfBroadcast = None,
     since: Since = None,
     until: Until = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Forget dead letters with all their attempts, for good. It says how many and asks."""
-    selection = selected(bot, error, code, label, since, until)
+    selection = selected(bot, error, code, label, broadcast, since, until)
     ids = wanted_ids(context, notifications, selection, _page(selection), everything=everything, what="dead letters")
     if ids:
         letters = f"{len(ids):,} dead letter{'' if len(ids) == 1 else 's'}{of_which(selection, everything=everything)}"
@@ -141,15 +144,8 @@ def purge(
     say_changed(ids, purged, sentence, done="purged", **NOT_DEAD, everything=everything, as_json=as_json)
 
 
-async def _replay(dovecote: "Dovecote", ids: "Sequence[int]", per_minute: int | None) -> list[int]:
-    """Replay all now, or so many for each minute from now on; the oldest first either way."""
-    if per_minute is None:
-        return await in_batches(ids, dovecote.replay)
-    replayed: list[int] = []
-    for minute, start in enumerate(range(0, len(ids), per_minute)):
-        of_a_minute = partial(dovecote.replay, due_in=timedelta(minutes=minute))
-        replayed += await in_batches(ids[start : start + per_minute], of_a_minute)
-    return replayed
+async def _replay(dovecote: "Dovecote", ids: "Sequence[int]", due_in: "timedelta") -> "Sequence[int]":
+    return await dovecote.replay(ids, due_in=due_in)
 
 
 def _page(selection: "Selection") -> "Callable[[Dovecote, int | None, int], Awaitable[Sequence[NotificationRecord]]]":

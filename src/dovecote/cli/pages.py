@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -46,6 +47,14 @@ ErrorCode = Annotated[
     int | None, typer.Option("--code", metavar="N", help="Only those with this error code of Telegram's.")
 ]
 Label = Annotated[str | None, typer.Option("--label", metavar="TEXT", help="Only those with this label.")]
+OfBroadcast = Annotated[
+    str | None,
+    typer.Option("--broadcast", metavar="NAME", help="Only those of this broadcast; a recall has a name of its own."),
+]
+PerMinute = Annotated[
+    int | None,
+    typer.Option("--per-minute", metavar="N", min=1, help="Let so many become due a minute, not all at once."),
+]
 Since = Annotated[
     str | None, typer.Option("--since", metavar="TIME", help="Only those settled then or later, with a zone.")
 ]
@@ -105,11 +114,25 @@ async def in_batches(ids: Sequence[int], change: Callable[[Sequence[int]], Await
     return changed
 
 
+async def paced(
+    ids: Sequence[int], per_minute: int | None, change: Callable[[Sequence[int], timedelta], Awaitable[Sequence[int]]]
+) -> list[int]:
+    """Change all now, or so many for each minute from now on; the oldest first either way."""
+    if per_minute is None:
+        return await in_batches(ids, lambda batch: change(batch, timedelta(0)))
+    changed: list[int] = []
+    for minute, start in enumerate(range(0, len(ids), per_minute)):
+        later = timedelta(minutes=minute)
+        changed += await in_batches(ids[start : start + per_minute], lambda batch, later=later: change(batch, later))
+    return changed
+
+
 def selected(  # noqa: PLR0917 (each is an option of the command line)
     bot: str | None,
     error: str | None,
     code: int | None,
     label: str | None,
+    broadcast: str | None,
     since: str | None,
     until: str | None,
 ) -> Selection:
@@ -120,7 +143,7 @@ def selected(  # noqa: PLR0917 (each is an option of the command line)
     end = None if until is None else given_instant(until, "--until")
     if first is not None and end is not None and first >= end:
         raise typer.BadParameter(f"{until} is not after --since, {since}: nothing lies between.", param_hint="--until")
-    return Selection(bot=bot, error=error, error_code=code, label=label, since=first, until=end)
+    return Selection(bot=bot, error=error, error_code=code, label=label, broadcast=broadcast, since=first, until=end)
 
 
 def say_changed(

@@ -206,8 +206,9 @@ class RecipientRecord:
 class Estimate:
     """Before the start: whom it reaches, how long it takes at the bot's pace, what it may cost.
 
-    `suppressed` are disabled and get nothing. `takes` is None for a bot without a pace. `stars` is the most that
-    Telegram can charge, `stars_per_day` the budget that holds, None where nothing is paid for.
+    `suppressed` get nothing: they are disabled, or have opted out of its category. `takes` is None for a bot without
+    a pace. `stars` is the most that Telegram can charge, `stars_per_day` the budget that holds, None where nothing is
+    paid for.
     """
 
     recipients: int

@@ -10,13 +10,15 @@ from datetime import datetime
 class Selection:
     """Those of a bot, whose last error holds `error` (in any case of letters) or has that code, settled in a span.
 
-    None does not restrict; `since` is included, `until` is not. `label` is one of those that it was enqueued with.
+    None does not restrict; `since` is included, `until` is not. `label` is one of those that it was enqueued with,
+    `broadcast` the name of the broadcast that made it: a recall and an edit have names of their own.
     """
 
     bot: str | None = None
     error: str | None = None
     error_code: int | None = None
     label: str | None = None
+    broadcast: str | None = None
     since: datetime | None = None
     until: datetime | None = None
 

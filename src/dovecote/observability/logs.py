@@ -44,6 +44,9 @@ def configure_logging(
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     # It tells which dialect it looks at, at every look (readiness looks each time it is asked), and its own plug-ins.
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # At lower levels these tell each row that a database has answered, or each value that it was given.
+    for rows in ("sqlalchemy", "aiosqlite"):
+        logging.getLogger(rows).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*_fields(), ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,

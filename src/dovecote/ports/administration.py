@@ -81,7 +81,10 @@ class HistoryStore(Protocol):
     async def settled(
         self, state: State, selection: Selection, *, before_id: int | None = None, limit: int = 50
     ) -> Sequence[NotificationRecord]:
-        """Dead letters, unknowns or delivered ones, the newest first, a page at a time. Raises UnknownBot."""
+        """Dead letters, unknowns or delivered ones, the newest first, a page at a time.
+
+        Raises UnknownBot, UnknownBroadcast.
+        """
 
     async def replay(self, ids: Sequence[int], *, due_in: timedelta) -> Sequence[int]:
         """Make these dead letters due again, with a fresh count of failures; answers the ids that were dead."""
@@ -89,8 +92,8 @@ class HistoryStore(Protocol):
     async def purge(self, state: State, ids: Sequence[int]) -> Sequence[int]:
         """Forget these, which are in that state, and their attempts; answers which they were. Keys stay known."""
 
-    async def resolve_unknown(self, ids: Sequence[int], *, delivered: bool) -> Sequence[int]:
-        """Take an operator's word for these unknown ones: they were delivered, or they are due again.
+    async def resolve_unknown(self, ids: Sequence[int], *, delivered: bool, due_in: timedelta) -> Sequence[int]:
+        """Take an operator's word for these unknown ones: they were delivered, or they are due again, in so long.
 
         What was delivered says so in the attempt that was unknown, with the time. What is sent again keeps its id and
         its attempts, with a fresh count of failures. Answers the ids that were unknown.

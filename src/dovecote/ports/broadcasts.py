@@ -76,8 +76,11 @@ class BroadcastRecipients(Protocol):
     async def named(self, name: str, chats: Sequence[str]) -> Sequence[RecipientRecord]:
         """Those of `chats` that are recipients."""
 
-    async def disabled(self, name: str, *, after: str | None, limit: int) -> tuple[int, str | None]:
-        """How many of the next `limit` recipients are disabled, and the next cursor or None."""
+    async def suppressed(self, name: str, *, after: str | None, limit: int) -> tuple[int, str | None]:
+        """How many of the next `limit` recipients would get nothing now, and the next cursor or None.
+
+        They are disabled, or have opted out of the broadcast's category.
+        """
 
 
 class BroadcastStore(Protocol):

@@ -135,6 +135,34 @@ class Outcomes:
         return "reason" in values
 
 
+def without_words(
+    connection: Connection, tables: Tables, row: Row[Any], gone: Row[Any], instead: str
+) -> dict[str, Any]:
+    """What a broadcast's row is without the error of a recipient that is `gone`, where nobody else ended with it.
+
+    Such words may repeat what was written to that one. Counts stay: they are of `instead` then.
+    """
+    recipient = tables.broadcast_recipient.c
+    others = select(recipient.chat).where(recipient.broadcast_id == row.id, recipient.error == gone.error).limit(1)
+    if gone.error is None or connection.execute(others).first() is not None:
+        return {}
+    words = words_of(gone.error_code, gone.error)
+    lately = json.loads(row.recent)
+    values: dict[str, Any] = {"errors": json.dumps(_renamed(json.loads(row.errors), words, instead))}
+    if "errors" in lately:
+        values["recent"] = json.dumps({**lately, "errors": _renamed(lately["errors"], words, instead)})
+    if row.reason is not None and words in row.reason:
+        values["reason"] = row.reason.replace(words, instead)
+    return values
+
+
+def _renamed(counts: dict[str, int], name: str, other: str) -> dict[str, int]:
+    if name not in counts:
+        return counts
+    left = {each: count for each, count in counts.items() if each != name}
+    return {**left, other: left.get(other, 0) + counts[name]}
+
+
 def sent_again(connection: Connection, tables: Tables, rows: Iterable[Any], now: datetime) -> None:
     """Let the record say that these, with id, chat and params, are on their way once more: an operator wants it so."""
     replayed: dict[int, dict[int, str]] = {}
@@ -195,8 +223,12 @@ def _counts_for_the_brake(outcome: dict[str, Any]) -> bool:
 
 
 def _words(outcome: dict[str, Any]) -> str:
-    code = "" if outcome["error_code"] is None else f"{outcome['error_code']} "
-    return f"{code}{outcome['error']}"[:LONGEST_ERROR]
+    return words_of(outcome["error_code"], outcome["error"])
+
+
+def words_of(code: int | None, error: str) -> str:
+    """An error as it is counted."""
+    return f"{'' if code is None else f'{code} '}{error}"[:LONGEST_ERROR]
 
 
 def _added(counts: dict[str, int], errors: Sequence[str]) -> dict[str, int]:

@@ -6,18 +6,19 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, exists, func, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dovecote.model import BroadcastKind, RecipientState
 from dovecote.stores.broadcast_rows import draft_of, recipient_of, row_of
+from dovecote.stores.by_index import read_by_index
 from dovecote.stores.clock import StoreClock, real_microseconds
-from dovecote.stores.segments import belongs
+from dovecote.stores.segments import belongs, opted_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row
 
     from dovecote.model import Addressee, RecipientRecord, Segment
     from dovecote.stores.database import Database
@@ -73,6 +74,7 @@ class RecipientsOfBroadcasts:
 
         def write(connection: Connection) -> tuple[int, str | None]:
             draft = draft_of(connection, self._tables, name)
+            read_by_index(connection)
             # Bounded by what is looked at and not by what is found: a segment of few may be spread over many.
             statement = (
                 select(recipient.chat, recipient.language, belongs(self._tables, segment).label("belongs"))
@@ -92,6 +94,7 @@ class RecipientsOfBroadcasts:
 
         def write(connection: Connection) -> tuple[int, str | None]:
             draft = draft_of(connection, self._tables, name)
+            read_by_index(connection)
             now = self._clock.now(connection)
             statement = (
                 select(table.chat, table.state, table.locale, table.variables, table.message_ids, table.settled_at)
@@ -126,6 +129,7 @@ class RecipientsOfBroadcasts:
 
         def read(connection: Connection) -> list[RecipientRecord]:
             row = row_of(connection, self._tables, name)
+            read_by_index(connection)
             statement = (
                 select(table)
                 .where(table.c.broadcast_id == row.id, table.c.chat > (after or ""))
@@ -152,12 +156,13 @@ class RecipientsOfBroadcasts:
 
         return await self._database.run(read)
 
-    async def disabled(self, name: str, *, after: str | None, limit: int) -> tuple[int, str | None]:
-        """See `ports.BroadcastRecipients.disabled`."""
+    async def suppressed(self, name: str, *, after: str | None, limit: int) -> tuple[int, str | None]:
+        """See `ports.BroadcastRecipients.suppressed`."""
         table, recipient = self._tables.broadcast_recipient.c, self._tables.recipient.c
 
         def read(connection: Connection) -> tuple[int, str | None]:
             row = row_of(connection, self._tables, name)
+            read_by_index(connection)
             some = (
                 select(table.chat)
                 .where(table.broadcast_id == row.id, table.chat > (after or ""))
@@ -165,12 +170,13 @@ class RecipientsOfBroadcasts:
                 .limit(limit)
                 .subquery()
             )
-            theirs = and_(
-                recipient.bot_id == row.bot_id, recipient.chat == some.c.chat, recipient.disabled_at.is_not(None)
-            )
-            off = exists().where(theirs)
+            off: ColumnElement[bool] = recipient.disabled_at.is_not(None)
+            category = json.loads(row.form).get("category")
+            if category is not None and row.kind == BroadcastKind.SEND.value:
+                off = or_(off, opted_out(self._tables, category))
+            off = exists().where(recipient.bot_id == row.bot_id, recipient.chat == some.c.chat, off)
             counted = select(func.count(), func.max(some.c.chat), func.count().filter(off)).select_from(some)
-            count, last, disabled = connection.execute(counted).one()
-            return disabled, last if count == limit else None
+            count, last, suppressed = connection.execute(counted).one()
+            return suppressed, last if count == limit else None
 
         return await self._database.run(read)

@@ -16,9 +16,11 @@ from sqlalchemy import bindparam, func, literal, or_, select
 from dovecote.broadcast_form import PUT_OFF, notification_of
 from dovecote.errors import FileTooLarge, InvalidNotification, UnknownBot, UnknownFile
 from dovecote.model import Advanced, BroadcastKind, BroadcastState, RecipientState
+from dovecote.redaction import impersonal
 from dovecote.stores.among import among, among_texts
 from dovecote.stores.broadcast_outcomes import DISABLED, OPTED_OUT, Outcomes
 from dovecote.stores.broadcast_rows import ENQUEUED
+from dovecote.stores.by_index import by_index_settings
 from dovecote.stores.clock import StoreClock, real_microseconds
 from dovecote.stores.enqueue import Enqueuer, untraced
 from dovecote.stores.held import HeldConnection
@@ -140,9 +142,8 @@ class BroadcastTurns:
         def write(connection: Connection) -> T:
             if self._is_postgresql:
                 limit = f"{PATIENCE // timedelta(milliseconds=1)}ms"
-                connection.execute(
-                    select(func.set_config("idle_in_transaction_session_timeout", limit, literal(value=True)))
-                )
+                ends = func.set_config("idle_in_transaction_session_timeout", limit, literal(value=True))
+                connection.execute(select(ends, *by_index_settings()))
             return function(connection)
 
         return await self._run(write, write=True)
@@ -189,7 +190,7 @@ class BroadcastTurns:
             enqueued = self._enqueue(connection, row, found, now)
         except REFUSED as error:
             # Nothing is written by then. Tried again it would fail again: somebody has to look at it.
-            logger.error('the broadcast "%s" cannot go on: %s', row.name, error)  # noqa: TRY400
+            logger.error('the broadcast "%s" cannot go on: %s', row.name, impersonal(str(error)))  # noqa: TRY400
             paused = {"state": BroadcastState.PAUSED.value, "reason": str(error), "changed_at": now, "turn_at": now}
             self._update(connection, row, paused)
             return Advanced(0, more=True)

@@ -16,6 +16,7 @@ from dovecote.stores.among import among
 from dovecote.stores.bots import bot_id_of
 from dovecote.stores.broadcast_rows import ENQUEUED, UNDER_WAY, names_of, record_of, row_of
 from dovecote.stores.broadcast_turns import let_go
+from dovecote.stores.by_index import read_by_index
 from dovecote.stores.clock import StoreClock, real_microseconds
 
 if TYPE_CHECKING:
@@ -171,6 +172,7 @@ class BroadcastsBook:
 
     def _forget(self, broadcast_id: int, connection: Connection) -> bool:
         table = self._tables.broadcast_recipient
+        read_by_index(connection)
         some = select(table.c.chat).where(table.c.broadcast_id == broadcast_id).order_by(table.c.chat)
         chats = connection.execute(some.limit(FORGOTTEN_AT_ONCE)).scalars().all()
         if chats:

@@ -5,8 +5,10 @@ All of it happens in bounded transactions, so it may be cut off, and is then beg
 - what waits is removed; what a worker has in hand is left to it, and counted, so that whoever asks erases again;
 - a settled notification keeps its numbers (bot, outcome, times) and loses chat, parameters, key, labels, errors and
   message ids, and so statistics stay right; it is never sent again. Its attempts, files and trace are removed;
-- a broadcast forgets the recipient and keeps its counts: one that has not been sent to counts as cancelled;
+- a broadcast forgets the recipient and keeps its counts: one that has not been sent to counts as cancelled, and an
+  error that was this one's alone, which may repeat what was written, is counted without its words;
 - keys are looked through for the chat's number, since a key may outlive what it was given to;
+- why a firing, or a run of a job, has failed is kept without its words where they name the chat;
 - a schedule for it alone is deleted, and in others it is no recipient any more; a firing that is being fanned out to it
   is left to end, and counted as in hand.
 """
@@ -24,6 +26,8 @@ from dovecote.model import BroadcastState, Erased, RecipientState
 from dovecote.references import slots
 from dovecote.stores.among import among
 from dovecote.stores.bots import bot_id_of
+from dovecote.stores.broadcast_outcomes import without_words
+from dovecote.stores.by_index import read_by_index
 from dovecote.stores.clock import StoreClock, real_microseconds
 from dovecote.stores.schedule_files import files_of, need, need_no_more
 from dovecote.stores.schedule_rows import sends_of
@@ -60,6 +64,7 @@ class Erasing:
         keys = await self._in_pages(partial(self._keys, bot_id, chat), "")
         await self._write(partial(self._own_rows, bot_id, chat))
         alone, changed = await self._write(partial(self._schedules, bot_id, chat))
+        await self._write(partial(self._failures, chat))
         in_flight = await self._database.run(partial(self._in_flight, bot_id, chat))
         unneeded, kept = await self._database.run(partial(self._files, files))
         jobs = await self._database.run(partial(self._jobs, chat))
@@ -145,6 +150,7 @@ class Erasing:
 
     def _keys(self, bot_id: int, chat: str, after: str, connection: Connection) -> tuple[int, str | None]:
         table = self._tables.notification_key
+        read_by_index(connection)
         page = select(table.c.key).where(table.c.bot_id == bot_id, table.c.key > after).order_by(table.c.key)
         keys = list(connection.execute(page.limit(KEYS_AT_ONCE)).scalars())
         found = [key for key in keys if names(key, chat)]
@@ -170,12 +176,15 @@ class Erasing:
         count = 0
         for row in connection.execute(held).all():
             here = (recipient.c.broadcast_id == row.id, recipient.c.chat == chat)
-            removed = recipient.delete().where(*here).returning(recipient.c.state, recipient.c.notification_id)
+            removed = recipient.delete().where(*here).returning(*recipient.c)
             gone = connection.execute(removed).one_or_none()
             values: dict[str, Any] = {}
             if gone is not None:
                 count += 1
                 values = self._without(connection, row, RecipientState(gone.state), gone.notification_id)
+                values |= without_words(connection, self._tables, row, gone, REMNANT)
+            if row.reason is not None and names(row.reason, chat):
+                values["reason"] = REMNANT
             if row.cursor == chat:
                 before = select(func.max(recipient.c.chat)).where(
                     recipient.c.broadcast_id == row.id, recipient.c.chat < chat
@@ -225,6 +234,18 @@ class Erasing:
             changed += 1
         return tuple(alone), changed
 
+    def _failures(self, chat: str, connection: Connection) -> None:
+        """Take the words of failures that name the chat: which firing and which run it was stays."""
+        jobs = self._tables.jobs
+        for column in (self._tables.occurrence.c.reason, jobs.run.c.error, jobs.job.c.problem):
+            of_row: Any = tuple_(*column.table.primary_key.columns)
+            found = select(*column.table.primary_key.columns, column.label("words"))
+            rows = connection.execute(found.where(column.contains(chat, autoescape=True))).all()
+            keys = [tuple(row)[:-1] for row in rows if names(row.words, chat)]
+            for start in range(0, len(keys), AT_ONCE):
+                here = column.table.update().where(of_row.in_(keys[start : start + AT_ONCE]))
+                connection.execute(here.values({column.name: REMNANT}))
+
     def _in_flight(self, bot_id: int, chat: str, connection: Connection) -> int:
         table, occurrence = self._tables.notification.c, self._tables.occurrence.c
         waits = select(func.count()).where(table.bot_id == bot_id, table.chat == chat)
@@ -257,9 +278,9 @@ class Erasing:
 
     def _jobs(self, chat: str, connection: Connection) -> tuple[str, ...]:
         job = self._tables.jobs.job.c
-        holding = select(job.store, job.id, job.definition).where(job.definition.contains(chat, autoescape=True))
-        rows = connection.execute(holding.order_by(job.store, job.id))
-        return tuple(f"{row.store}:{row.id}" for row in rows if names(row.definition, chat))
+        held = or_(job.definition.contains(chat, autoescape=True), job.id.contains(chat, autoescape=True))
+        rows = connection.execute(select(job.store, job.id, job.definition).where(held).order_by(job.store, job.id))
+        return tuple(f"{row.store}:{row.id}" for row in rows if names(row.definition, chat) or names(row.id, chat))
 
 
 def names(text: str, chat: str) -> bool:

@@ -14,7 +14,9 @@ from sqlalchemy import and_, case, func, select
 
 from dovecote.errors import FileTooLarge, InvalidNotification, UnknownBot, UnknownFile
 from dovecote.model import FannedOut, FireTime, Happened, PlannedOccurrence
+from dovecote.redaction import impersonal
 from dovecote.schedule_form import notification_to
+from dovecote.stores.by_index import read_by_index
 from dovecote.stores.homes import Audience
 from dovecote.stores.schedule_rows import sends_of
 
@@ -54,7 +56,8 @@ class FanOut:
             ids, cursor = self._enqueue(connection, row, limit)
         except (InvalidNotification, UnknownBot, UnknownFile, FileTooLarge) as error:
             # Nothing is written by then. Tried again it would fail again, and hold up its schedule for ever.
-            logger.error("an occurrence of the schedule %d cannot be made: %s", row.schedule_id, error)  # noqa: TRY400
+            words = impersonal(str(error))
+            logger.error("an occurrence of the schedule %d cannot be made: %s", row.schedule_id, words)  # noqa: TRY400
             self._update(connection, row, {"happened": Happened.FAILED.value, "reason": str(error), **CLOSED})
             return FannedOut(row.schedule_id, 0, finished=True)
         values: dict[str, Any] = {"notifications": table.c.notifications + len(ids)}
@@ -69,6 +72,7 @@ class FanOut:
 
     def _enqueue(self, connection: Connection, row: Row[Any], limit: int) -> tuple[list[int], str | None]:
         template, to, local_time = sends_of(row.sends)
+        read_by_index(connection)
         fire = FireTime(row.fire_at, datetime.fromisoformat(row.wall))
         planned = PlannedOccurrence(fire, row.part, expires_at=row.expires_at)
         part = row.part if local_time else None

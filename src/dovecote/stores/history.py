@@ -19,6 +19,7 @@ from dovecote.model import EVERYTHING, Attempt, DeliveryPolicy, NotificationReco
 from dovecote.stores.attached import attached_files
 from dovecote.stores.bots import TENTHS, bot_id_of, day_of
 from dovecote.stores.broadcast_outcomes import sent_again
+from dovecote.stores.broadcast_rows import row_of
 from dovecote.stores.clock import StoreClock, real_microseconds
 from dovecote.stores.column_types import IDS, is_id
 from dovecote.stores.depths import SETTLED, Depths, settled, total
@@ -108,8 +109,15 @@ class History:
 
         def read(connection: Connection) -> list[NotificationRecord]:
             bot = None if selection.bot is None else bot_id_of(connection, self._tables, selection.bot)
-            wanted = statement.where(*restrictions(history, selection, bot, is_postgresql=self._database.is_postgresql))
-            rows = connection.execute(wanted).all()
+            named = selection.broadcast
+            conditions = restrictions(
+                self._tables,
+                selection,
+                bot_id=bot,
+                broadcast_id=None if named is None else row_of(connection, self._tables, named).id,
+                is_postgresql=self._database.is_postgresql,
+            )
+            rows = connection.execute(statement.where(*conditions)).all()
             attempts = self._attempts(connection, [row.id for row in rows])
             return [_settled(row, attempts[row.id]) for row in rows]
 
@@ -127,9 +135,15 @@ class History:
         """See `ports.HistoryStore.purge`. All of them in one transaction."""
         return await self._change(state, ids, self._forget)
 
-    async def resolve_unknown(self, ids: Sequence[int], *, delivered: bool) -> Sequence[int]:
+    async def resolve_unknown(
+        self, ids: Sequence[int], *, delivered: bool, due_in: timedelta = timedelta(0)
+    ) -> Sequence[int]:
         """See `ports.HistoryStore.resolve_unknown`. All of them in one transaction; an expiry stays as it was."""
-        return await self._change(State.UNKNOWN, ids, self._believe_delivered if delivered else self._send_again)
+
+        def later(connection: Connection, rows: Sequence[Any], now: datetime) -> None:
+            self._send_again(connection, rows, now + due_in)
+
+        return await self._change(State.UNKNOWN, ids, self._believe_delivered if delivered else later)
 
     async def _change(
         self, state: State, ids: Sequence[int], change: Callable[[Connection, Sequence[Any], datetime], None]

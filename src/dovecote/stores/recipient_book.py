@@ -13,6 +13,7 @@ from dovecote.errors import UnknownRecipient
 from dovecote.model import QuietHours, Recipient, State, Unchanged
 from dovecote.stores.among import among_texts
 from dovecote.stores.bots import bot_id_of
+from dovecote.stores.by_index import read_by_index
 from dovecote.stores.clock import StoreClock, real_microseconds
 from dovecote.stores.rows import DISABLING_STRIKES
 
@@ -74,6 +75,7 @@ class RecipientBook:
         recipient = self._tables.recipient.c
 
         def read(connection: Connection) -> list[Recipient]:
+            read_by_index(connection)
             statement = profiles(self._tables, bot_id_of(connection, self._tables, bot)).order_by(recipient.chat.desc())
             if before_chat is not None:
                 statement = statement.where(recipient.chat < before_chat)

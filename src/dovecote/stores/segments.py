@@ -27,11 +27,16 @@ def belongs(tables: Tables, segment: Segment) -> ColumnElement[bool]:
         ]
         conditions += [recipient.language.is_not(None), or_(*read)]
     if segment.category is not None:
-        opted_out = _has(recipient.opted_out, segment.category, is_postgresql=is_postgresql)
-        conditions.append(or_(recipient.opted_out.is_(None), not_(opted_out)))
+        conditions.append(not_(opted_out(tables, segment.category)))
     if segment.seen_since is not None:
         conditions += [recipient.seen_at.is_not(None), recipient.seen_at >= segment.seen_since]
     return and_(*conditions)
+
+
+def opted_out(tables: Tables, category: str) -> ColumnElement[bool]:
+    """Whether a recipient has opted out of the category: true or false, never null."""
+    column = tables.recipient.c.opted_out
+    return and_(column.is_not(None), _has(column, category, is_postgresql=tables.metadata.schema is not None))
 
 
 def _has(column: Any, value: str, *, is_postgresql: bool) -> ColumnElement[bool]:
