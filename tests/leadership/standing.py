@@ -1,8 +1,8 @@
 """A process that stands for election and writes down what it believes, for ever.
 
 Its one argument is JSON: `url`, `redis` (a URL or null), `beliefs` (a file), `clock_off` (seconds by which its time of
-day is wrong) and `lease` ("1s"). A thread asks every few milliseconds and writes "INSTANT TERM", the instant on the machine's monotonic
-clock, which all processes share; while it follows it writes nothing. It ends in order on SIGTERM.
+day is wrong) and `lease` ("1s"). A thread asks every few milliseconds and writes "INSTANT TERM", the instant on the
+machine's monotonic clock, which all processes share; while it follows it writes nothing. It ends in order on SIGTERM.
 """
 
 from __future__ import annotations
