@@ -43,7 +43,13 @@ class Broadcasting:
         # What is done by hand comes from whatever event loop, and seldom: no connection is held for it.
         by_hand = self._turns(hold=False)
         self.broadcasts = Broadcasts(
-            BroadcastsBook(kept), RecipientsOfBroadcasts(kept), by_hand, bots, send=send, rows=self._rows
+            BroadcastsBook(kept),
+            RecipientsOfBroadcasts(kept),
+            by_hand,
+            bots,
+            send=send,
+            rows=self._rows,
+            refusal=_refusal,
         )
 
     def outbox(self, store: OutboxStore) -> OutboxStore:
@@ -71,3 +77,25 @@ class Broadcasting:
         finally:
             if database is not self._database:
                 await database.close()
+
+
+def _refusal(params: Mapping[str, Any]) -> str | None:
+    """What Telegram would say of the markup and the keyboard in these parameters, None where it takes them.
+
+    The emulator knows: it refuses what Telegram refuses, in the same words.
+    """
+    from dovecote.emulator.markup import reply_markup  # noqa: PLC0415 (slow to import, and seldom needed)
+    from dovecote.emulator.refusal import Refusal  # noqa: PLC0415 (as above)
+    from dovecote.emulator.text import caption, message_text  # noqa: PLC0415 (as above)
+
+    media = params.get("media")
+    items = [item for item in media if isinstance(item, dict)] if isinstance(media, list) else []
+    try:
+        if "text" in params:
+            message_text(params)
+        for captioned in (params, *items):
+            caption(captioned)
+        reply_markup(params)
+    except Refusal as refusal:
+        return refusal.description
+    return None

@@ -157,6 +157,34 @@ async def test_a_test_send_goes_to_the_named_alone_and_is_not_recorded(shop: Del
     assert (await shop.dovecote.broadcasts.get("hello")).counts.waiting == 2
 
 
+async def test_a_dry_run_finds_markup_that_would_be_refused(shop: Delivery, emulator: Emulator) -> None:
+    params = {"parse_mode": "HTML", "reply_markup": {"inline_keyboard": [[{"text": "go", "url": "{{ url | raw }}"}]]}}
+    bold = Broadcast(name="bold", bot="shop", text="<b>{{ name | raw }}</b>", params=params, template=True)
+    url = "https://example.com"
+    people = [
+        Addressee(1, None, {"name": "Ana", "url": url}),
+        Addressee(2, None, {"name": "<rui>", "url": url}),
+        Addressee(3, None, {"name": "Eva", "url": "no url"}),
+    ]
+    await shop.dovecote.broadcasts.create(bold, people)
+
+    found = await shop.dovecote.broadcasts.check("bold")
+    with pytest.raises(InvalidBroadcast, match="Telegram would refuse it"):
+        await shop.dovecote.broadcasts.test("bold", [2])
+
+    assert [each.chat for each in found.refusals] == ["2", "3"]
+    assert [each.problem for each in found.refusals] == [
+        'Telegram would refuse it: Bad Request: can\'t parse entities: Unsupported start tag "rui" at byte offset 3',
+        "Telegram would refuse it: Bad Request: inline keyboard button URL 'no url' is invalid: Wrong HTTP URL",
+    ]
+    # What a dry run says is what is said when it is sent.
+    await shop.dovecote.broadcasts.start("bold")
+    await deliver(shop)
+    dead = await shop.dovecote.broadcasts.recipients("bold", states=[RecipientState.DEAD])
+    assert [f"Telegram would refuse it: {each.error}" for each in dead] == [each.problem for each in found.refusals]
+    assert list(texts(emulator)) == [1]
+
+
 @BOTH
 async def test_it_is_edited_and_recalled_everywhere(shop: Delivery, emulator: Emulator) -> None:
     emulator.recipients(Recipient(2, "blocked"))

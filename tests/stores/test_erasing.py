@@ -196,6 +196,35 @@ async def test_an_error_that_was_one_persons_alone_is_counted_without_its_words(
     assert "Ada" not in await dump(outbox)
 
 
+async def test_why_something_failed_names_nobody_any_more(outbox: Outbox) -> None:
+    tables = outbox.database.tables
+    run = {
+        "store": "s",
+        "state": "failed",
+        "policy": "retry",
+        "term": 1,
+        "planned_at": outbox.now,
+        "ended_at": outbox.now,
+    }
+    job = {"store": "s", "definition": "{}", "revision": 1, "finished": False}
+    job |= {"created_at": outbox.now, "changed_at": outbox.now}
+    runs = [
+        {**run, "job_id": "a", "fire_at": outbox.now, "error": f"no chat {PERSON}"},
+        {**run, "job_id": "b", "fire_at": outbox.now, "error": f"no chat 1{PERSON}"},
+    ]
+    jobs = [{**job, "id": f"remind-{PERSON}", "problem": None}, {**job, "id": "c", "problem": f"{PERSON} is no chat"}]
+    await outbox.database.run(lambda connection: connection.execute(tables.jobs.run.insert(), runs), write=True)
+    await outbox.database.run(lambda connection: connection.execute(tables.jobs.job.insert(), jobs), write=True)
+
+    erased = await eraser(outbox).erase("shop", PERSON)
+
+    assert erased.jobs == (f"s:remind-{PERSON}",)
+    left = [line for line in (await dump(outbox)).splitlines() if PERSON in line or "'erased'" in line]
+    assert sorted(line.split()[0].rpartition("job")[2] for line in left) == ["", "", "_run", "_run"]
+    # A job that is named after the chat is the application's to remove, and is told.
+    assert [line for line in left if PERSON in line and f"1{PERSON}" not in line and "remind-" not in line] == []
+
+
 async def test_what_a_worker_has_in_hand_is_told_and_erased_later(outbox: Outbox) -> None:
     await outbox.put(1, 2, chat=PERSON)
     claimed = await outbox.claim_one()

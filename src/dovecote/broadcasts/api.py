@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     Send = Callable[[Sequence[Notification]], Awaitable[Sequence[int]]]
     Rows = Callable[..., AsyncIterator[Mapping[str, Any]]]
+    Refusal = Callable[[Mapping[str, Any]], str | None]
     Told = Callable[[int], None]
 
 PAGE: Final = 1000
@@ -52,7 +53,8 @@ def _unheard(_count: int) -> None:
 class Broadcasts:
     """What broadcasts there are, and everything that is done with them. Every call may be made from any process.
 
-    `send` enqueues notifications in a transaction of its own; `rows` reads a query in pages.
+    `send` enqueues notifications in a transaction of its own; `rows` reads a query in pages, and `refusal` answers what
+    Telegram would say of parameters that it refuses for their markup.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Broadcasts:
         *,
         send: Send,
         rows: Rows,
+        refusal: Refusal,
     ) -> None:
         self._book = book
         self._recipients = recipients
@@ -71,6 +74,7 @@ class Broadcasts:
         self._bots = bots
         self._send = send
         self._rows = rows
+        self._refusal = refusal
         self._undoing = Undoing(book, recipients, store)
 
     # What there is.
@@ -343,4 +347,5 @@ class Broadcasts:
             return f"{fault.field}: {fault.problem}"
         except InvalidNotification as error:
             return str(error)
-        return params
+        refused = self._refusal(params)
+        return params if refused is None else f"Telegram would refuse it: {refused}"

@@ -236,15 +236,15 @@ class Erasing:
 
     def _failures(self, chat: str, connection: Connection) -> None:
         """Take the words of failures that name the chat: which firing and which run it was stays."""
-        jobs = self._tables.jobs
-        for column in (self._tables.occurrence.c.reason, jobs.run.c.error, jobs.job.c.problem):
-            of_row: Any = tuple_(*column.table.primary_key.columns)
-            found = select(*column.table.primary_key.columns, column.label("words"))
-            rows = connection.execute(found.where(column.contains(chat, autoescape=True))).all()
+        tables = self._tables
+        for table, name in ((tables.occurrence, "reason"), (tables.jobs.run, "error"), (tables.jobs.job, "problem")):
+            key, words = list(table.primary_key.columns), table.c[name]
+            found = select(*key, words.label("words")).where(words.contains(chat, autoescape=True))
+            rows = connection.execute(found).all()
             keys = [tuple(row)[:-1] for row in rows if names(row.words, chat)]
             for start in range(0, len(keys), AT_ONCE):
-                here = column.table.update().where(of_row.in_(keys[start : start + AT_ONCE]))
-                connection.execute(here.values({column.name: REMNANT}))
+                here = tuple_(*key).in_(keys[start : start + AT_ONCE])
+                connection.execute(table.update().where(here).values({name: REMNANT}))
 
     def _in_flight(self, bot_id: int, chat: str, connection: Connection) -> int:
         table, occurrence = self._tables.notification.c, self._tables.occurrence.c
