@@ -525,3 +525,21 @@ async def test_dead_letters_of_one_broadcast_are_selected(broadcasts: Broadcasti
     assert await outbox.history.settled(State.DEAD, Selection(broadcast="other", error_code=403)) == []
     with pytest.raises(UnknownBroadcast, match="nws"):
         await outbox.history.settled(State.DEAD, Selection(broadcast="nws"))
+
+
+async def test_what_had_ended_before_it_was_resumed_does_not_brake_it_again(broadcasts: Broadcasting) -> None:
+    await broadcasts.running(range(1, 13), Broadcast(name="news", bot="shop", text="x", brake=GENTLE))
+    await broadcasts.move_on()
+    claims = await broadcasts.claim()
+    await broadcasts.settle(*((claimed, NO_TEXT) for claimed in claims[:4]))
+    assert (await broadcasts.move_on()).state is BroadcastState.PAUSED
+    await broadcasts.settle(*((claimed, NO_TEXT) for claimed in claims[4:8]))
+    await broadcasts.outbox.advance(1)
+
+    await broadcasts.change("running")
+    resumed = await broadcasts.move_on()
+    await broadcasts.settle(*((claimed, NO_TEXT) for claimed in claims[8:]))
+    braked = await broadcasts.move_on()
+
+    assert (resumed.state, resumed.counts.dead) == (BroadcastState.RUNNING, 8)
+    assert (braked.state, braked.counts.dead) == (BroadcastState.PAUSED, 12)

@@ -122,11 +122,14 @@ class Outcomes:
             values["errors"] = json.dumps(_added(json.loads(row.errors), errors), ensure_ascii=False)
         done = row.delivered + row.dead + row.unknown + row.suppressed + row.cancelled + len(settled)
         values |= _measured(row, done, now)
-        if settled and row.state == BroadcastState.RUNNING.value:
+        # What had ended before somebody let it go on is no reason to stop it again, whenever it is read.
+        fresh = [each for each in settled if each["settled_at"] is not None and each["settled_at"] >= row.changed_at]
+        if fresh and row.state == BroadcastState.RUNNING.value:
             lately = lately_of(json.loads(row.recent))
-            own = [_words(outcome) for outcome in settled if _counts_for_the_brake(outcome)]
+            own = [_words(outcome) for outcome in fresh if _counts_for_the_brake(outcome)]
+            refusing = sum(outcome["blocked"] for outcome in fresh)
             brake = Brake(**json.loads(row.form)["brake"])
-            reason = lately.count(settled=len(settled), blocked=blocked, errors=own, brake=brake)
+            reason = lately.count(settled=len(fresh), blocked=refusing, errors=own, brake=brake)
             values["recent"] = json.dumps(lately.form(), ensure_ascii=False)
             if reason is not None:
                 paused = {"state": BroadcastState.PAUSED.value, "reason": reason, "changed_at": now, "turn_at": now}
