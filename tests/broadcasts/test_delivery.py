@@ -163,7 +163,7 @@ async def test_a_dry_run_finds_markup_that_would_be_refused(shop: Delivery, emul
     url = "https://example.com"
     people = [
         Addressee(1, None, {"name": "Ana", "url": url}),
-        Addressee(2, None, {"name": "<rui>", "url": url}),
+        Addressee(2, None, {"name": "x <rui>", "url": url}),
         Addressee(3, None, {"name": "Eva", "url": "no url"}),
     ]
     await shop.dovecote.broadcasts.create(bold, people)
@@ -174,7 +174,7 @@ async def test_a_dry_run_finds_markup_that_would_be_refused(shop: Delivery, emul
 
     assert [each.chat for each in found.refusals] == ["2", "3"]
     assert [each.problem for each in found.refusals] == [
-        'Telegram would refuse it: Bad Request: can\'t parse entities: Unsupported start tag "rui" at byte offset 3',
+        'Telegram would refuse it: Bad Request: can\'t parse entities: Unsupported start tag "rui" at byte offset 5',
         "Telegram would refuse it: Bad Request: inline keyboard button URL 'no url' is invalid: Wrong HTTP URL",
     ]
     # What a dry run says is what is said when it is sent.

@@ -118,12 +118,15 @@ async def paced(
     ids: Sequence[int], per_minute: int | None, change: Callable[[Sequence[int], timedelta], Awaitable[Sequence[int]]]
 ) -> list[int]:
     """Change all now, or so many for each minute from now on; the oldest first either way."""
+
+    def changing(due_in: timedelta) -> Callable[[Sequence[int]], Awaitable[Sequence[int]]]:
+        return lambda batch: change(batch, due_in)
+
     if per_minute is None:
-        return await in_batches(ids, lambda batch: change(batch, timedelta(0)))
+        return await in_batches(ids, changing(timedelta(0)))
     changed: list[int] = []
     for minute, start in enumerate(range(0, len(ids), per_minute)):
-        later = timedelta(minutes=minute)
-        changed += await in_batches(ids[start : start + per_minute], lambda batch, later=later: change(batch, later))
+        changed += await in_batches(ids[start : start + per_minute], changing(timedelta(minutes=minute)))
     return changed
 
 
