@@ -175,7 +175,7 @@ async def test_a_dry_run_finds_markup_that_would_be_refused(shop: Delivery, emul
     assert [each.chat for each in found.refusals] == ["2", "3"]
     assert [each.problem for each in found.refusals] == [
         'Telegram would refuse it: Bad Request: can\'t parse entities: Unsupported start tag "rui" at byte offset 5',
-        "Telegram would refuse it: Bad Request: inline keyboard button URL 'no url' is invalid: Wrong HTTP URL",
+        "Telegram would refuse it: Bad Request: BUTTON_URL_INVALID",
     ]
     # What a dry run says is what is said when it is sent.
     await shop.dovecote.broadcasts.start("bold")
