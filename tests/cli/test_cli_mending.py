@@ -83,6 +83,19 @@ class TestUnknown:
         dovecote.ok("worker", "--until-empty")
         assert texts(unsure) == ["one", "two", "three"]
 
+    def test_some_are_sent_a_minute_and_some_are_forgotten(self, dovecote: CommandLine, unsure: str) -> None:
+        purged = dovecote("unknown", "purge", "3", "99", "--yes", "--json")
+        again = dovecote.ok("unknown", "resolve", "--all", "--again", "--per-minute", "1", "--yes")
+
+        assert (purged.code, purged.json) == (1, {"purged": [3], "not_unknown": [99]})
+        assert again.out == "2 notifications are due again.\n"
+        assert [dovecote.ok("notification", "show", id_, "--json").json["state"] for id_ in "12"] == [
+            "due",
+            "scheduled",
+        ]
+        assert "no notification" in dovecote("notification", "show", "3").err
+        assert texts(unsure) == []
+
     def test_without_a_terminal_to_ask_on_nothing_is_changed(self, dovecote: CommandLine, unsure: str) -> None:
         refused = dovecote("unknown", "resolve", "--all", "--again")
 
@@ -100,6 +113,7 @@ class TestUnknown:
             ["--delivered"],
             ["1", "--all", "--again"],
             ["1", "--again", "--bot", "shop"],
+            ["1", "--delivered", "--per-minute", "5"],
         ],
     )
     def test_what_to_do_must_be_plain(self, dovecote: CommandLine, arguments: list[str]) -> None:
