@@ -25,6 +25,7 @@ from dovecote.cli.pages import (
     say_changed,
     say_page,
     selected,
+    sendable,
     wanted_ids,
 )
 
@@ -107,11 +108,14 @@ def replay(
     """Make dead letters due again, with a fresh count of failures. It says how many and asks."""
     selection = selected(bot, error, code, label, since, until)
     ids = wanted_ids(context, notifications, selection, _page(selection), everything=everything, what="dead letters")
+    ids, empty = sendable(context, ids)
     if ids:
         confirm(_question(len(ids), of_which(selection, everything=everything)), yes=yes)
     replayed = on_outbox(context, lambda dovecote: _replay(dovecote, ids, per_minute)) if ids else []
     sentence = f"{len(replayed):,} dead letter{' is' if len(replayed) == 1 else 's are'} due again."
-    say_changed(ids, replayed, sentence, done="replayed", **NOT_DEAD, everything=everything, as_json=as_json)
+    say_changed(
+        ids, replayed, sentence, done="replayed", **NOT_DEAD, everything=everything, as_json=as_json, empty=empty
+    )
 
 
 def purge(

@@ -1,7 +1,7 @@
 """What bots have of their own of the settings of retention, and how the history is found by it.
 
-A row of the history stands in one of two indexes: in the first until its payload is removed, in the second from then on.
-So whoever prunes finds what is past its time of each bot and outcome, and nothing else.
+A row of the history stands in one of two indexes: in the first until its payload is removed, in the second from then
+on. So whoever prunes finds what is past its time of each bot and outcome, and nothing else.
 """
 
 from __future__ import annotations
