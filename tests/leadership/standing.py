@@ -45,9 +45,7 @@ def write_down(elector: Elector, beliefs: Path) -> None:
 
 async def stand(given: dict[str, Any]) -> None:
     set_clock_off(given["clock_off"])
-    leadership = Leadership.model_validate(
-        {"lease": given["lease"], "renew_interval": "300ms", "poll_interval": "100ms"}
-    )
+    leadership = Leadership.model_validate({"lease": given["lease"], "renew_interval": "300ms", "poll_interval": "100ms"})
     settings = Settings(redis=Redis(url=given["redis"]), leadership=leadership)
     async with Dovecote(given["url"], settings=settings) as dovecote:
         elector = dovecote.elector("worker")

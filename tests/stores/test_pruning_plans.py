@@ -32,6 +32,9 @@ RETENTION = Retention(
     dead=timedelta(days=2),
     unknown=timedelta(days=2),
 )
+WHOLE = (
+    "CREATE INDEX history_whole ON dovecote.history USING btree (bot_id, outcome, settled_at) WHERE (erased_at IS NULL)"
+)
 Plan = dict[str, Any]
 
 
@@ -166,10 +169,7 @@ async def test_a_large_history_is_indexed_behind_the_migration_and_pruned_only_w
         with connect(postgres_url) as connection:
             found = connection.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'history_whole'").fetchall()
         assert found == [
-            (
-                "CREATE INDEX history_whole ON dovecote.history USING btree (bot_id, outcome, settled_at)"
-                " WHERE (erased_at IS NULL)",
-            )
+            (WHOLE,),
         ]
     finally:
         await database.close()

@@ -1,4 +1,4 @@
-"""The conformance suite of `ports.RetentionStore`, and of what `ports.PruneStore` does for each bot and with payloads."""
+"""The conformance suite of `ports.RetentionStore`, and of `ports.PruneStore` for each bot and with payloads."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from dovecote.stores.pruning import Pruning
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
     from outboxes import Outbox
 
 DAY = 86_400.0
@@ -168,8 +169,8 @@ class TestBots:
             )
         )
         assert await payloads(outbox) == {
-            **{1: True, 5: False, 25: True, 35: False},
-            **{101: False, 105: False, 115: False, 125: True},
+            **dict.fromkeys((1, 25, 125), True),
+            **dict.fromkeys((5, 35, 101, 105, 115), False),
         }
 
     async def test_what_a_bot_has_of_its_own_is_kept_changed_and_taken_back(self, outbox: Outbox) -> None:

@@ -11,10 +11,10 @@ from dovecote.ports.administration import (
     HistoryStore,
     OverviewStore,
     PruneStore,
-    RetentionStore,
     RecipientBook,
     RecipientStore,
     RestoreStore,
+    RetentionStore,
 )
 from dovecote.ports.broadcasts import (
     BroadcastBook,
@@ -56,10 +56,10 @@ __all__ = [
     "OutboxStore",
     "OverviewStore",
     "PruneStore",
-    "RetentionStore",
     "RecipientBook",
     "RecipientStore",
     "RestoreStore",
+    "RetentionStore",
     "ScheduleBook",
     "ScheduleObserver",
     "ScheduleStore",

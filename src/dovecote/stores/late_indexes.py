@@ -52,7 +52,7 @@ async def build_missing(engine: AsyncEngine | None) -> None:
     async with engine.connect() as opened:
         connection = await opened.execution_options(isolation_level="AUTOCOMMIT")
         valid = set((await connection.execute(_VALID)).scalars())
-        for name in _BUILD.keys() - valid:
+        for name in sorted(_BUILD.keys() - valid):
             if (await connection.execute(_BUILDING)).scalar_one():
                 return
             try:
