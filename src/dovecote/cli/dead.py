@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dovecote.app import Dovecote
     from dovecote.model import NotificationRecord, Selection
 
-NOT_DEAD = {"state": "dead", "complaint": "no dead letters"}
+NO_DEAD_LETTERS = "no dead letters"
 
 dead_app = typer.Typer(help="Dead letters: what was given up.", no_args_is_help=True)
 
@@ -114,7 +114,15 @@ def replay(
     replayed = on_outbox(context, lambda dovecote: _replay(dovecote, ids, per_minute)) if ids else []
     sentence = f"{len(replayed):,} dead letter{' is' if len(replayed) == 1 else 's are'} due again."
     say_changed(
-        ids, replayed, sentence, done="replayed", **NOT_DEAD, everything=everything, as_json=as_json, empty=empty
+        ids,
+        replayed,
+        sentence,
+        done="replayed",
+        state="dead",
+        complaint=NO_DEAD_LETTERS,
+        everything=everything,
+        as_json=as_json,
+        empty=empty,
     )
 
 
@@ -142,7 +150,16 @@ def purge(
         confirm(f"This forgets {letters} for good. Go on?", yes=yes)
     purged = on_outbox(context, lambda dovecote: in_batches(ids, dovecote.purge)) if ids else []
     sentence = f"{len(purged):,} dead letter{' is' if len(purged) == 1 else 's are'} forgotten."
-    say_changed(ids, purged, sentence, done="purged", **NOT_DEAD, everything=everything, as_json=as_json)
+    say_changed(
+        ids,
+        purged,
+        sentence,
+        done="purged",
+        state="dead",
+        complaint=NO_DEAD_LETTERS,
+        everything=everything,
+        as_json=as_json,
+    )
 
 
 async def _replay(dovecote: "Dovecote", ids: "Sequence[int]", per_minute: int | None) -> list[int]:

@@ -1,32 +1,17 @@
 """What of the history is past its time, found by bot and outcome: as rows to be removed, or counted.
 
 A span is a bot and the times between which its rows are due. Each is read from an index that begins with the bot, in
-its order, so a bot with nothing due costs one look, whatever others have. The comparison of whole places (bot, outcome,
-time) says the same as three conditions would; by those PostgreSQL may choose the index that begins with the outcome,
-and read what other bots keep for longer. SQLite is told by name.
+its order, so a bot with nothing due costs one look, whatever others have. No statistics may lead to another index: the
+one that begins with the outcome would read what other bots keep for longer. So PostgreSQL is asked for a span of whole
+places (bot, outcome, time) as well, of which other indexes know nothing, and SQLite is told the index by name.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Integer,
-    Text,
-    and_,
-    bindparam,
-    case,
-    column,
-    func,
-    literal,
-    null,
-    select,
-    true,
-    tuple_,
-)
+from sqlalchemy import ARRAY, Integer, Text, bindparam, case, column, func, literal, null, select, text, true, tuple_
 from sqlalchemy import cast as as_type
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
@@ -37,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import Executable, Select
 
     from dovecote.model import State
     from dovecote.stores.tables import Tables
@@ -51,44 +36,44 @@ class Span(NamedTuple):
     end: datetime
 
 
-def due_rows(tables: Tables, outcome: State, spans: Sequence[Span], *, emptied: bool, limit: int) -> Select[Any]:
-    """Up to `limit` rows, each bot's oldest first, locked: their id, bot, time, and what names a broadcast.
+def due_rows(tables: Tables, outcome: State, spans: Sequence[Span], *, emptied: bool, limit: int) -> Executable:
+    """Up to `limit` rows, each bot's oldest first, locked: `id`, `bot_id`, `settled_at`, `chat`, and `params`.
 
-    `emptied` says whether those that have lost their payload are wanted, or those that have it still. What others hold
-    is left out.
+    The parameters are those that name a broadcast; all others may be large, and nobody asks for them. `emptied` says
+    whether rows that have lost their payload are wanted, or those that have it still. What others hold is left out.
     """
-    history = tables.history
-    columns = [history.c.id, history.c.bot_id, history.c.settled_at, history.c.chat, _of_a_broadcast(history)]
+    history = tables.history.c
     if tables.metadata.schema is None:
-        return _joined(tables, columns, outcome, spans, emptied=emptied).limit(limit)
+        columns = [history.id, history.bot_id, history.settled_at, history.chat, history.params]
+        found = _ROWS[emptied].columns(*columns)
+        return found.bindparams(spans=_written(spans), outcome=outcome.value, mark=MARK, limit=limit)
+    words = as_type(history.params, Text)
+    params = case((func.strpos(words, MARK) > 0, history.params), else_=null()).label("params")
     span = _unnested(spans)
-    found = (
-        _ordered(tables, columns, outcome, span, emptied=emptied)
+    wanted = (
+        _ordered(
+            tables,
+            [history.id, history.bot_id, history.settled_at, history.chat, params],
+            outcome,
+            span,
+            emptied=emptied,
+        )
         .limit(limit)
         .with_for_update(skip_locked=True)
         .lateral("found")
     )
     # The outer limit ends the walk: no more rows are locked than are answered.
-    return select(found).select_from(span.join(found, true())).limit(limit)
+    return select(wanted).select_from(span.join(wanted, true())).limit(limit)
 
 
-def due_counts(tables: Tables, outcome: State, spans: Sequence[Span], *, emptied: bool) -> Select[Any]:
-    """How many there are of each bot that has any: its id, and the count."""
-    history = tables.history
+def due_counts(tables: Tables, outcome: State, spans: Sequence[Span], *, emptied: bool) -> Executable:
+    """How many there are of each bot that has any: `bot_id`, `due`."""
     if tables.metadata.schema is None:
-        counted = _joined(tables, [history.c.bot_id, func.count().label("due")], outcome, spans, emptied=emptied)
-        return counted.group_by(history.c.bot_id)
+        return _COUNTS[emptied].bindparams(spans=_written(spans), outcome=outcome.value)
     span = _unnested(spans)
     each = _ordered(tables, [literal(1)], outcome, span, emptied=emptied).subquery("each")
     found = select(func.count().label("due")).select_from(each).lateral("found")
     return select(span.c.bot_id, found.c.due).select_from(span.join(found, true())).where(found.c.due > 0)
-
-
-def _of_a_broadcast(history: Any) -> ColumnElement[Any]:
-    """The parameters where they name a broadcast: all others may be large, and nobody asks for them."""
-    words = as_type(history.c.params, Text)
-    where = func.strpos(words, MARK) if history.schema else func.instr(words, MARK)
-    return case((where > 0, history.c.params), else_=null()).label("params")
 
 
 def _unnested(spans: Sequence[Span]) -> Any:
@@ -103,37 +88,63 @@ def _unnested(spans: Sequence[Span]) -> Any:
 
 
 def _ordered(tables: Tables, columns: Sequence[Any], outcome: State, span: Any, *, emptied: bool) -> Select[Any]:
-    history = tables.history
-    place = (history.c.bot_id, history.c.outcome, history.c.settled_at)
+    history = tables.history.c
+    place = (history.bot_id, history.outcome, history.settled_at)
     word = literal(outcome.value, Text())
     return (
         select(*columns)
         .where(
+            history.bot_id == span.c.bot_id,
+            history.outcome == word,
             tuple_(*place) >= tuple_(span.c.bot_id, word, span.c.first),
             tuple_(*place) < tuple_(span.c.bot_id, word, span.c.end_),
-            history.c.erased_at.is_not(None) if emptied else history.c.erased_at.is_(None),
+            history.erased_at.is_not(None) if emptied else history.erased_at.is_(None),
         )
         .order_by(*place)
         .correlate(span)
     )
 
 
-def _joined(
-    tables: Tables, columns: Sequence[Any], outcome: State, spans: Sequence[Span], *, emptied: bool
-) -> Select[Any]:
-    history = tables.history
-    given = [[span.bot_id, *((each - EPOCH) // MICROSECOND for each in span[1:])] for span in spans]
-    each = func.json_each(json.dumps(given)).table_valued("value", name="span")
+def _written(spans: Sequence[Span]) -> str:
+    return json.dumps([[span.bot_id, *((each - EPOCH) // MICROSECOND for each in span[1:])] for span in spans])
 
-    def part(number: int) -> ColumnElement[int]:
-        return func.json_extract(each.c.value, f"$[{number}]", type_=BigInteger)
 
-    due = and_(
-        history.c.bot_id == part(0),
-        history.c.outcome == outcome.value,
-        history.c.settled_at >= part(1),
-        history.c.settled_at < part(2),
-        history.c.erased_at.is_not(None) if emptied else history.c.erased_at.is_(None),
-    )
-    index = f"{history.name}_{'emptied' if emptied else 'whole'}"
-    return select(*columns).select_from(each.join(history, due)).with_hint(history, f"INDEXED BY {index}", "sqlite")
+# For SQLite: by whether they have lost their payload.
+_ROWS: Final = {
+    False: text("""
+        SELECT due.id, due.bot_id, due.settled_at, due.chat,
+               CASE WHEN instr(due.params, :mark) > 0 THEN due.params END AS params
+        FROM json_each(:spans) AS span CROSS JOIN dovecote_history AS due INDEXED BY dovecote_history_whole
+        WHERE due.bot_id = json_extract(span.value, '$[0]') AND due.outcome = :outcome
+          AND due.settled_at >= json_extract(span.value, '$[1]') AND due.settled_at < json_extract(span.value, '$[2]')
+          AND due.erased_at IS NULL
+        LIMIT :limit
+    """),
+    True: text("""
+        SELECT due.id, due.bot_id, due.settled_at, due.chat,
+               CASE WHEN instr(due.params, :mark) > 0 THEN due.params END AS params
+        FROM json_each(:spans) AS span CROSS JOIN dovecote_history AS due INDEXED BY dovecote_history_emptied
+        WHERE due.bot_id = json_extract(span.value, '$[0]') AND due.outcome = :outcome
+          AND due.settled_at >= json_extract(span.value, '$[1]') AND due.settled_at < json_extract(span.value, '$[2]')
+          AND due.erased_at IS NOT NULL
+        LIMIT :limit
+    """),
+}
+_COUNTS: Final = {
+    False: text("""
+        SELECT due.bot_id, count(*) AS due
+        FROM json_each(:spans) AS span CROSS JOIN dovecote_history AS due INDEXED BY dovecote_history_whole
+        WHERE due.bot_id = json_extract(span.value, '$[0]') AND due.outcome = :outcome
+          AND due.settled_at >= json_extract(span.value, '$[1]') AND due.settled_at < json_extract(span.value, '$[2]')
+          AND due.erased_at IS NULL
+        GROUP BY due.bot_id
+    """),
+    True: text("""
+        SELECT due.bot_id, count(*) AS due
+        FROM json_each(:spans) AS span CROSS JOIN dovecote_history AS due INDEXED BY dovecote_history_emptied
+        WHERE due.bot_id = json_extract(span.value, '$[0]') AND due.outcome = :outcome
+          AND due.settled_at >= json_extract(span.value, '$[1]') AND due.settled_at < json_extract(span.value, '$[2]')
+          AND due.erased_at IS NOT NULL
+        GROUP BY due.bot_id
+    """),
+}

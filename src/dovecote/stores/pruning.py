@@ -56,15 +56,13 @@ class Pruning:
         for outcome in SETTLED:
             for step in (self._remove, self._empty):
                 total += await self._write(partial(step, retention, outcome, limit))
-        return (
-            total
-            + Pruned(
-                occurrences=await self._write(partial(self._occurrences, retention.occurrences, limit)),
-                keys=await self._write(partial(self._keys, limit)),
-                chat_waits=await self._write(partial(self._chat_waits, limit)),
-            )
-            + await self._write(partial(self._variables, retention))
+        total += Pruned(
+            occurrences=await self._write(partial(self._occurrences, retention.occurrences, limit)),
+            keys=await self._write(partial(self._keys, limit)),
+            chat_waits=await self._write(partial(self._chat_waits, limit)),
         )
+        total += await self._write(partial(self._variables, retention))
+        return total
 
     async def due(self, retention: Retention) -> Pruned:
         """See `ports.PruneStore.due`."""

@@ -19,8 +19,9 @@ def _place() -> tuple[str, str | None]:
 
 def _is_large() -> bool:
     """Whether indexing the history would let writers wait for long."""
-    size = op.get_bind().execute(sa.text("SELECT pg_relation_size('dovecote.history')")).scalar_one()
-    return size > context.config.attributes["large_table"]
+    size: int = op.get_bind().execute(sa.text("SELECT pg_relation_size('dovecote.history')")).scalar_one()
+    large: int = context.config.attributes["large_table"]
+    return size > large
 
 
 def upgrade() -> None:
