@@ -15,6 +15,7 @@ from dovecote.errors import NotMigrated
 from dovecote.model import BotRetention, Retention
 from dovecote.stores import late_indexes
 from dovecote.stores.database import Database, outbox_url
+from dovecote.stores.due_history import keep_to_indexes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,6 +98,7 @@ async def plans(outbox: Outbox) -> list[tuple[str, str]]:
     how = "(FORMAT JSON) " if outbox.database.is_postgresql else "QUERY PLAN "
 
     def explain(connection: Connection) -> list[tuple[str, str]]:
+        keep_to_indexes(connection)
         return [
             (
                 statement,
@@ -148,6 +150,7 @@ async def test_a_piece_locks_no_more_than_it_takes(outbox: Outbox) -> None:
         event.remove(Engine, "before_cursor_execute", note)
 
     def analyze(connection: Connection) -> Plan:
+        keep_to_indexes(connection)
         ((answer,),) = connection.exec_driver_sql(
             "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + statements[1][0], statements[1][1]
         )

@@ -2,8 +2,9 @@
 
 A span is a bot and the times between which its rows are due. Each is read from an index that begins with the bot, in
 its order, so a bot with nothing due costs one look, whatever others have. No statistics may lead to another index: the
-one that begins with the outcome would read what other bots keep for longer. So PostgreSQL is asked for a span of whole
-places (bot, outcome, time) as well, of which other indexes know nothing, and SQLite is told the index by name.
+one that begins with the outcome would read what other bots keep for longer, the one of chats all that a bot keeps. So
+PostgreSQL is told not to sort, which the index of chats would need, and is asked for times within whole places (bot,
+outcome, time), which that of outcomes cannot find; SQLite is told the index by name.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import Executable, Select
+    from sqlalchemy import Connection, Executable, Select
 
     from dovecote.model import State
     from dovecote.stores.tables import Tables
@@ -34,6 +35,18 @@ class Span(NamedTuple):
     bot_id: int
     first: datetime
     end: datetime
+
+
+_UNSORTED: Final = text("""
+    SELECT set_config('enable_sort', 'off', true), set_config('enable_incremental_sort', 'off', true),
+           set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true)
+""")
+
+
+def keep_to_indexes(connection: Connection) -> None:
+    """Let what this transaction asks from now on be read in the order of an index. To be called before the others."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(_UNSORTED)
 
 
 def due_rows(tables: Tables, outcome: State, spans: Sequence[Span], *, emptied: bool, limit: int) -> Executable:

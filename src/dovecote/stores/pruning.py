@@ -19,7 +19,7 @@ from dovecote.stores.among import among
 from dovecote.stores.clock import StoreClock, real_microseconds
 from dovecote.stores.column_types import EPOCH
 from dovecote.stores.depths import SETTLED
-from dovecote.stores.due_history import Span, due_counts, due_rows
+from dovecote.stores.due_history import Span, due_counts, due_rows, keep_to_indexes
 from dovecote.stores.emptying import EmptiedBroadcasts, empty, forget_variables
 from dovecote.stores.late_indexes import check_built
 from dovecote.stores.retentions import BotRule, rules
@@ -123,6 +123,7 @@ class Pruning:
         if not spans or limit <= 0:
             return []
         _, outcome, emptied = what
+        keep_to_indexes(connection)
         statement = due_rows(self._tables, outcome, spans, emptied=emptied, limit=limit)
         rows = list(connection.execute(statement).all())
         if len(rows) < limit:
@@ -141,6 +142,8 @@ class Pruning:
             for rule, each in zip(own, kept, strict=True)
             if each.payload < each.record
         ]
+
+        keep_to_indexes(connection)
 
         def count(spans: Sequence[Span], what: str, *, of_emptied: bool) -> Pruned:
             if not spans:
