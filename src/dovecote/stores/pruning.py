@@ -55,14 +55,15 @@ class Pruning:
         total = Pruned()
         for outcome in SETTLED:
             for step in (self._remove, self._empty):
-                total += await self._write(partial(step, retention, outcome, limit))
+                piece: Pruned = await self._write(partial(step, retention, outcome, limit))
+                total += piece
         total += Pruned(
             occurrences=await self._write(partial(self._occurrences, retention.occurrences, limit)),
             keys=await self._write(partial(self._keys, limit)),
             chat_waits=await self._write(partial(self._chat_waits, limit)),
         )
-        total += await self._write(partial(self._variables, retention))
-        return total
+        of_broadcasts: Pruned = await self._write(partial(self._variables, retention))
+        return total + of_broadcasts
 
     async def due(self, retention: Retention) -> Pruned:
         """See `ports.PruneStore.due`."""
