@@ -62,7 +62,7 @@ def found(row: Row[Any], old: OldTable) -> Found:
         id_,
         Notification(
             bot=old.bot,
-            chat_id=chat_of(values[columns.chat_id]),
+            chat_id=_known_chat(values[columns.chat_id], columns.chat_id),
             method=method,
             params=params,
             key=f"{old.table}-{id_}",
@@ -88,6 +88,12 @@ def call_of(values: Mapping[Any, Any], old: OldTable) -> tuple[str, dict[str, An
     if columns.text is not None and values[columns.text] is not None:
         params["text"] = values[columns.text]
     return method, params
+
+
+def _known_chat(value: Any, column: str) -> int | str:
+    if value is None:
+        raise InvalidNotification("chat_id", f'the column "{column}" is empty: nobody is known to send it to.')
+    return chat_of(value)
 
 
 def chat_of(value: Any) -> int | str:
