@@ -175,9 +175,9 @@ $ sudo systemctl enable --now dovecote
 %(home)s"""
 # A home folder is closed to others on many systems, and what `pipx install` makes lies there.
 HOME_NOTE = """
-The user `dovecote` has to be able to run `%s`, and to reach its folder, which lie in a home folder: where that is closed to
-others, move this folder out of it (to `/srv`, say), install the program for all (`sudo pipx install --global dovecote`), and
-name both anew in `dovecote.service`.
+The user `dovecote` has to be able to run `%s`, and to reach this folder, and one of them lies in a home folder.
+Where that is closed to others, move this folder out of it (to `/srv`, say), install the program for all
+(`sudo pipx install --global dovecote`), and name both anew in `dovecote.service`.
 """
 
 

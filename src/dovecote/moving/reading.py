@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import MetaData, Table
-from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.exc import DBAPIError, NoSuchTableError, ProgrammingError
 
 from dovecote.errors import InvalidConfiguration, InvalidNotification
 from dovecote.model import Notification
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy import Connection, Row
 
     from dovecote.moving.old_table import OldTable
 
 NUMBER = re.compile(r"-?[0-9]{1,18}")
+
+
+# What SQLite says of a statement that is wrong, under the same code as of a database that is busy.
+_WRONG_ON_SQLITE = re.compile(r"no such |syntax error|unrecognized token|incomplete input|wrong number of arguments")
 
 
 class Found(NamedTuple):
@@ -49,6 +54,18 @@ def reflected(connection: Connection, old: OldTable) -> Table:
     if missing:
         raise InvalidConfiguration(missing)
     return table
+
+
+@contextlib.contextmanager
+def condition(where: str, sql: str) -> Iterator[None]:
+    """Around what runs a condition of the file's. Raises InvalidConfiguration where the database cannot read it."""
+    try:
+        yield
+    except DBAPIError as error:
+        words = str(error.orig)
+        if isinstance(error, ProgrammingError) or _WRONG_ON_SQLITE.search(words):
+            raise InvalidConfiguration([f'{where}: "{sql}" is no condition that the database reads: {words}']) from None
+        raise
 
 
 def found(row: Row[Any], old: OldTable) -> Found:
