@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+from bisect import bisect_left
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -88,12 +89,18 @@ def _pair(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - markdown-
 
 def _closing(source: str, mark: str, begin: int, stop: int) -> int:
     """Where the mark that closes a pair is: on the same line, not escaped, with no space before it; -1 for nowhere."""
-    line = source.find("\n", begin, stop)
-    stop = stop if line < 0 else line
-    at = source.find(mark, begin, stop)
-    while at >= 0 and (source[at - 1] in _SPACES or source[at - 1] == "\\"):
-        at = source.find(mark, at + 1, stop)
-    return at
+    closers = _closers(source, mark)
+    place = bisect_left(closers, begin)
+    if place == len(closers) or closers[place] + len(mark) > stop:
+        return -1
+    at = closers[place]
+    return -1 if "\n" in source[begin:at] else at
+
+
+@functools.lru_cache(maxsize=16)
+def _closers(source: str, mark: str) -> list[int]:
+    """Every place where such a mark may close a pair; found once, or a text of openers alone would take for ever."""
+    return [found.start() for found in re.finditer(rf"(?<![ \t\\])(?={re.escape(mark)})", source)]
 
 
 def _formula(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - as above
