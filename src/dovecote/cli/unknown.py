@@ -25,6 +25,7 @@ from dovecote.cli.pages import (
     say_changed,
     say_page,
     selected,
+    sendable,
     wanted_ids,
 )
 
@@ -104,6 +105,9 @@ def resolve(
         raise typer.BadParameter("what was delivered is not sent: it goes with --again.", param_hint="--per-minute")
     selection = selected(bot, error, code, label, broadcast, since, until)
     ids = wanted_ids(context, notifications, selection, _page(selection), everything=everything, what="unknown ones")
+    empty = None
+    if again:
+        ids, empty = sendable(context, ids)
     if ids:
         confirm(_question(len(ids), of_which(selection, everything=everything), delivered=delivered), yes=yes)
 
@@ -118,7 +122,7 @@ def resolve(
     became = "recorded as delivered" if delivered else "due again"
     sentence = f"{len(resolved):,} notification{'' if len(resolved) == 1 else 's'} {verb} {became}."
     done = "delivered" if delivered else "again"
-    say_changed(ids, resolved, sentence, done=done, **NOT_UNKNOWN, everything=everything, as_json=as_json)
+    say_changed(ids, resolved, sentence, done=done, **NOT_UNKNOWN, everything=everything, as_json=as_json, empty=empty)
 
 
 def purge(
@@ -150,7 +154,7 @@ def purge(
     purged = on_outbox(context, lambda d: in_batches(ids, partial(d.purge, unknown=True))) if ids else []
     verb = " is" if len(purged) == 1 else "s are"
     sentence = f"{len(purged):,} unknown notification{verb} forgotten."
-    say_changed(ids, purged, sentence, done="purged", **NOT_UNKNOWN, everything=everything, as_json=as_json)
+    say_changed(ids, purged, sentence, done="purged", **NOT_UNKNOWN, everything=everything, as_json=as_json, empty=None)
 
 
 def _page(selection: "Selection") -> "Callable[[Dovecote, int | None, int], Awaitable[Sequence[NotificationRecord]]]":

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool, QueuePool
 
 from dovecote.errors import InvalidConfiguration, MissingExtra, NotMigrated, StoreUnavailable
+from dovecote.stores import late_indexes
 from dovecote.stores.addresses import AMBIGUOUS, is_ambiguous, parameter_faults, place_of
 from dovecote.stores.loop_engines import LoopEngines
 from dovecote.stores.tables import POSTGRESQL, SQLITE, Tables
@@ -211,10 +212,12 @@ class Database:
 
         for _ in range(MIGRATION_TRIES):
             try:
-                return await self.run(upgrade, write=True)
-            except DBAPIError as error:
-                if getattr(error.orig, "sqlstate", None) not in HELD_UP:
-                    raise
+                await self.run(upgrade, write=True)
+                return await late_indexes.build_missing(self.async_engine if revision == "head" else None)
+            except (DBAPIError, StoreUnavailable) as error:
+                reason = error if isinstance(error, DBAPIError) else error.__cause__
+                if getattr(getattr(reason, "orig", None), "sqlstate", None) not in HELD_UP:
+                    raise translated(error, self.url) from error
             await asyncio.sleep(MIGRATION_PAUSE_SECONDS)
         raise StoreUnavailable(
             "a table cannot be changed, since another transaction holds it all the time: end that one, such as a dump"
@@ -283,6 +286,7 @@ def migration_config(connection: Connection) -> Config:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
+    config.attributes["large_table"] = late_indexes.LARGE_TABLE
     return config
 
 
@@ -353,9 +357,9 @@ def translated(error: Exception, url: URL) -> Exception:
 
 
 # How the SQLSTATE of a server begins that cannot serve now: the connection, read-only (a standby), a transaction that
-# it has ended for being idle, what it has no more of (connections, memory, disk), an operator's intervention, its own
-# system.
-OUTAGES = ("08", "25006", "25P03", "53", "57", "58")
+# it has ended for being idle or for another one's sake (deadlocks), what it has no more of (connections, memory, disk),
+# an operator's intervention, its own system.
+OUTAGES = ("08", "25006", "25P03", "40", "53", "57", "58")
 # A database or a role that does not exist, a wrong password, a host that is not let in.
 NO_ENTRY = {"3D000", "28000", "28P01"}
 NO_RIGHTS = "42501"
