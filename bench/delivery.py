@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.database import Counts, counted, fresh_database
+from bench.database import counted, fresh_database
 from bench.processes import MeasurementFailed, measure
 
 if TYPE_CHECKING:
@@ -23,15 +23,13 @@ Setting = Mapping[str, Any]
 TRIAL_SHARE = 3
 OURS = (
     "statements_per_notification",
-    "whole_statements_per_notification",
-    "whole_wal_bytes_per_notification",
     "wal_bytes_per_notification",
     "dead_tuples_per_notification",
     "cpu_us",
     "database_cpu_us",
     "peak_rss_mb",
 )
-"""Figures of Dovecote's best run that stand beside the ratios as well. "whole" is from enqueue to history."""
+"""Figures of Dovecote's best run that stand beside the ratios as well."""
 
 
 @dataclass(slots=True)
@@ -126,7 +124,7 @@ def delivered(
     already = peer.arrived()
     if contender.has_table:
         with fresh_database(server) as url:
-            filled = _filled(server, contender, url, notifications)
+            measure(contender.module, action="fill", url=url, notifications=notifications)
             with counted(server, url) as counts:
                 run = measure(
                     contender.module,
@@ -140,9 +138,6 @@ def delivered(
         run["wal_bytes_per_notification"] = counts.wal_bytes / notifications
         run["dead_tuples_per_notification"] = counts.dead_tuples / notifications
         run["database_cpu_us"] = counts.cpu_seconds / notifications * 1e6
-        if filled is not None:
-            run["whole_statements_per_notification"] = (filled.statements + counts.statements) / notifications
-            run["whole_wal_bytes_per_notification"] = (filled.wal_bytes + counts.wal_bytes) / notifications
     else:
         run = measure(contender.module, peer=peer.url, notifications=notifications, **setting)
     arrived = peer.arrived() - already
@@ -151,12 +146,22 @@ def delivered(
     return run
 
 
-def _filled(server: PostgresServer, contender: Contender, url: str, notifications: int) -> Counts | None:
-    """Let a contender enqueue; answers what that asked of the database, of Dovecote, whose schema is made before."""
-    if contender.name != "dovecote":
-        measure(contender.module, action="fill", url=url, notifications=notifications)
-        return None
-    measure(contender.module, action="install", url=url)
-    with counted(server, url) as counts:
-        measure(contender.module, action="enqueue_all", url=url, notifications=notifications)
-    return counts
+def whole(server: PostgresServer, peer: Peer, notifications: int, say: Callable[[str], None]) -> dict[str, float]:
+    """What a notification asks of PostgreSQL from enqueue to history, in one stretch with one checkpoint before it."""
+    already = peer.arrived()
+    with fresh_database(server) as url:
+        measure("dovecote_run", action="install", url=url)
+        with counted(server, url) as counts:
+            measure("dovecote_run", action="enqueue_all", url=url, notifications=notifications)
+            measure("dovecote_run", action="deliver", url=url, peer=peer.url, notifications=notifications)
+    arrived = peer.arrived() - already
+    if arrived != notifications:
+        raise MeasurementFailed(f"from enqueue to history: {arrived} requests for {notifications} notifications")
+    found = {
+        "whole_statements_per_notification": counts.statements / notifications,
+        "whole_wal_bytes_per_notification": counts.wal_bytes / notifications,
+        "whole_dead_tuples_per_notification": counts.dead_tuples / notifications,
+        "whole_database_cpu_us": counts.cpu_seconds / notifications * 1e6,
+    }
+    say("from enqueue to history: " + ", ".join(f"{name} {value:.4f}" for name, value in found.items()))
+    return found

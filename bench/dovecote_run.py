@@ -160,20 +160,28 @@ async def prepare_broadcast(url: str, recipients: int, delivery: str) -> dict[st
 
 
 async def broadcast(url: str, peer: str) -> dict[str, Any]:
-    """Work as `dovecote worker` does until the broadcast has ended; answers what Dovecote says became of everybody."""
+    """Work as `dovecote worker` does until the broadcast has ended; answers what Dovecote says became of everybody.
+
+    When its brake has paused it, it is resumed, as an operator does who has read why.
+    """
+    resumed = 0
     async with dovecote_at(url, peer) as dovecote:
         delivery_only()
         service = Service(dovecote, http=False)
         working = create_task(service.run())
         record = await dovecote.broadcasts.get(NEWS)
-        while record.state is BroadcastState.RUNNING and not working.done():
+        while record.state in {BroadcastState.RUNNING, BroadcastState.PAUSED} and not working.done():
+            if record.state is BroadcastState.PAUSED:
+                await dovecote.broadcasts.resume(NEWS)
+                resumed += 1
             await sleep(POLL_SECONDS)
             record = await dovecote.broadcasts.get(NEWS)
         service.stop()
         await working
     if record.state is not BroadcastState.FINISHED:
         raise RuntimeError(f"the broadcast is {record.state}: {record.counts}")
-    return {"sent": record.counts.delivered, "unknown": record.counts.unknown, "failed": record.counts.dead}
+    counts = record.counts
+    return {"sent": counts.delivered, "unknown": counts.unknown, "failed": counts.dead, "resumed": resumed}
 
 
 async def work(url: str, peer: str) -> dict[str, Any]:

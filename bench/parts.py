@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.backlogs import backlogs, shares
 from bench.broadcast import broadcast
-from bench.delivery import deliveries, ratios
+from bench.delivery import deliveries, ratios, whole
 from bench.files import files
 from bench.growth import growth, snapshot, workers
 from bench.killed import killed
@@ -75,7 +75,8 @@ def _peer(around: Around) -> dict[str, Any]:
 
 def _delivery(around: Around) -> dict[str, Any]:
     runs = deliveries(around.server, around.peer, around.options.notifications, around.options.repeat, around.say)
-    return {**ratios(runs), "runs": runs}
+    found = whole(around.server, around.peer, around.options.notifications, around.say)
+    return {**ratios(runs), **found, "runs": runs}
 
 
 def _limits(around: Around) -> dict[str, Any]:
