@@ -25,8 +25,9 @@ KILLED = """## A broadcast that is killed in the middle
 
 One text to {recipients:,} chats. Of the Bot API's answers {share:.0%} are lost: the message is accepted, and then the
 connection closed. With half of the messages accepted the process gets SIGKILL, is started again, and runs until it says
-that it is done. Counted is what the emulator accepted (seed {seed}); on the right is what the system itself says. Dovecote's brake may
-pause it, since what a killed process had in hand ends with one same error; it is then resumed, as an operator would do.
+that it is done. Counted is what the emulator accepted (seed {seed}); on the right is what the system itself says.
+Dovecote's brake may pause the broadcast, since what a killed process had in hand ends with one same error; it is then
+resumed, as an operator would do. What it calls unknown may or may not have arrived: at most once, it is not sent again.
 """
 ABSENT = "What they do not do, or only so:"
 ENQUEUE = """## Enqueuing
