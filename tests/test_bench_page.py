@@ -67,6 +67,48 @@ def test_a_picture_has_a_bar_for_each_system_as_long_as_its_rate() -> None:
     assert ">Other 1.0</text>" in picture
 
 
+def test_what_grows_has_its_rows_and_its_pictures() -> None:
+    result = {
+        "machine": MACHINE,
+        "measured": {},
+        "growth": {
+            "ratio": 1.25,
+            "runs": {"10000": {"backlog": 10000, "measured_over": 3000, "rate": 900.0, "rates": [800.0, 900.0]}},
+        },
+        "workers": {
+            "ratio_2_workers": 1.5,
+            "runs": {"1": {"workers": 1, "rate": 1000.0}, "2": {"workers": 2, "rate": 1500.0}},
+        },
+        "snapshot": {
+            "notifications": 5000,
+            "runs": {"held": {"rate": 950.4, "rate_first": 1000.0, "rate_last": 900.0}},
+        },
+        "backlogs": {"one_bot": {"title": "one bot x 30", "began_after_seconds": 0.25, "rate": 1234.0}},
+    }
+
+    text = page(result)
+
+    assert "| 10,000 | 3,000 | 900 | 800, 900 |" in text
+    assert "The highest by the lowest is\n1.25." in text
+    assert "| 2 | 1,500 | 1.50 |" in text
+    assert "| held | 950 | 1,000 | 900 |" in text
+    assert "| one bot x 30 | 0.25 | 1,234 |" in text
+    assert [name for name, _ in plots(result)] == ["growth", "workers"]
+
+
+def test_latency_stands_beside_what_was_really_enqueued() -> None:
+    took = {"commit_to_request_p50_ms": 1.25, "commit_to_request_p99_ms": 7.0, "commit_to_request_max_ms": 9.96}
+    half = {**took, "commit_to_request_p99_ms": 15.0, "load_per_second": 3990.0, "capacity_per_second": 8000.0}
+
+    text = page(
+        {"machine": MACHINE, "measured": {}, "latency": {"samples": 500, **took, "half_load": {"samples": 500, **half}}}
+    )
+
+    assert "another process enqueues 3,990/s meanwhile" in text
+    assert "| idle | 1.2 | 7.0 | 10.0 |" in text
+    assert "| at half load | 1.2 | 15.0 | 10.0 |" in text
+
+
 def test_a_part_that_is_measured_again_replaces_its_figures_and_leaves_the_others(tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
     said: list[str] = []
