@@ -1,8 +1,8 @@
 """A process that stands for election and writes down what it believes, for ever.
 
 Its one argument is JSON: `url`, `redis` (a URL or null), `beliefs` (a file), `clock_off` (seconds by which its time of
-day is wrong) and `lease` ("1s"). A thread asks every few milliseconds and writes "INSTANT TERM", the instant on the machine's monotonic
-clock, which all processes share; while it follows it writes nothing. It ends in order on SIGTERM.
+day is wrong) and `lease` ("1s"). A thread asks every few milliseconds and writes "INSTANT TERM", the instant on the
+machine's monotonic clock, which all processes share; while it follows it writes nothing. It ends in order on SIGTERM.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def write_down(elector: Elector, beliefs: Path) -> None:
 
 async def stand(given: dict[str, Any]) -> None:
     set_clock_off(given["clock_off"])
-    leadership = Leadership.model_validate({"lease": given["lease"], "renew_interval": "300ms", "poll_interval": "100ms"})
+    leadership = Leadership.model_validate(
+        {"lease": given["lease"], "renew_interval": "300ms", "poll_interval": "100ms"}
+    )
     settings = Settings(redis=Redis(url=given["redis"]), leadership=leadership)
     async with Dovecote(given["url"], settings=settings) as dovecote:
         elector = dovecote.elector("worker")
