@@ -66,7 +66,8 @@ def _measure(names: Sequence[str], options: argparse.Namespace) -> tuple[Record,
                 failures[name] = str(failure)
                 say(f"{name} failed, and nothing is written of it: {failure}")
             else:
-                record.keep(name, figures, began=began, load=busy, repeat=options.repeat)
+                repeat = options.repeat if part.repeats else 1
+                record.keep(name, figures, began=began, load=busy, repeat=repeat)
     return record, failures
 
 

@@ -47,6 +47,8 @@ class Part:
     what: str
     minutes: int
     run: Callable[[Around], dict[str, Any]]
+    repeats: bool = True
+    """Whether it runs `--repeat` times, of which the best stands; otherwise once."""
 
 
 def _peer(around: Around) -> dict[str, Any]:
@@ -118,7 +120,7 @@ PARTS = {
     "delivery": Part("table to answer, beside PgQueuer and bare loops", 6, _delivery),
     "peers": Part("table to answer, beside every other system and bare loops", 40, _peers),
     "enqueue": Part("enqueuing in bulk and one by one, beside a plain INSERT of the same rows", 5, _enqueue),
-    "latency": Part("commit to request, when idle and at half load", 2, _latency),
+    "latency": Part("commit to request, when idle and at half load", 2, _latency, repeats=False),
     "workers": Part(
         "1, 2 and 4 workers on one backlog",
         6,
@@ -128,23 +130,27 @@ PARTS = {
         "1,000 bots, one bot, and one chat with much in front of others",
         2,
         lambda around: backlogs(around.server, around.peer, around.options.notifications, around.say),
+        repeats=False,
     ),
     "snapshot": Part(
         "while a transaction holds a snapshot open",
         2,
         lambda around: snapshot(around.server, around.peer, around.options.many, around.say),
+        repeats=False,
     ),
     "memory": Part(
         "a worker's memory while it delivers much",
         1,
         lambda around: memory(around.server, around.peer, around.options.many, around.say),
+        repeats=False,
     ),
-    "limits": Part("how much of 30/s and of 1,000/s is used", 1, _limits),
+    "limits": Part("how much of 30/s and of 1,000/s is used", 1, _limits, repeats=False),
     "growth": Part("backlogs of 10 thousand to 5 million", 15, _growth),
     "killed": Part(
         "a broadcast that is killed in the middle, beside tgcast and aiogram-broadcaster",
         5,
         lambda around: killed(around.server, around.options.chats, around.options.seed, around.say),
+        repeats=False,
     ),
     "storage": Part(
         "files in an S3 store, beside obstore and aiobotocore, and 2 GB sent",
@@ -155,6 +161,7 @@ PARTS = {
         "a broadcast to a million from a CSV file",
         10,
         lambda around: broadcast(around.server, around.peer, around.options.recipients, around.say),
+        repeats=False,
     ),
 }
 """In the order in which they run: what one wants to know first comes first."""
