@@ -45,14 +45,14 @@ def growth(
     repeat: int,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """The rate of one worker in front of each backlog, over `notifications` of it, or all, if there are fewer.
+    """The rate of one worker in front of each backlog, over as many of each: `notifications`, or the least backlog.
 
     The best of `repeat` stretches stands, which follow one another in one backlog while enough is left of it.
     `ratio` is the highest of the rates by the lowest.
     """
     runs: dict[str, dict[str, Any]] = {}
+    stretch = min(notifications, *backlogs)
     for backlog in backlogs:
-        stretch = min(notifications, backlog)
         rates: list[float] = []
         while len(rates) < repeat:
             here = min(repeat - len(rates), max(1, backlog // stretch // 2))

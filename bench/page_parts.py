@@ -57,7 +57,7 @@ A transaction in REPEATABLE READ stands open all the time, as a backup does it, 
 """
 GROWTH = """## A backlog that grows
 
-The rate of one worker in front of a backlog, over so many of it as stands there. The highest by the lowest is
+The rate of one worker in front of a backlog, over as many of each. The highest by the lowest is
 {ratio:.2f}.
 """
 PICTURE = "![{text}](benchmarks/{name}.svg)\n"
