@@ -20,6 +20,7 @@ from dovecote.stores.history import History
 from dovecote.stores.pruning import Pruning
 from dovecote.stores.recipient_book import RecipientBook as Book
 from dovecote.stores.recipients import Recipients
+from dovecote.stores.retentions import Retentions
 from dovecote.stores.schedules import SchedulesBook
 from dovecote.stores.tables import EPOCH, MICROSECOND
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dovecote.model import Bot, ClaimedNotification, Cycle, Outcome
-    from dovecote.ports import OutboxStore, PruneStore, RecipientBook, RecipientStore
+    from dovecote.ports import OutboxStore, PruneStore, RecipientBook, RecipientStore, RetentionStore
 
 START = datetime(2026, 1, 5, 12, 0, 0, tzinfo=UTC)
 """When every test begins."""
@@ -52,6 +53,7 @@ class Outbox:
         self.recipients: RecipientStore = Recipients(self.database, clock=self._microseconds)
         self.people: RecipientBook = Book(self.database, clock=self._microseconds)
         self.pruning: PruneStore = Pruning(self.database, clock=self._microseconds)
+        self.retentions: RetentionStore = Retentions(self.database)
         self.book = SchedulesBook(self.database, clock=self._microseconds)
         self.firing = FiringStore(self.database, clock=self._microseconds)
         self.enqueuer = Enqueuer(self.database, clock=self._microseconds)

@@ -268,6 +268,7 @@ RULES: dict[str, Callable[[Truth, Sequence[Row]], Any]] = {
     "attachment": _attachment,
     "attempt": _attempt,
     "bot": _bot,
+    "bot_retention": _none,
     "broadcast": _broadcast,
     "broadcast_recipient": _broadcast_recipient,
     "chaos_batch": _any,

@@ -13,10 +13,10 @@ from dovecote.recipients import Eraser, RecipientAdministration
 from dovecote.schedule_checks import checked_zone
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from dovecote.model import Bot, NotificationRecord, Selection, Stats
-    from dovecote.ports import BotStore, HistoryStore, RecipientBook, RecipientStore
+    from dovecote.model import Bot, BotRetention, NotificationRecord, Selection, Stats
+    from dovecote.ports import BotStore, HistoryStore, RecipientBook, RecipientStore, RetentionStore
     from dovecote.vault import Vault
 
 PRIVATE_LIMIT = (3, 3.0)
@@ -31,6 +31,7 @@ class Administration(RecipientAdministration):
         *,
         bots: BotStore,
         history: HistoryStore,
+        retentions: RetentionStore,
         recipients: RecipientStore,
         book: RecipientBook,
         eraser: Eraser,
@@ -39,6 +40,7 @@ class Administration(RecipientAdministration):
         super().__init__(recipients, book, eraser)
         self._bots = bots
         self._history = history
+        self._retentions = retentions
         self._vault = vault
 
     def unseal(self, bot: Bot) -> str:
@@ -137,7 +139,10 @@ class Administration(RecipientAdministration):
         return await self._history.settled(State.DEAD, selection, before_id=before_id, limit=limit)
 
     async def replay(self, ids: Sequence[int], *, due_in: timedelta = timedelta(0)) -> Sequence[int]:
-        """Make dead letters due again with a fresh count of failures; answers the ids that were dead."""
+        """Make dead letters due again with a fresh count of failures; answers the ids that were dead.
+
+        What has lost its payload is left alone, and is not among them: see `without_payload`.
+        """
         return await self._history.replay(ids, due_in=due_in)
 
     async def purge(self, ids: Sequence[int], *, unknown: bool = False) -> Sequence[int]:
@@ -156,7 +161,8 @@ class Administration(RecipientAdministration):
     async def resolve_unknown(self, ids: Sequence[int], *, delivered: bool) -> Sequence[int]:
         """Decide unknown ones: they were delivered, or, with `delivered=False`, they are sent again, due now.
 
-        Answers the ids that were unknown; the others are left alone.
+        Answers the ids that were unknown; the others are left alone, and so is what is to be sent again and has lost
+        its payload.
         """
         return await self._history.resolve_unknown(ids, delivered=delivered)
 
@@ -166,6 +172,21 @@ class Administration(RecipientAdministration):
         Raises UnknownBot, InvalidSchedule for a zone that is none.
         """
         await self._bots.set_zone(name, None if zone is None else checked_zone(zone))
+
+    async def without_payload(self, ids: Sequence[int]) -> Sequence[int]:
+        """Which of these are settled and have lost their payload, for retention or with their recipient."""
+        return await self._retentions.emptied(ids)
+
+    async def retentions(self) -> Mapping[str, BotRetention]:
+        """What bots have of their own of the settings of retention, of those that have any."""
+        return await self._retentions.retentions()
+
+    async def set_retention(self, bot: str, own: BotRetention) -> None:
+        """Replace what a bot has of its own of the settings of retention; the next round of pruning keeps to it.
+
+        Raises UnknownBot, and ValueError with every fault.
+        """
+        await self._retentions.set_retention(bot, own)
 
     async def stats(self, *, bot: str | None = None) -> Stats:
         """The outbox and its history in numbers. Raises UnknownBot."""

@@ -18,15 +18,15 @@ from dovecote.direct import DirectMessages
 from dovecote.enqueuing import Enqueuing
 from dovecote.errors import StorageUnavailable, TokenUnreadable, UnknownBot
 from dovecote.filing import Filing
-from dovecote.folding import FoldingLoop, fold_all
+from dovecote.folding import FoldingLoop
 from dovecote.leading import SCHEDULER, Leading
-from dovecote.model import JOBS, Retention, Situation, under_way
+from dovecote.model import JOBS, Situation, under_way
 from dovecote.observability.metrics import Metrics
 from dovecote.observability.traced import KnownTraces, TracedChannel, TracedOutbox
 from dovecote.observability.tracing import enqueuing
 from dovecote.planning import Planning
 from dovecote.recipients import Eraser
-from dovecote.retention import RetentionLoop, prune_all
+from dovecote.retaining import Retaining
 from dovecote.retry import RetryPolicy
 from dovecote.sender import Sender
 from dovecote.stores.bots import Bots
@@ -38,10 +38,10 @@ from dovecote.stores.file_ids import FileIds
 from dovecote.stores.folding import Counts
 from dovecote.stores.history import History
 from dovecote.stores.overview import Overviews
-from dovecote.stores.pruning import Pruning
 from dovecote.stores.recipient_book import RecipientBook
 from dovecote.stores.recipients import Recipients
 from dovecote.stores.restoring import Restoring, doubt_all
+from dovecote.stores.retentions import Retentions
 from dovecote.stores.sql_functions import tell_settings
 from dovecote.stores.sqlite import SQLiteOutbox
 from dovecote.stores.traces import Traces
@@ -99,6 +99,7 @@ class Dovecote(Administration, Enqueuing):
         super().__init__(
             bots=Bots(self.database),
             history=History(self._kept_database),
+            retentions=Retentions(self.database),
             recipients=Recipients(self.database),
             book=RecipientBook(self.database),
             eraser=Eraser(Erasing(self.database), lambda: self.schedules, lambda: self.files),
@@ -120,6 +121,7 @@ class Dovecote(Administration, Enqueuing):
         self._knowledge = Knowledge(self._file_ids)
         self._traces = KnownTraces(Traces(self._file_database))
         self._leading = Leading(self.database, self.settings, self.metrics)
+        self._retaining = Retaining(self.database, self.settings, self.metrics)
         self._planning = Planning(self.database, self.settings, self.metrics, self._bots, self._enqueuer)
         databases = (self.database, self._kept_database)
         self._broadcasting = Broadcasting(databases, self.settings, self.metrics, self._bots, self._enqueue_alone)
@@ -269,12 +271,11 @@ class Dovecote(Administration, Enqueuing):
 
         The leader does the same now and then. `told` hears, after each piece, how much it was so far.
         """
-        await fold_all(Counts(self.database))
-        return await prune_all(Pruning(self.database), self._retention(), told=told)
+        return await self._retaining.prune(told)
 
-    def _retention(self) -> Retention:
-        chosen = self.settings.retention
-        return Retention(**{name: getattr(chosen, name) for name in Retention.__dataclass_fields__})
+    async def prunable(self) -> Pruned:
+        """How much `prune` would remove now. It reads as many entries of indexes as that is, and changes nothing."""
+        return await self._retaining.due()
 
     def _retry_policy(self) -> RetryPolicy:
         retry = self.settings.retry
@@ -294,9 +295,8 @@ class Dovecote(Administration, Enqueuing):
 
     def leader_loops(self) -> list[Loop]:
         """The loops that work only while this instance leads; each asks its elector. `Service` runs them."""
-        interval = self.settings.retention.interval
         return [
-            RetentionLoop(Pruning(self.database), self.elector(), self._retention(), interval=interval),
+            self._retaining.loop(self.elector()),
             FoldingLoop(Counts(self._kept_database), self.elector()),
             self._filing.collector(self.elector()),
             self.scheduler(),

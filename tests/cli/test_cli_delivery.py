@@ -172,7 +172,7 @@ class TestDead:
         answer = dovecote("dead", "replay", "1", "3", "99", "--yes", "--json")
 
         assert answer.code == 1
-        assert answer.json == {"replayed": [1, 3], "not_dead": [99]}
+        assert answer.json == {"replayed": [1, 3], "not_dead": [99], "without_payload": []}
         assert "no dead letters: 99" in answer.err
         dovecote.ok("worker", "--until-empty")
         assert accepted(letters) == ["one", "three"]

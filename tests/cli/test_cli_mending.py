@@ -140,7 +140,7 @@ class TestDeadLetters:
     def test_the_selected_ones_are_replayed_a_few_a_minute(self, dovecote: CommandLine, dead: str) -> None:
         answered = dovecote.ok("dead", "replay", "--all", "--label", "sale", "--per-minute", "1", "--yes", "--json")
 
-        assert answered.json == {"replayed": [1, 2], "not_dead": []}
+        assert answered.json == {"replayed": [1, 2], "not_dead": [], "without_payload": []}
         assert dead
         states = [dovecote.ok("notification", "show", id_, "--json").json["state"] for id_ in ("1", "2")]
         assert states == ["due", "scheduled"]

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dovecote.cli.main import main
+from dovecote.cli.project import HOMES, project_files
+from dovecote.config import Settings
 
 if TYPE_CHECKING:
     from command_line import CommandLine
@@ -151,6 +153,17 @@ class TestTheUnit:
         service = unit(dovecote.folder / 'a 100% "b"')["Service"]
 
         assert service["ReadWritePaths"] == (f'"{dovecote.folder}/a 100%% \\"b\\"" "{dovecote.folder}/data/.."')
+
+    @pytest.mark.parametrize(("parent", "warned"), [(HOMES[0], True), ("/srv", False)])
+    def test_the_readme_warns_of_a_home_folder(
+        self, monkeypatch: pytest.MonkeyPatch, parent: str, *, warned: bool
+    ) -> None:
+        monkeypatch.setattr(sys, "executable", "/opt/dovecote/bin/python")
+
+        files = project_files("shop", Settings(), Path(parent, "ada", "shop"))
+
+        assert ("sudo pipx install --global dovecote" in files["README.md"]) is warned
+        assert ("ProtectHome=read-only" in files["dovecote.service"]) is warned
 
 
 class TestTheExample:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import aiogram
 import pytest
 from aiogram import methods, types
-from emulator_client import PNG, TOKEN, aiogram_bot, png
+from emulator_client import PNG, TOKEN, StoppedClock, aiogram_bot, png
 
 from dovecote.emulator import Emulator
 from dovecote.emulator.methods import METHODS
@@ -235,6 +235,9 @@ BLOCKS = types.InputRichMessage(blocks=[types.InputRichBlockParagraph(text="x")]
 HERE_FOR_ADA = {"receiver_user_id": 42, "ephemeral_message_id": 1}
 PICTURE_FOR_ADA = {"receiver_user_id": 42, "ephemeral_message_id": 2}
 KINDS: dict[str, dict[str, Any]] = {
+    "sendChatJoinRequestWebApp": {"chat_join_request_query_id": "WISH", "web_app_url": "https://example.com/"},
+    "answerChatJoinRequestQuery": {"chat_join_request_query_id": "WISH", "result": "approve"},
+    "editUserStarSubscription": {"user_id": 42, "telegram_payment_charge_id": "c", "is_canceled": True},
     "sendGame": {"game_short_name": "race"},
     "setGameScore": {"user_id": 42, "score": 1, "message_id": 6},
     "getGameHighScores": {"user_id": 42, "message_id": 6},
@@ -296,8 +299,12 @@ async def prepared_kinds(emulator: Emulator, bot: aiogram.Bot) -> dict[str, str]
     for_ada = types.EphemeralMessageParameters(receiver_user_id=42)
     await bot.send_message(GROUP, "x", ephemeral_message_parameters=for_ada)
     await bot.send_photo(GROUP, PICTURE, ephemeral_message_parameters=for_ada)
+    paid = {"currency": "XTR", "total_amount": 5, "invoice_payload": "x", "telegram_payment_charge_id": "c"}
+    paid |= {"provider_payment_charge_id": "x", "subscription_expiration_date": 2_000_000_000}
+    emulator.user(42).writes("", bot=4242, successful_payment=paid)
+    wish = emulator.user(45).asks_to_join(GROUP, query=True, bot=4242).query_id
     (cup,), (mask,) = [(await bot.get_sticker_set(name)).stickers for name in (SET_NAME, masks)]
-    return {"STICKER": cup.file_id, "MASK": mask.file_id, "ACCOUNT": account}
+    return {"STICKER": cup.file_id, "MASK": mask.file_id, "ACCOUNT": account, "WISH": wish}
 
 
 @pytest.mark.parametrize(
@@ -308,7 +315,7 @@ async def prepared_kinds(emulator: Emulator, bot: aiogram.Bot) -> dict[str, str]
 async def test_the_answer_is_what_aiogram_takes_it_for(names: dict[str, Any]) -> None:
     wrong: dict[str, str] = {}
     async with (
-        Emulator(tokens=[TOKEN]) as emulator,
+        Emulator(tokens=[TOKEN], clock=StoppedClock()) as emulator,
         aiogram_bot(emulator) as bot,
     ):
         given: dict[str, str] = {}

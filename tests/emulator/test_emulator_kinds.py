@@ -1,4 +1,4 @@
-"""Messages of other kinds: those that one member sees, those of blocks; and stories and gifts, which are none."""
+"""Messages of other kinds: those that one member sees; and stories and gifts, which are none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from telegram.error import BadRequest, Forbidden
 
 from dovecote.emulator import Emulator
 from dovecote.emulator.ephemerals import KEPT, Ephemerals
-from dovecote.emulator.methods import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -110,123 +109,6 @@ class TestEphemeral:
 
         assert ephemerals.find((4242, GROUP, ADA), 1) is None
         assert ephemerals.find((4242, GROUP, ADA), 2) is not None
-
-
-RICH = types.InputRichMessage(
-    is_rtl=True,
-    blocks=[
-        types.InputRichBlockSectionHeading(text="Tea", size=1),
-        types.InputRichBlockParagraph(
-            text=["Hot, ", types.RichTextBold(text=types.RichTextUrl(text="fresh", url="https://example.com/"))]
-        ),
-        types.InputRichBlockList(
-            items=[
-                types.InputRichBlockListItem(blocks=[types.InputRichBlockParagraph(text="one")], type="1"),
-                types.InputRichBlockListItem(blocks=[types.InputRichBlockParagraph(text="two")], type="1"),
-            ]
-        ),
-        types.InputRichBlockTable(
-            is_bordered=True,
-            cells=[
-                [
-                    types.RichBlockTableCell(align="left", valign="top", text="Pot", is_header=True),
-                    types.RichBlockTableCell(align="right", valign="top", text="5"),
-                ]
-            ],
-        ),
-        types.InputRichBlockDetails(
-            summary="More", blocks=[types.InputRichBlockPreformatted(text="x = 1", language="python")], is_open=True
-        ),
-        types.InputRichBlockPhoto(
-            photo=types.InputMediaPhoto(media=PHOTO), caption=types.RichBlockCaption(text="A pot", credit="Ada")
-        ),
-        types.InputRichBlockMap(location=types.Location(latitude=1.5, longitude=2.5)),
-        types.InputRichBlockDivider(),
-    ],
-)
-
-
-def rich(*blocks: dict[str, Any]) -> dict[str, Any]:
-    return {"blocks": list(blocks)}
-
-
-def nested(depth: int) -> dict[str, Any]:
-    block: dict[str, Any] = {"type": "divider"}
-    for _ in range(depth):
-        block = {"type": "blockquote", "blocks": [block]}
-    return block
-
-
-class TestRich:
-    async def test_blocks_are_sent_and_changed(self, bot: aiogram.Bot) -> None:
-        sent = await bot.send_rich_message(ADA, RICH)
-        other = types.InputRichMessage(blocks=[types.InputRichBlockFooter(text="Sold out")])
-        edited = await bot.edit_message_text(chat_id=ADA, message_id=sent.message_id, rich_message=other)
-        plain = await bot.edit_message_text("Closed", chat_id=ADA, message_id=sent.message_id)
-
-        assert sent.rich_message is not None
-        assert sent.rich_message.is_rtl
-        assert [block.type for block in sent.rich_message.blocks] == [
-            "heading",
-            "paragraph",
-            "list",
-            "table",
-            "details",
-            "photo",
-            "map",
-            "divider",
-        ]
-        _, paragraph, listed, _, _, photo, _, _ = sent.rich_message.blocks
-        assert isinstance(paragraph, types.RichBlockParagraph)
-        assert isinstance(paragraph.text, list)
-        assert isinstance(paragraph.text[1], types.RichTextBold)
-        assert isinstance(listed, types.RichBlockList)
-        assert [item.label for item in listed.items] == ["1.", "2."]
-        assert isinstance(photo, types.RichBlockPhoto)
-        assert photo.photo[-1].width == 640
-        assert isinstance(edited, types.Message)
-        assert edited.rich_message is not None
-        assert isinstance(plain, types.Message)
-        assert (plain.text, plain.rich_message) == ("Closed", None)
-
-    async def test_a_draft_may_think_and_is_no_message(self, emulator: Emulator, bot: aiogram.Bot) -> None:
-        thinking = types.InputRichMessage(blocks=[types.InputRichBlockThinking(text="Hm")])
-
-        assert await bot.send_rich_message_draft(ADA, 1, thinking)
-        assert emulator.messages(ADA) == []
-        assert not METHODS["sendrichmessagedraft"].sends
-        with pytest.raises(TelegramBadRequest, match='block type "thinking" is unsupported'):
-            await bot.send_rich_message(ADA, thinking)
-        with pytest.raises(TelegramBadRequest, match="DRAFT_ID_INVALID"):
-            await bot.send_rich_message_draft(ADA, 0, thinking)
-        with pytest.raises(TelegramBadRequest, match="drafts can be sent to private chats only"):
-            await bot.send_rich_message_draft(GROUP, 1, thinking)
-
-    @pytest.mark.parametrize(
-        ("message", "words"),
-        [
-            ("", 'parameter "rich_message" is required'),
-            ({}, "exactly one of the fields html, markdown and blocks of the rich message must be used"),
-            ({"html": "<p>x</p>"}, "dovecote's emulator does not parse the html of rich messages; use blocks"),
-            ({"blocks": 1}, 'can\'t parse InputRichMessage: Field "blocks" must be of type Array'),
-            (rich({"type": "moon"}), 'can\'t parse InputRichMessage: block type "moon" is unsupported'),
-            (rich({"type": "paragraph"}), "can't parse InputRichMessage: expected an Object"),
-            (rich({"type": "heading", "text": "x", "size": 7}), "can't parse InputRichMessage: heading size must be"),
-            (rich({"type": "paragraph", "text": {"type": "moon", "text": "x"}}), "can't parse InputRichMessage: text"),
-            (
-                rich({"type": "paragraph", "text": {"type": "url", "text": "x"}}),
-                "can't parse InputRichMessage: Can't f",
-            ),
-            (rich({"type": "photo", "photo": {}}), "can't parse InputRichMessage: media not found"),
-            (rich({"type": "paragraph", "text": "x" * 32769}), "message is too long"),
-            (rich(*[{"type": "divider"}] * 501), "can't parse InputRichMessage: too many blocks specified"),
-            (rich(nested(16)), "can't parse InputRichMessage: blocks are nested too deep"),
-            (rich({"type": "map", "location": {}}), 'can\'t parse InputRichMessage: Field "latitude" must be of type'),
-        ],
-    )
-    async def test_refusals(self, message: Any, words: str) -> None:
-        async with running(tokens=[TOKEN]) as api:
-            assert (await api.refusal("sendRichMessage", chat_id=ADA, rich_message=message)).startswith(words)
 
 
 class TestStories:

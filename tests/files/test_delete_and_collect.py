@@ -12,7 +12,7 @@ from outboxes import delivered, ids, settlement
 
 from dovecote.errors import FileInUse, StorageUnavailable, UnknownFile
 from dovecote.files.library import WINDOW
-from dovecote.model import Collection, Dead
+from dovecote.model import Collection, Dead, Retention
 
 if TYPE_CHECKING:
     from dovecote.model import StoredFile
@@ -174,6 +174,22 @@ class TestCollecting:
         assert len(await world.rows("attachment")) == 1
         with pytest.raises(FileInUse):
             await world.files.delete(file.id)
+
+    async def test_it_goes_a_grace_period_after_the_dead_letter_has_lost_its_payload(self, world: FileWorld) -> None:
+        file = await world.files.put(b"x")
+        await world.outbox.put(17)
+        await world.attach(file, 17)
+        await world.outbox.settle(settlement(await world.outbox.claim_one(), Dead("refused", 400)))
+        await world.outbox.advance(HOUR * 2)
+
+        pruned = await world.outbox.pruning.prune(Retention(dead_payload=timedelta(seconds=HOUR)))
+        assert (pruned.dead, pruned.payloads) == (0, 1)
+        assert await world.collect() == Collection()
+        assert await world.rows("attachment") == []
+
+        await world.outbox.advance(HOUR)
+        assert (await world.collect()).files == 1
+        await world.is_consistent()
 
     async def test_many_attachments_are_gone_through_in_bounded_pages(self, world: FileWorld) -> None:
         file = await world.files.put(b"x")

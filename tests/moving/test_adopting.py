@@ -122,13 +122,16 @@ async def test_what_cannot_be_sent_is_left_and_named_and_the_rest_goes_on(
     await old_outbox.put(1, 4)
     await old_outbox.put(2, chat="nobody at all")
     await old_outbox.put(3, body="")
+    await old_outbox.put(5, chat=None)
 
     adopted = await adopt(dovecote, table())
 
     assert adopted.count == 2
-    assert [id_ for id_, _ in sorted(adopted.refused)] == [2, 3]
+    assert [id_ for id_, _ in sorted(adopted.refused)] == [2, 3, 5]
     assert "nobody at all" in dict(adopted.refused)[2]
-    assert await old_outbox.states() == {1: "adopted", 2: "new", 3: "new", 4: "adopted"}
+    assert dict(adopted.refused)[3].startswith("params")
+    assert dict(adopted.refused)[5] == 'chat_id: the column "chat" is empty: nobody is known to send it to.'
+    assert await old_outbox.states() == {1: "adopted", 2: "new", 3: "new", 4: "adopted", 5: "new"}
     assert [each.text for each in await outbox.deliver()] == ["text 1", "text 4"]
 
 
@@ -188,6 +191,37 @@ async def test_a_row_that_the_old_path_holds_is_left_alone(
     await adopt(dovecote, table())
 
     assert sorted(each.text for each in await outbox.deliver()) == ["text 1", "text 2", "text 3"]
+
+
+@on_both
+async def test_two_rows_with_one_id_are_refused_before_one_of_them_is_lost(
+    dovecote: Dovecote, old_outbox: OldOutbox
+) -> None:
+    await old_outbox.put(1, chat="41")
+    await old_outbox.put(2, 3, chat="42")
+    columns = {"id": "chat"}
+
+    with pytest.raises(InvalidConfiguration, match="has the value '42' in several rows"):
+        await adopt(dovecote, table(columns=columns))
+    assert set((await old_outbox.states()).values()) == {"new"}
+
+    await old_outbox.sql("UPDATE old_outbox SET state = 'sent' WHERE id = 3")
+    assert (await adopt(dovecote, table(columns=columns))).count == 2
+
+
+@on_both
+async def test_what_the_database_cannot_read_is_named_before_anything_is_adopted(
+    dovecote: Dovecote, old_outbox: OldOutbox
+) -> None:
+    await old_outbox.put(1)
+
+    with pytest.raises(InvalidConfiguration, match="is no condition that the database reads: "):
+        await adopt(dovecote, table(where="stat = 'new'"))
+    with pytest.raises(InvalidConfiguration, match='after: "x" is no id of "old_outbox", whose ids are numbers'):
+        await adopt(dovecote, table(), after="x")
+    await old_outbox.sql("UPDATE old_outbox SET state = 'sent'")
+    with pytest.raises(UnknownBot):
+        await adopt(dovecote, table().model_copy(update={"bot": "shpo"}))
 
 
 def test_a_description_is_refused_with_every_fault(tmp_path: Path) -> None:

@@ -25,10 +25,13 @@ from dovecote.model import (
     DeliveryPolicy,
     Failed,
     Outcome,
+    Pruned,
+    PrunedOutcome,
     Released,
     Scope,
     Settlement,
     Snoozed,
+    State,
     Stats,
     Unknown,
 )
@@ -328,6 +331,8 @@ class TestTheDocument:
         metrics = Metrics()
         metrics.settled([settlement(Snoozed(timedelta(1))), settlement(Delivered())])
         metrics.broadcasts.set([record("news")])
+        outcome = PrunedOutcome(bot="shop", outcome=State.DELIVERED, notifications=1, payloads=1)
+        metrics.pruned.pruned(Pruned(history=(outcome,)))
         rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) ?\| .+ \|$", DOCUMENT.read_text("utf-8"), re.MULTILINE)
 
         documented = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}

@@ -24,6 +24,7 @@ TABLES = [
     "attachment",
     "attempt",
     "bot",
+    "bot_retention",
     "broadcast",
     "broadcast_recipient",
     "chat_wait",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from virtual_time import in_virtual_time
 
 from dovecote.errors import StoreUnavailable
-from dovecote.model import Pruned, Retention
+from dovecote.model import Pruned, PrunedOutcome, Retention, State
+from dovecote.observability.metrics import Metrics
 from dovecote.retention import RetentionLoop, prune_all
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ class Led:
         self._changed.set()
 
 
+def removed(count: int) -> Pruned:
+    """So many delivered notifications of a bot."""
+    return Pruned(history=(PrunedOutcome(bot="shop", outcome=State.DELIVERED, notifications=count),))
+
+
 class Pieces:
     """A store with so many pieces to prune; `calls` are the times at which it was asked."""
 
@@ -45,7 +51,10 @@ class Pieces:
         self.calls.append(asyncio.get_running_loop().time())
         if self.away:
             raise StoreUnavailable("the database cannot be used just now")
-        return Pruned(delivered=self.pieces.pop(0)) if self.pieces else Pruned()
+        return removed(self.pieces.pop(0)) if self.pieces else Pruned()
+
+    async def due(self, retention: Retention) -> Pruned:
+        raise NotImplementedError(f"nobody asks a loop for what is due by {retention}")
 
 
 async def run_for(loop: RetentionLoop, seconds: float) -> None:
@@ -122,5 +131,26 @@ async def test_the_total_is_told_as_it_grows() -> None:
 
     total = await prune_all(Pieces(2, 3), Retention(), pause=0, told=heard.append)
 
-    assert heard == [Pruned(delivered=2), Pruned(delivered=5)]
-    assert total == Pruned(delivered=5)
+    assert heard == [removed(2), removed(5)]
+    assert total == removed(5)
+
+
+@in_virtual_time
+async def test_what_the_leader_prunes_is_counted_piece_by_piece() -> None:
+    metrics = Metrics()
+    store, retention = Pieces(1000, 3), Retention()
+
+    await run_for(
+        RetentionLoop(store, Led(1), retention, interval=timedelta(hours=1), counted=metrics.pruned.pruned), 10
+    )
+    metrics.pruned.pruned(
+        Pruned(history=(PrunedOutcome(bot="shop", outcome=State.DEAD, payloads=7),), keys=2, broadcasts=1)
+    )
+
+    def value(name: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(f"dovecote_pruned_{name}_total", labels)
+
+    assert value("notifications", bot="shop", outcome="delivered") == 1003
+    assert value("notifications", bot="shop", outcome="dead") is None
+    assert value("payloads", bot="shop", outcome="dead") == 7
+    assert [value("others", kind=kind) for kind in ("keys", "broadcasts", "occurrences")] == [2, 1, 0]

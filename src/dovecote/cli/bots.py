@@ -9,6 +9,7 @@ from dovecote.cli.context import on_outbox, users_values
 from dovecote.cli.limits import limit_text, pace_text, read_limit, read_pace
 from dovecote.cli.output import NONE, moment, note, say, say_facts, say_json, say_table
 from dovecote.cli.paid import completed, paid_text, read_paid, set_all
+from dovecote.cli.retaining import retention
 from dovecote.cli.secrets import GivenToken, read_token
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ def register(app: typer.Typer) -> None:
         "token", context_settings=TAKES_TOO_MUCH, epilog="Example: dovecote bot token shop < new-token.txt"
     )(token)
     bot_app.command("limits", epilog="Example: dovecote bot limits shop --pace 20 --group-limit 15/60s")(limits)
+    bot_app.command("retention", epilog="Example: dovecote bot retention shop --delivered-payload 1d --dead 180d")(
+        retention
+    )
     bot_app.command("zone", epilog="Example: dovecote bot zone shop Europe/Berlin")(zone)
     bot_app.command("reseal", epilog="Example: dovecote bot reseal")(reseal)
     app.add_typer(bot_app, name="bot")

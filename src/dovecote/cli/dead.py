@@ -25,6 +25,7 @@ from dovecote.cli.pages import (
     say_changed,
     say_page,
     selected,
+    sendable,
     wanted_ids,
 )
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from dovecote.app import Dovecote
     from dovecote.model import NotificationRecord, Selection
 
-NOT_DEAD = {"state": "dead", "complaint": "no dead letters"}
+NO_DEAD_LETTERS = "no dead letters"
 
 dead_app = typer.Typer(help="Dead letters: what was given up.", no_args_is_help=True)
 
@@ -107,11 +108,22 @@ def replay(
     """Make dead letters due again, with a fresh count of failures. It says how many and asks."""
     selection = selected(bot, error, code, label, since, until)
     ids = wanted_ids(context, notifications, selection, _page(selection), everything=everything, what="dead letters")
+    ids, empty = sendable(context, ids)
     if ids:
         confirm(_question(len(ids), of_which(selection, everything=everything)), yes=yes)
     replayed = on_outbox(context, lambda dovecote: _replay(dovecote, ids, per_minute)) if ids else []
     sentence = f"{len(replayed):,} dead letter{' is' if len(replayed) == 1 else 's are'} due again."
-    say_changed(ids, replayed, sentence, done="replayed", **NOT_DEAD, everything=everything, as_json=as_json)
+    say_changed(
+        ids,
+        replayed,
+        sentence,
+        done="replayed",
+        state="dead",
+        complaint=NO_DEAD_LETTERS,
+        everything=everything,
+        as_json=as_json,
+        empty=empty,
+    )
 
 
 def purge(
@@ -138,7 +150,16 @@ def purge(
         confirm(f"This forgets {letters} for good. Go on?", yes=yes)
     purged = on_outbox(context, lambda dovecote: in_batches(ids, dovecote.purge)) if ids else []
     sentence = f"{len(purged):,} dead letter{' is' if len(purged) == 1 else 's are'} forgotten."
-    say_changed(ids, purged, sentence, done="purged", **NOT_DEAD, everything=everything, as_json=as_json)
+    say_changed(
+        ids,
+        purged,
+        sentence,
+        done="purged",
+        state="dead",
+        complaint=NO_DEAD_LETTERS,
+        everything=everything,
+        as_json=as_json,
+    )
 
 
 async def _replay(dovecote: "Dovecote", ids: "Sequence[int]", per_minute: int | None) -> list[int]:

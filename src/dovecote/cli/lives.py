@@ -39,7 +39,7 @@ def show_life(record: NotificationRecord) -> None:
             "bot": record.bot,
             "chat": record.chat or NONE,
             "method": record.method,
-            "parameters": json.dumps(dict(record.params), ensure_ascii=False),
+            "parameters": _parameters(record),
             **_attachments(record),
             "key": record.key or NONE,
             "labels": ", ".join(record.labels) or NONE,
@@ -61,6 +61,12 @@ def show_life(record: NotificationRecord) -> None:
             ["attempt", "ended", "outcome", "took", "message ids", "error"],
             [_row(attempt) for attempt in record.attempts],
         )
+
+
+def _parameters(record: NotificationRecord) -> str:
+    if record.payload_removed_at is not None:
+        return f"removed at {moment(record.payload_removed_at)}; it cannot be sent again"
+    return json.dumps(dict(record.params), ensure_ascii=False)
 
 
 def _waits(record: NotificationRecord) -> dict[str, str]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LAST_ID = 2**63 - 1
 LONGEST_PAGE = 1000
+SHOWN = 20
+"""Ids in one sentence."""
 BATCH = 500
 """Notifications in one transaction, so that no change holds rows for long."""
 
@@ -133,16 +135,46 @@ def say_changed(
     complaint: str,
     everything: bool,
     as_json: bool,
+    empty: Sequence[int] | None = None,
 ) -> None:
-    """Print what was `done`, and then raise Refused for the ids that were named and are not in that state."""
+    """Print what was `done`, and then raise Refused for the ids that were named and are not in that state.
+
+    `empty` are those that could not be sent again, having lost their payload; None where nothing is sent.
+    """
     # With --all, one that is not so any more was changed by somebody else meanwhile.
     others = [] if everything else sorted(set(ids) - set(changed))
     if as_json:
-        say_json({done: changed, f"not_{state}": others})
+        say_json({done: changed, f"not_{state}": others} | ({} if empty is None else {"without_payload": empty}))
     else:
         say(sentence)
+    faults = []
+    if empty:
+        faults.append(f"{their_payload(empty)}: {', '.join(map(str, empty[:SHOWN]))}{', ...' * (len(empty) > SHOWN)}.")
+    if everything:
+        list(map(note, faults))
+        return
     if others:
-        raise Refused(f"{complaint}: {', '.join(map(str, others))}. `dovecote notification show ID` tells of each.")
+        faults.append(f"{complaint}: {', '.join(map(str, others))}. `dovecote notification show ID` tells of each.")
+    if faults:
+        raise Refused(" ".join(faults))
+
+
+def their_payload(empty: Sequence[int]) -> str:
+    """Why these cannot be sent again."""
+    one = len(empty) == 1
+    return (
+        f"{len(empty):,} cannot be sent again, since {'its payload was' if one else 'their payloads were'} removed"
+        " by retention, or with the recipient"
+    )
+
+
+def sendable(context: typer.Context, ids: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The ids of those that have their payload still, and of those that have lost it."""
+    if not ids:
+        return [], []
+    empty = list(on_outbox(context, lambda dovecote: dovecote.without_payload(ids)))
+    lost = set(empty)
+    return [id_ for id_ in ids if id_ not in lost], empty
 
 
 def of_which(selection: Selection, *, everything: bool) -> str:

@@ -172,6 +172,12 @@ $ sudo chown -R dovecote: "%(folder)s"
 $ sudo cp dovecote.service /etc/systemd/system/
 $ sudo systemctl enable --now dovecote
 ```
+%(home)s"""
+# A home folder is closed to others on many systems, and what `pipx install` makes lies there.
+HOME_NOTE = """
+The user `dovecote` has to be able to run `%s`, and to reach this folder, and one of them lies in a home folder.
+Where that is closed to others, move this folder out of it (to `/srv`, say), install the program for all
+(`sudo pipx install --global dovecote`), and name both anew in `dovecote.service`.
 """
 
 
@@ -213,11 +219,12 @@ def project_files(bot: str, settings: Settings, folder: Path) -> Mapping[str, st
         "variable": json.dumps(variable),
         "order": ON_SQLITE if on_sqlite else ON_POSTGRESQL,
     }
+    note = HOME_NOTE % python if in_home else ""
     return {
         ".env.example": ENVIRONMENT % {"variable": variable},
         "example_bot.py": EXAMPLE % example,
         "dovecote.service": UNIT % unit,
-        "README.md": README % {"name": bot, "folder": str(folder), "python": python_of_shell(python)},
+        "README.md": README % {"name": bot, "folder": str(folder), "python": python_of_shell(python), "home": note},
     }
 
 

@@ -21,6 +21,7 @@ from dovecote.cli.pages import (
     say_changed,
     say_page,
     selected,
+    sendable,
     wanted_ids,
 )
 
@@ -92,6 +93,9 @@ def resolve(
         everything=everything,
         what="unknown ones",
     )
+    empty = None
+    if again:
+        ids, empty = sendable(context, ids)
     if ids:
         confirm(_question(len(ids), of_which(selection, everything=everything), delivered=delivered), yes=yes)
     resolved = (
@@ -115,6 +119,7 @@ def resolve(
         complaint="not unknown",
         everything=everything,
         as_json=as_json,
+        empty=empty,
     )
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from dovecote.config.values import is_loopback
+from dovecote.model import SHORTEST_RETENTION
 from dovecote.storage.signatures import LONGEST_SIGNED
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
 LEASE_MARGIN: Final = timedelta(seconds=5)
 """By how much a lease outlives the slowest request: time to flush its outcome before the lease is another's."""
-
-SHORTEST_RETENTION: Final = timedelta(hours=1)
-"""What was sent in the window of a chat's limit must still stand in the history."""
 
 
 @dataclass(frozen=True, slots=True)

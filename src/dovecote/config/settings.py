@@ -180,8 +180,11 @@ class Retention(Section):
     """How long what is done is remembered, and when it is pruned."""
 
     delivered: Duration = _duration("30d", "How long a delivered notification stays in the history.")
-    dead: Duration = _duration("90d", "How long a dead letter stays, and can be replayed.")
-    unknown: Duration = _duration("90d", "How long an unknown outcome stays, and can be resolved.")
+    delivered_payload: Duration = _duration("7d", "How long it keeps its payload: text and all other parameters.")
+    dead: Duration = _duration("90d", "How long a dead letter stays.")
+    dead_payload: Duration = _duration("30d", "How long a dead letter keeps its payload, and can be replayed.")
+    unknown: Duration = _duration("90d", "How long an unknown outcome stays, and can be recorded as delivered.")
+    unknown_payload: Duration = _duration("30d", "How long an unknown one keeps its payload, and can be sent again.")
     occurrences: Duration = _duration("90d", "How long what a schedule did stays on record.")
     interval: Duration = _duration("1h", "How often the leader prunes what is past its time.")
 

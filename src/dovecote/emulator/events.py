@@ -134,7 +134,9 @@ class Migrated(Event):
 class Changed(Event):
     """Who is where: what the user does to the bot, or in a group."""
 
-    event: Literal["block", "unblock", "join", "leave", "join_request", "add_bot", "remove_bot", "promote_bot"]
+    event: Literal[
+        "block", "unblock", "join", "leave", "join_request", "join_query", "add_bot", "remove_bot", "promote_bot"
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

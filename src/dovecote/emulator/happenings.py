@@ -18,6 +18,7 @@ from dovecote.emulator.memberships import Memberships
 from dovecote.emulator.methods.media import content_of
 from dovecote.emulator.methods.posting import kept_json
 from dovecote.emulator.refusal import Refusal
+from dovecote.emulator.rich_text import buttons_in, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -189,7 +190,8 @@ class Happenings:
     def _pressed(self, bot: int, chat: dict[str, Any], event: events.Pressed) -> events.Happened:
         message = self._pressable(bot, chat, event)
         rows = message.get("reply_markup", {}).get("inline_keyboard", [])
-        buttons = [button for row in rows for button in row if _PRESSED & button.keys()]
+        buttons = [button for row in [*rows, buttons_in(message.get("rich_message"))] for button in row]
+        buttons = [{**button, "text": plain(button["text"])} for button in buttons if _PRESSED & button.keys()]
         for button in buttons:
             if event.button == button["text"] or (event.button is None and event.data == button.get("callback_data")):
                 break

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dovecote.emulator import events
 from dovecote.emulator.people import administrator
+from dovecote.emulator.queries import JOIN_SECONDS, JoinQuery
 from dovecote.emulator.recipients import Recipient
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Memberships:
             "join": lambda user: self._arrives(user, user, MEMBER),
             "leave": self._leaves,
             "join_request": lambda user: self._happened(self._ask(user)),
+            "join_query": self._ask_bot,
             "add_bot": self._added,
             "remove_bot": self._removed,
             "promote_bot": lambda user: self._happened(self._tell_bot(user, administrator(chat["type"]))),
@@ -147,10 +149,20 @@ class Memberships:
         updates, message_id = self._service(self._chat, user, left_chat_member=self._world.people.user(user))
         return self._happened(changed + updates, message_id)
 
-    def _ask(self, user: int) -> Updates:
+    def _ask_bot(self, user: int) -> events.Happened:
+        until = self._world.clock.time() + JOIN_SECONDS
+        query = self._world.queries.new_join(self._bot, JoinQuery(self._chat, user, until))
+        return events.Happened(self._bot, self._ask(user, query_id=query), 0, query)
+
+    def _ask(self, user: int, **more: str) -> Updates:
         self.written(user)
         person = self._world.people.user(user)
-        content = {"chat": self._chat, "from": person, "user_chat_id": user, "date": int(self._world.clock.time())}
+        content = {
+            "chat": self._chat,
+            "from": person,
+            "user_chat_id": user,
+            "date": int(self._world.clock.time()),
+        } | more
         update = self._world.inboxes[self._bot].put("chat_join_request", content, user)
         return () if update is None else (update,)
 

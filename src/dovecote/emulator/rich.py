@@ -1,72 +1,49 @@
-"""Rich messages that are given as blocks: each block and each piece of text checked, as a message shows them.
+"""Rich messages: each block and each piece of text checked, as a message shows them.
 
-Their markup (html, markdown) is another matter: Telegram alone parses it. The words of Telegram's refusals are not
-known for all of this; where they are not, they follow those that it has for other objects.
+They come as blocks, or as HTML or Markdown, which are read as blocks first. Telegram's own words for a refusal are used
+where they are known from what others met; docs/emulator.md says which are the emulator's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from dovecote.emulator.reading import boolean_parameter, integer_field, string_field
 from dovecote.emulator.refusal import bad_request
+from dovecote.emulator.rich_html import html_blocks
+from dovecote.emulator.rich_markdown import markdown_html
+from dovecote.emulator.rich_text import RichTexts, is_blank, object_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 LONGEST: Final = 32_768
 MOST_BLOCKS: Final = 500
-DEEPEST: Final = 16
+MOST_MEDIA: Final = 50
+MOST_COLUMNS: Final = 20
+MOST_BUTTONS: Final = 8
 HEADINGS: Final = range(1, 7)
+ZOOMS: Final = range(25)
 
-# What stands beside the text in a piece of it, by the piece's type; all of it is text and has to be there.
-_MARKED: Final[dict[str, tuple[str, ...]]] = {
-    **dict.fromkeys(
-        (
-            "bold",
-            "italic",
-            "underline",
-            "strikethrough",
-            "spoiler",
-            "code",
-            "marked",
-            "subscript",
-            "superscript",
-        ),
-        (),
-    ),
-    "url": ("url",),
-    "email_address": ("email_address",),
-    "phone_number": ("phone_number",),
-    "bank_card_number": ("bank_card_number",),
-    "mention": ("username",),
-    "hashtag": ("hashtag",),
-    "cashtag": ("cashtag",),
-    "bot_command": ("bot_command",),
-    "anchor_link": ("anchor_name",),
-    "reference": ("name",),
-    "reference_link": ("reference_name",),
-}
-# Those without a text of their own.
-_TEXTLESS: Final[dict[str, tuple[str, ...]]] = {
-    "anchor": ("name",),
-    "mathematical_expression": ("expression",),
-    "custom_emoji": ("custom_emoji_id", "alternative_text"),
-}
 MEDIA: Final = frozenset({"photo", "video", "animation", "audio", "document", "voice_note"})
-# The members of a block by its type, and how each is read; those with a question mark may be missing.
+_GALLERIES: Final = frozenset({"collage", "slideshow"})
+# The members of a block by its type, and how each is read; those with a question mark may be missing, and those with
+# an exclamation mark may not be empty.
 _SHAPES: Final[dict[str, dict[str, str]]] = {
     "paragraph": {"text": "text"},
-    "footer": {"text": "text"},
-    "heading": {"text": "text", "size": "size"},
-    "pre": {"text": "text", "language": "string?"},
-    "pullquote": {"text": "text", "credit": "text?"},
-    "expandable_blockquote": {"text": "text", "credit": "text?"},
-    "blockquote": {"blocks": "blocks", "credit": "text?"},
-    "details": {"summary": "text", "blocks": "blocks", "is_open": "flag?"},
-    "collage": {"blocks": "blocks", "caption": "caption?"},
-    "slideshow": {"blocks": "blocks", "caption": "caption?"},
+    "footer": {"text": "text!"},
+    "heading": {"text": "text!", "size": "size"},
+    "pre": {"text": "text!", "language": "string?"},
+    "pullquote": {"text": "text!", "credit": "text?"},
+    "expandable_blockquote": {"text": "text!", "credit": "text?"},
+    "blockquote": {"blocks": "blocks!", "credit": "text?"},
+    "details": {"summary": "text", "blocks": "blocks!", "is_open": "flag?"},
+    "collage": {"blocks": "blocks!", "caption": "caption?"},
+    "slideshow": {"blocks": "blocks!", "caption": "caption?"},
     "list": {"items": "items"},
     "table": {
-        "cells": "cells",
+        "cells": "cells!",
         "is_bordered": "flag?",
         "is_striped": "flag?",
         "is_compact": "flag?",
@@ -74,183 +51,240 @@ _SHAPES: Final[dict[str, dict[str, str]]] = {
     },
     "divider": {},
     "anchor": {"name": "string"},
-    "mathematical_expression": {"expression": "formula"},
-    "map": {"location": "location", "zoom": "side", "width": "side", "height": "side", "caption": "caption?"},
+    "mathematical_expression": {"expression": "formula!"},
+    "map": {"location": "location", "zoom": "zoom", "width": "side", "height": "side", "caption": "caption?"},
     "buttons": {"buttons": "buttons", "align": "string?"},
     "thinking": {"text": "text"},
 }
 _PLACE: Final = ("latitude", "longitude")
-_SIDES: Final = {"zoom": 15, "width": 600, "height": 300}
+_SIDES: Final = {"width": 600, "height": 300}
+_ZOOM: Final = 15
+_LABELS: Final = frozenset("aAiI1")
+_ROMAN: Final = (
+    *((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl")),
+    *((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i")),
+)
+_LARGEST_ROMAN: Final = 4000
+_ALIGNS: Final = {"align": ("left", "center", "right"), "valign": ("top", "middle", "bottom")}
+_MEDIA_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CONSTANT: Final = re.compile(r"[A-Z][A-Z_]+")
+_WAYS: Final = ("html", "markdown", "blocks")
 
 
 class RichMessage:
-    """One rich message as it is read. `media` makes the members of a file; `drafted`: it may be unfinished."""
+    """One rich message as it is read. `media` makes the members of a file; `drafted`: it may be unfinished.
 
-    def __init__(self, media: Callable[[str, Mapping[str, Any]], dict[str, Any]], *, drafted: bool) -> None:
+    `now` is the time that dates in it are judged by, in seconds.
+    """
+
+    def __init__(self, media: Callable[[str, Mapping[str, Any]], dict[str, Any]], *, drafted: bool, now: float) -> None:
         self._media = media
         self._drafted = drafted
-        self._length = 0
+        self._texts = RichTexts(now)
         self._blocks = 0
-        self._depth = 0
+        self._files = 0
+        self._shown = 0
         self._readers: dict[str, Callable[[Any, str], Any]] = {
-            "text": lambda value, _: self.text(value),
+            "text": lambda value, _: self._texts.text(value),
             "blocks": lambda value, _: self.blocks(value),
             "items": lambda value, _: self._items(value),
             "cells": lambda value, _: self._cells(value),
             "caption": lambda value, _: self._caption(value),
             "buttons": lambda value, _: self._buttons(value),
-            "location": lambda value, _: {name: _degrees(self._object(value), name) for name in _PLACE},
-            "formula": lambda value, name: self._counted(string_field({name: value}, name, required=True)),
+            "location": lambda value, _: self._location(value),
+            "formula": lambda value, name: self._texts.counted(string_field({name: value}, name, required=True)),
             "string": lambda value, name: string_field({name: value}, name, required=True),
             "flag": lambda value, name: boolean_parameter({name: value}, name),
             "side": lambda value, name: integer_field({name: value}, name) or _SIDES[name],
-            "size": lambda value, name: _heading(integer_field({name: value}, name, required=True)),
+            "zoom": lambda value, name: _within(ZOOMS, integer_field({name: value}, name) or _ZOOM, name),
+            "size": lambda value, name: _within(HEADINGS, integer_field({name: value}, name, required=True), name),
         }
 
     def read(self, given: Any) -> dict[str, Any]:
         """An InputRichMessage as a RichMessage. Raises Refusal."""
         try:
-            message = self._object(given)
-            check_way(message)
-            read = {"blocks": self.blocks(message["blocks"])}
+            message = object_of(given, "Object expected as rich message")
+            blocks = _source(message)
         except ValueError as error:
-            raise bad_request(f"Can't parse InputRichMessage: {error}") from None
-        if self._length > LONGEST:
-            raise bad_request("Message is too long")
+            raise _refused(error, "") from None
+        try:
+            read = {"blocks": self.blocks(blocks)}
+        except ValueError as error:
+            raise _refused(error, "Can't parse InputRichBlock: ") from None
+        if self._texts.length > LONGEST:
+            raise bad_request("RICH_MESSAGE_TEXT_TOO_LONG")
+        if not self._texts.length and not self._shown:
+            raise bad_request("RICH_MESSAGE_EMPTY")
         return read | ({"is_rtl": True} if boolean_parameter(message, "is_rtl") else {})
-
-    @staticmethod
-    def _object(given: Any) -> Mapping[str, Any]:
-        if not isinstance(given, Mapping):
-            raise ValueError("expected an Object")  # noqa: TRY004 - Telegram's words travel as ValueError here
-        return given
 
     def blocks(self, given: Any) -> list[dict[str, Any]]:
         """InputRichBlocks as RichBlocks. Raises ValueError, and Refusal for a file."""
         if not isinstance(given, list):
-            raise ValueError('Field "blocks" must be of type Array')  # noqa: TRY004 - as above
-        self._blocks += len(given)
-        if self._blocks > MOST_BLOCKS:
-            raise ValueError("too many blocks specified")
-        self._depth += 1
-        if self._depth > DEEPEST:
-            raise ValueError("blocks are nested too deep")
-        read = [self._block(self._object(block)) for block in given]
-        self._depth -= 1
+            raise ValueError('Field "blocks" must be of type Array')  # noqa: TRY004 - Telegram's words are a ValueError
+        self._count(len(given))
+        self._texts.deeper()
+        read = [self._block(object_of(block)) for block in given]
+        self._texts.depth -= 1
         return read
+
+    def _count(self, blocks: int) -> None:
+        self._blocks += blocks
+        if self._blocks > MOST_BLOCKS:
+            raise ValueError("RICH_MESSAGE_BLOCKS_TOO_MANY")
 
     def _block(self, given: Mapping[str, Any]) -> dict[str, Any]:
         kind = string_field(given, "type", required=True)
         if kind in MEDIA:
-            caption = {} if given.get("caption") is None else {"caption": self._caption(given["caption"])}
-            return {"type": kind, **self._media(kind, self._object(given.get(kind))), **caption}
+            return self._file(kind, given)
         shape = _SHAPES.get(kind)
-        if shape is None or (kind == "thinking" and not self._drafted):
-            raise ValueError(f'block type "{kind}" is unsupported')
+        if shape is None:
+            raise ValueError(f'type "{kind}" is unsupported')
+        if kind == "thinking" and not self._drafted:
+            raise ValueError("RICH_MESSAGE_BLOCK_UNSUPPORTED")
         block: dict[str, Any] = {"type": kind}
         for name, way in shape.items():
             value = given.get(name)
             if not way.endswith("?"):
-                block[name] = self._readers[way](value, name)
+                block[name] = self._readers[way.removesuffix("!")](value, name)
+                if way.endswith("!") and is_blank(block[name]):
+                    raise ValueError("RICH_MESSAGE_CONTENT_REQUIRED")
             elif value is not None and value is not False:
                 block[name] = self._readers[way.removesuffix("?")](value, name)
+        if kind in _GALLERIES and any(one["type"] not in MEDIA for one in block["blocks"]):
+            raise ValueError("RICH_MESSAGE_BLOCK_UNEXPECTED")
         return block
 
+    def _file(self, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        self._files += 1
+        self._shown += 1
+        if self._files > MOST_MEDIA:
+            raise ValueError("RICH_MESSAGE_MEDIA_TOO_MANY")
+        caption = {} if given.get("caption") is None else {"caption": self._caption(given["caption"])}
+        return {"type": kind, **self._media(kind, object_of(given.get(kind))), **caption}
+
     def _caption(self, given: Any) -> dict[str, Any]:
-        caption = self._object(given)
-        return {"text": self.text(caption.get("text")), **self._texts(caption, "credit")}
+        caption = object_of(given)
+        credit = {} if caption.get("credit") is None else {"credit": self._texts.text(caption["credit"])}
+        return {"text": self._texts.text(caption.get("text")), **credit}
 
     def _buttons(self, given: Any) -> list[dict[str, Any]]:
-        if not isinstance(given, list) or not given:
-            raise ValueError('Field "buttons" must be a non-empty Array')
-        return [self._button(self._object(button)) for button in given]
+        if not isinstance(given, list) or not 0 < len(given) <= MOST_BUTTONS:
+            raise ValueError(f'Field "buttons" must be an Array of 1-{MOST_BUTTONS} buttons')
+        return [self._texts.button(object_of(button)) for button in given]
+
+    def _location(self, given: Any) -> dict[str, float]:
+        self._shown += 1
+        return {name: _degrees(object_of(given), name) for name in _PLACE}
 
     def _items(self, given: Any) -> list[dict[str, Any]]:
         if not isinstance(given, list) or not given:
-            raise ValueError('Field "items" must be a non-empty Array')
+            raise ValueError("List must be non-empty")
+        self._count(len(given))
         items: list[dict[str, Any]] = []
         number = 0
-        for one in map(self._object, given):
+        for one in (object_of(item, "Object expected as InputRichBlockListItem") for item in given):
             kind = string_field(one, "type")
-            number = integer_field(one, "value") or number + 1
-            item = {"label": f"{number}." if kind else "•", "blocks": self.blocks(one.get("blocks"))}
-            items.append(item | self._flags(one, "has_checkbox", "is_checked"))
+            if kind and kind not in _LABELS:
+                raise ValueError("Invalid list item type specified")
+            number = integer_field(one, "value") if one.get("value") is not None else number + 1
+            item = {"label": _label(number, kind) if kind else "•", "blocks": self.blocks(one.get("blocks"))}
+            if not item["blocks"]:
+                raise ValueError("RICH_MESSAGE_CONTENT_REQUIRED")
+            items.append(item | _flags(one, "has_checkbox", "is_checked"))
             if kind:
                 items[-1] |= {"type": kind, "value": number}
+        if len({"type" in item for item in items}) > 1:
+            raise ValueError("List must be either ordered or unordered")
         return items
 
     def _cells(self, given: Any) -> list[list[dict[str, Any]]]:
         if not isinstance(given, list) or not all(isinstance(row, list) for row in given):
             raise ValueError('Field "cells" must be an Array of Arrays')
-        return [[self._cell(self._object(cell)) for cell in row] for row in given]
+        self._count(len(given))
+        rows = [[self._cell(object_of(cell)) for cell in row] for row in given]
+        if any(sum(cell.get("colspan", 1) for cell in row) > MOST_COLUMNS for row in rows):
+            raise ValueError("RICH_MESSAGE_TABLE_COLS_TOO_MANY")
+        return rows if any(rows) else []
 
     def _cell(self, given: Mapping[str, Any]) -> dict[str, Any]:
         spans = {name: integer_field(given, name) for name in ("colspan", "rowspan")}
-        return {
-            "align": string_field(given, "align") or "left",
-            "valign": string_field(given, "valign") or "top",
-            **self._texts(given, "text"),
-            **self._flags(given, "is_header"),
-            **{name: span for name, span in spans.items() if span},
-        }
-
-    def _button(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {**given, "text": self.text(given.get("text"))}
-
-    def text(self, given: Any) -> Any:
-        """A RichText: a string, a list of them, or an object. Raises ValueError."""
-        if isinstance(given, str):
-            return self._counted(given)
-        if isinstance(given, list):
-            return [self.text(piece) for piece in given]
-        return self._piece(self._object(given))
-
-    def _piece(self, piece: Mapping[str, Any]) -> dict[str, Any]:
-        kind = string_field(piece, "type", required=True)
-        if kind in _TEXTLESS:
-            return {"type": kind, **{name: string_field(piece, name, required=True) for name in _TEXTLESS[kind]}}
-        if kind == "button":
-            return {"type": kind, "button": self._button(self._object(piece.get("button")))}
-        shown = {"type": kind, "text": self.text(piece.get("text"))}
-        if kind == "text_mention":
-            number = integer_field(self._object(piece.get("user")), "id", required=True)
-            return shown | {"user": {"id": number, "is_bot": False, "first_name": f"User {number}"}}
-        if kind == "date_time":
-            form = string_field(piece, "date_time_format", required=True)
-            return shown | {"unix_time": integer_field(piece, "unix_time", required=True), "date_time_format": form}
-        if kind not in _MARKED:
-            raise ValueError(f'text type "{kind}" is unsupported')
-        return shown | {name: string_field(piece, name, required=True) for name in _MARKED[kind]}
-
-    def _counted(self, text: str) -> str:
-        self._length += len(text)
-        return text
-
-    def _texts(self, given: Mapping[str, Any], *names: str) -> dict[str, Any]:
-        return {name: self.text(given[name]) for name in names if given.get(name) is not None}
-
-    @staticmethod
-    def _flags(given: Mapping[str, Any], *names: str) -> dict[str, bool]:
-        return {name: True for name in names if boolean_parameter(given, name)}
+        sides = {name: string_field(given, name) or ways[0] for name, ways in _ALIGNS.items()}
+        for name, side in sides.items():
+            if side not in _ALIGNS[name]:
+                raise ValueError(f'Field "{name}" must be one of {", ".join(_ALIGNS[name])}')
+        text = {} if given.get("text") is None else {"text": self._texts.text(given["text"])}
+        shown = {name: span for name, span in spans.items() if span > 1}
+        return {**sides, **text, **_flags(given, "is_header"), **shown}
 
 
-def check_way(message: Mapping[str, Any]) -> None:
-    """Raises Refusal unless the content is given in one way, and as blocks."""
-    ways = [name for name in ("html", "markdown", "blocks") if message.get(name)]
-    if len(ways) != 1:
-        raise bad_request("Exactly one of the fields html, markdown and blocks of the rich message must be used")
-    if ways != ["blocks"]:
-        raise bad_request(f"Dovecote's emulator does not parse the {ways[0]} of rich messages; use blocks")
+def _refused(error: ValueError, prefix: str) -> Exception:
+    words = str(error)
+    return bad_request(words if _CONSTANT.fullmatch(words) else f"{prefix}{words}")
 
 
-def _heading(size: int) -> int:
-    if size not in HEADINGS:
-        raise ValueError("heading size must be from 1 to 6")
-    return size
+def _source(message: Mapping[str, Any]) -> Any:
+    """The blocks that are given, in one of three ways. Raises ValueError."""
+    ways = [name for name in _WAYS if message.get(name) not in (None, "")]
+    if not ways:
+        raise ValueError("Rich message must be non-empty")
+    if len(ways) > 1:
+        raise ValueError("Exactly one of the fields html, markdown and blocks of the rich message must be used")
+    if ways == ["blocks"]:
+        return message["blocks"]
+    markup, media = string_field(message, ways[0]), _files(message.get("media"))
+    if ways == ["markdown"]:
+        return html_blocks(markdown_html(markup), media, strict=False)
+    try:
+        return html_blocks(markup, media, strict=True)
+    except ValueError as error:
+        words = str(error)
+        raise ValueError(words if _CONSTANT.fullmatch(words) else f"Can't parse rich message HTML: {words}") from None
+
+
+def _files(given: Any) -> dict[str, Mapping[str, Any]]:
+    """The files that markup may name, by their id. Raises ValueError."""
+    if given is None:
+        return {}
+    if not isinstance(given, list):
+        raise ValueError('Field "media" must be of type Array')  # noqa: TRY004 - as above
+    files: dict[str, Mapping[str, Any]] = {}
+    for one in given:
+        item = object_of(one, "Can't parse InputRichMessageMedia: expected an Object")
+        name = string_field(item, "id", required=True)
+        if not _MEDIA_ID.fullmatch(name):
+            raise ValueError("Can't parse InputRichMessageMedia: invalid media identifier specified")
+        files[name] = object_of(item.get("media"), 'Field "media" must be of type Object')
+    return files
+
+
+def _label(number: int, kind: str) -> str:
+    """What stands before an item: its number in letters, in Roman numerals or in digits."""
+    label = ""
+    if kind in "aA" and number > 0:
+        while number:
+            number, letter = divmod(number - 1, 26)
+            label = chr(ord("a") + letter) + label
+    elif kind in "iI" and 0 < number < _LARGEST_ROMAN:
+        for value, numeral in _ROMAN:
+            label += numeral * (number // value)
+            number %= value
+    else:
+        label = str(number)
+    return f"{label.upper() if kind.isupper() else label}."
+
+
+def _flags(given: Mapping[str, Any], *names: str) -> dict[str, bool]:
+    return {name: True for name in names if boolean_parameter(given, name)}
+
+
+def _within(allowed: range, value: int, name: str) -> int:
+    if value not in allowed:
+        raise ValueError(f'Field "{name}" must be from {allowed.start} to {allowed.stop - 1}')
+    return value
 
 
 def _degrees(location: Mapping[str, Any], name: str) -> float:
     value = location.get(name)
-    if not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f'Field "{name}" must be of type Number')  # noqa: TRY004 - as above
     return float(value)

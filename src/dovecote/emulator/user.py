@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dovecote.emulator import events
 
@@ -160,9 +160,14 @@ class User:
         """Leave a group."""
         return self._happen(events.Changed(event="leave", user=self.id, bot=bot, chat=chat))
 
-    def asks_to_join(self, chat: int | str, *, bot: int | None = None) -> Happened:
-        """Ask to become a member; approveChatJoinRequest makes it so."""
-        return self._happen(events.Changed(event="join_request", user=self.id, bot=bot, chat=chat))
+    def asks_to_join(self, chat: int | str, *, query: bool = False, bot: int | None = None) -> Happened:
+        """Ask to become a member; approveChatJoinRequest makes it so.
+
+        `query`: of a bot that is assigned to decide, and has ten seconds for it. `Happened.query_id` is what
+        sendChatJoinRequestWebApp and answerChatJoinRequestQuery name.
+        """
+        event: Literal["join_request", "join_query"] = "join_query" if query else "join_request"
+        return self._happen(events.Changed(event=event, user=self.id, bot=bot, chat=chat))
 
     def adds_bot(self, chat: int | str, *, bot: int | None = None) -> Happened:
         """Add the bot to a group, as a member."""

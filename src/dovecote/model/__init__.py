@@ -94,7 +94,14 @@ from dovecote.model.notification import (
 )
 from dovecote.model.overview import BotActivity, BroadcastProgress, Depth, Overview, Situation, under_way
 from dovecote.model.recipient import UNCHANGED, Erased, Quiet, QuietHours, Recipient, RecipientChange, Unchanged
-from dovecote.model.retention import Pruned, Retention
+from dovecote.model.retention import (
+    SHORTEST_RETENTION,
+    BotRetention,
+    Kept,
+    Pruned,
+    PrunedOutcome,
+    Retention,
+)
 from dovecote.model.schedule import (
     BY_HAND,
     Applied,
@@ -133,6 +140,7 @@ __all__ = [
     "DELIVERIES",
     "EVERYTHING",
     "JOBS",
+    "SHORTEST_RETENTION",
     "UNCHANGED",
     "Added",
     "Addressee",
@@ -145,6 +153,7 @@ __all__ = [
     "Bloat",
     "Bot",
     "BotActivity",
+    "BotRetention",
     "BotStopped",
     "Brake",
     "Broadcast",
@@ -186,6 +195,7 @@ __all__ = [
     "Instance",
     "InstanceRecord",
     "JobRun",
+    "Kept",
     "Known",
     "KnownFile",
     "LeadershipReport",
@@ -214,6 +224,7 @@ __all__ = [
     "PreviewedFire",
     "Priority",
     "Pruned",
+    "PrunedOutcome",
     "Quiet",
     "QuietHours",
     "Recipient",

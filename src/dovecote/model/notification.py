@@ -335,6 +335,8 @@ class NotificationRecord:
 
     `waits_for` is everything that holds it back now; it is empty for one that is due with nothing before it, for a
     leased one, for a settled one, and in lists. `attachments` are the stored files that it sends, also only there.
+    `payload_removed_at` is since when the parameters are gone, for retention or because its recipient was erased; such
+    a one cannot be sent again.
     """
 
     id: int
@@ -360,6 +362,7 @@ class NotificationRecord:
     error: str | None = None
     waits_for: tuple[Waiting, ...] = ()
     attachments: tuple[AttachedFile, ...] = ()
+    payload_removed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, Integer, UniqueConstraint, func, select, text
 
-from dovecote.errors import InvalidNotification
-from dovecote.moving.reading import found, reflected
+from dovecote.errors import InvalidConfiguration, InvalidNotification, UnknownBot
+from dovecote.moving.reading import condition, found, reflected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,6 +47,11 @@ async def adopt(
     Rows that cannot be sent as they are stay as they are. Raises InvalidConfiguration for a table or column that is
     not there, UnknownBot, StoreUnavailable; what was committed until then is adopted, and adopting again is harmless.
     """
+    names = [bot.name for bot in await dovecote.bots()]
+    if old.bot not in names:
+        raise UnknownBot(old.bot, names)
+    async with dovecote.database.transaction() as connection:
+        await _run(connection, lambda plain: _check(plain, old, after))
     so_far = Adopted(last=after)
     while await _batch(dovecote, old, so_far):
         told(so_far)
@@ -84,7 +89,9 @@ async def _enqueue(
         except InvalidNotification as error:
             if error.index is None:
                 raise
-            refused.append((taken.pop(error.index).id, str(error)))
+            # The row is named by its id; its place in this batch tells nobody anything.
+            words = str(error).removeprefix(f"notification {error.index}: ")
+            refused.append((taken.pop(error.index).id, words))
         else:
             return
 
@@ -102,6 +109,31 @@ def _read(connection: Connection, old: OldTable, after: Any) -> tuple[Table, Seq
     if after is not None:
         statement = statement.where(id_ > after)
     return table, connection.execute(statement).all()
+
+
+def _check(connection: Connection, old: OldTable, after: Any) -> None:
+    """Raises InvalidConfiguration for a condition or an `after` that the database would not take.
+
+    And where two waiting rows have one id: they would share a key, and one be lost.
+    """
+    table = reflected(connection, old)
+    id_ = table.c[old.columns.id]
+    if after is not None and isinstance(id_.type, Integer) and not isinstance(after, int):
+        raise InvalidConfiguration([f'after: "{after}" is no id of "{old.table}", whose ids are numbers.'])
+    waiting = text(f"({old.waiting.where})")
+    with condition("waiting.where", old.waiting.where):
+        connection.execute(select(id_).where(waiting).limit(1)).all()
+    unique = [table.primary_key.columns.keys()]
+    unique += [each.columns.keys() for each in table.constraints if isinstance(each, UniqueConstraint)]
+    unique += [each.columns.keys() for each in table.indexes if each.unique and not each.dialect_kwargs]
+    if [id_.name] in unique:
+        return
+    twice = connection.execute(select(id_).where(waiting).group_by(id_).having(func.count() > 1).limit(1)).all()
+    if twice:
+        value = twice[0][0]
+        raise InvalidConfiguration(
+            [f'columns.id: the column "{id_.name}" has the value {value!r} in several rows: name one that is unique.']
+        )
 
 
 def _afterwards(connection: Connection, table: Table, old: OldTable, ids: Sequence[Any]) -> None:

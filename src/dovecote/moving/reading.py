@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import MetaData, Table
-from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.exc import DBAPIError, NoSuchTableError, ProgrammingError
 
 from dovecote.errors import InvalidConfiguration, InvalidNotification
 from dovecote.model import Notification
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy import Connection, Row
 
     from dovecote.moving.old_table import OldTable
 
 NUMBER = re.compile(r"-?[0-9]{1,18}")
+
+
+# What SQLite says of a statement that is wrong, under the same code as of a database that is busy.
+_WRONG_ON_SQLITE = re.compile(r"no such |syntax error|unrecognized token|incomplete input|wrong number of arguments")
 
 
 class Found(NamedTuple):
@@ -51,6 +56,18 @@ def reflected(connection: Connection, old: OldTable) -> Table:
     return table
 
 
+@contextlib.contextmanager
+def condition(where: str, sql: str) -> Iterator[None]:
+    """Around what runs a condition of the file's. Raises InvalidConfiguration where the database cannot read it."""
+    try:
+        yield
+    except DBAPIError as error:
+        words = str(error.orig)
+        if isinstance(error, ProgrammingError) or _WRONG_ON_SQLITE.search(words):
+            raise InvalidConfiguration([f'{where}: "{sql}" is no condition that the database reads: {words}']) from None
+        raise
+
+
 def found(row: Row[Any], old: OldTable) -> Found:
     """What the row asks for. Raises InvalidNotification where a value of it cannot be read."""
     values = row._mapping  # noqa: SLF001 (SQLAlchemy's documented name)
@@ -62,7 +79,7 @@ def found(row: Row[Any], old: OldTable) -> Found:
         id_,
         Notification(
             bot=old.bot,
-            chat_id=chat_of(values[columns.chat_id]),
+            chat_id=_known_chat(values[columns.chat_id], columns.chat_id),
             method=method,
             params=params,
             key=f"{old.table}-{id_}",
@@ -88,6 +105,12 @@ def call_of(values: Mapping[Any, Any], old: OldTable) -> tuple[str, dict[str, An
     if columns.text is not None and values[columns.text] is not None:
         params["text"] = values[columns.text]
     return method, params
+
+
+def _known_chat(value: Any, column: str) -> int | str:
+    if value is None:
+        raise InvalidNotification("chat_id", f'the column "{column}" is empty: nobody is known to send it to.')
+    return chat_of(value)
 
 
 def chat_of(value: Any) -> int | str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import select, text
 
 from dovecote.errors import InvalidConfiguration, InvalidNotification, TelegramUnavailable
-from dovecote.moving.reading import call_of, chat_of, instant, reflected
+from dovecote.moving.reading import call_of, chat_of, condition, instant, reflected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -123,7 +123,9 @@ def _sent(connection: Connection, old: OldTable, since: datetime | None) -> list
     table = reflected(connection, old)
     statement = select(table).where(text(f"({old.sent.where})"))
     dated = []
-    for row in connection.execute(statement):
+    with condition("sent.where", old.sent.where):
+        rows = connection.execute(statement)
+    for row in rows:
         values = row._mapping  # noqa: SLF001 (SQLAlchemy's documented name)
         sent_at = instant(values[old.sent.sent_at], old.sent.sent_at)
         if sent_at is None:

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from dovecote.model import BotStopped, Dead, Delivered, Failed, Happened, Migrated, Released, Scope, Snoozed, Unknown
 from dovecote.observability.broadcast_metrics import BroadcastMetrics
 from dovecote.observability.file_metrics import FileMetrics
+from dovecote.observability.retention_metrics import RetentionMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,6 +87,7 @@ class Metrics:
         for reason in _ENDS:
             self._ended.labels(reason)  # so that they are 0 and not absent until the first of them
         self.broadcasts: Final = BroadcastMetrics(self.registry)
+        self.pruned: Final = RetentionMetrics(self.registry)
         self.stats_unknown()
         self.files: Final = FileMetrics(self.registry, OUTCOMES)
 

@@ -14,6 +14,7 @@ from dovecote.ports.administration import (
     RecipientBook,
     RecipientStore,
     RestoreStore,
+    RetentionStore,
 )
 from dovecote.ports.broadcasts import (
     BroadcastBook,
@@ -58,6 +59,7 @@ __all__ = [
     "RecipientBook",
     "RecipientStore",
     "RestoreStore",
+    "RetentionStore",
     "ScheduleBook",
     "ScheduleObserver",
     "ScheduleStore",

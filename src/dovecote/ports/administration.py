@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
     from dovecote.model import (
         Bot,
+        BotRetention,
         DatabaseVitals,
         Erased,
         NotificationRecord,
@@ -177,8 +178,26 @@ class PruneStore(Protocol):
     async def prune(self, retention: Retention, *, limit: int = 1000) -> Pruned:
         """Remove up to `limit` of each kind that are past their time, each kind in a transaction of its own.
 
-        What is still in the outbox is never touched. Call it again until it answers that nothing was removed.
+        `retention` is that of the settings; what a bot has of its own is stronger. A payload goes earlier than its
+        notification, or with it. What is still in the outbox is never touched. Call it again until it answers that
+        nothing was removed. Raises StoreUnavailable, NotMigrated.
         """
+
+    async def due(self, retention: Retention) -> Pruned:
+        """How much would be removed now; nothing is changed. Raises StoreUnavailable, NotMigrated."""
+
+
+class RetentionStore(Protocol):
+    """What bots have of their own of the settings of retention, and what has lost its payload."""
+
+    async def retentions(self) -> Mapping[str, BotRetention]:
+        """That of every bot that has any, by its name."""
+
+    async def set_retention(self, bot: str, own: BotRetention) -> None:
+        """Replace all of it. Raises UnknownBot, and ValueError with every fault."""
+
+    async def emptied(self, ids: Sequence[int]) -> Sequence[int]:
+        """Which of these notifications are settled and have no payload any more, sorted."""
 
 
 class CountStore(Protocol):

@@ -63,6 +63,8 @@ def broadcast_table(metadata: MetaData, prefix: str) -> Table:
         Column("errors", Text, nullable=False, server_default=text("'{}'")),
         # When it is to be looked at; null while there is nothing to do.
         Column("turn_at", Instant()),
+        # Since when its recipients have no variables any more.
+        Column("emptied_at", Instant()),
         UniqueConstraint("name"),
         CheckConstraint("state IN ('draft', 'running', 'paused', 'finished', 'cancelled')", name="state"),
         CheckConstraint("kind IN ('send', 'recall', 'edit')", name="kind"),

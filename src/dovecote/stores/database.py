@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool, QueuePool
 
 from dovecote.errors import InvalidConfiguration, MissingExtra, NotMigrated, StoreUnavailable
+from dovecote.stores import late_indexes
 from dovecote.stores.addresses import AMBIGUOUS, is_ambiguous, parameter_faults, place_of
 from dovecote.stores.loop_engines import LoopEngines
 from dovecote.stores.tables import POSTGRESQL, SQLITE, Tables
@@ -212,10 +213,11 @@ class Database:
 
         for _ in range(MIGRATION_TRIES):
             try:
-                return await self.run(upgrade, write=True)
+                await self.run(upgrade, write=True)
+                return await late_indexes.build_missing(self.async_engine if revision == "head" else None)
             except DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) not in HELD_UP:
-                    raise
+                    raise translated(error, self.url) from error
             await asyncio.sleep(MIGRATION_PAUSE_SECONDS)
         raise StoreUnavailable(
             "a table cannot be changed, since another transaction holds it all the time: end that one, such as a dump"
@@ -284,6 +286,7 @@ def migration_config(connection: Connection) -> Config:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
+    config.attributes["large_table"] = late_indexes.LARGE_TABLE
     return config
 
 

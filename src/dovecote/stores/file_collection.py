@@ -140,7 +140,8 @@ def release_settled(tables: Tables, span: range) -> ReturningDelete[Any]:
     """Forget the attachments of these notifications, but not of those that wait or could be replayed."""
     attachment, notification, history = tables.files.attachment, tables.notification, tables.history
     waits = looked_up(notification.c.id, notification.c.id == attachment.c.notification_id)
-    replayable = looked_up(history.c.id, history.c.id == attachment.c.notification_id, history.c.outcome != "delivered")
+    kept = (history.c.outcome != "delivered", history.c.erased_at.is_(None))
+    replayable = looked_up(history.c.id, history.c.id == attachment.c.notification_id, *kept)
     return (
         delete(attachment)
         .where(attachment.c.notification_id.between(span[0], span[-1]), waits.is_(None), replayable.is_(None))

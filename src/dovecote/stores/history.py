@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Text, and_, bindparam, exists, func, insert, literal, literal_column, or_, select
+from sqlalchemy import Text, and_, bindparam, exists, func, insert, literal, literal_column, select
 
 from dovecote.errors import UnknownNotification
 from dovecote.model import EVERYTHING, Attempt, DeliveryPolicy, NotificationRecord, Priority, Quiet, State, Stats
@@ -136,7 +136,8 @@ class History:
     ) -> list[int]:
         """Lock those of `ids` that are in `state`, `change` them, and answer which they were."""
         history = self._tables.history
-        still_there, erased = history.c.erased_at.is_(None), literal(change == self._forget)
+        # Of what has lost its payload nothing is left that could be sent.
+        sendable = [history.c.erased_at.is_(None)] if change not in {self._forget, self._believe_delivered} else []
 
         def work(connection: Connection) -> list[int]:
             now = self._clock.now(connection)
@@ -145,8 +146,7 @@ class History:
             for chunk in _chunks(sorted(id_ for id_ in set(ids) if is_id(id_))):
                 found = (
                     select(history.c.id, history.c.chat, history.c.method, history.c.params)
-                    # Of what is erased nothing is left that could be sent.
-                    .where(history.c.id.in_(chunk), history.c.outcome == state.value, or_(erased, still_there))
+                    .where(history.c.id.in_(chunk), history.c.outcome == state.value, *sendable)
                     .order_by(history.c.id)
                     .with_for_update()
                 )
@@ -264,9 +264,10 @@ def _settled(row: Row[Any], attempts: Iterable[Attempt]) -> NotificationRecord:
     if row.took is not None:
         deciding = _attempt(row, row.attempts, row.settled_at)
         attempts = [*(each for each in attempts if each.number != deciding.number), deciding]
-    return _record(
+    record = _record(
         row, State(row.outcome), [*attempts], settled_at=row.settled_at, error_code=row.error_code, error=row.error
     )
+    return replace(record, payload_removed_at=row.erased_at)
 
 
 def _attempt(row: Row[Any], number: int, ended_at: datetime) -> Attempt:

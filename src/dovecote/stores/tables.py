@@ -38,6 +38,7 @@ from dovecote.stores.job_tables import JobTables, job_tables
 from dovecote.stores.leadership_tables import LeadershipTables, leadership_tables
 from dovecote.stores.limits_tables import chat_wait, paid_columns
 from dovecote.stores.recipient_table import recipient_table
+from dovecote.stores.retention_table import bot_retention_table, history_indexes
 from dovecote.stores.schedule_tables import occurrence_table, schedule_file_table, schedule_table
 from dovecote.stores.trace_table import trace_table
 
@@ -191,12 +192,13 @@ def _history(metadata: MetaData, prefix: str) -> Table:
         Column("error", Text),
         Column("message_ids", MessageIds),
         *_choices(),
-        # Since when nothing is left of what was asked for but its numbers: for retention, or for an erased person.
+        # Since when its payload is gone: for retention, or with all else that was a person's who was erased.
         Column("erased_at", Instant()),
         CheckConstraint("outcome IN ('delivered', 'dead', 'unknown')", name="outcome"),
     )
     Index(f"{prefix}history_chat", table.c.bot_id, table.c.chat, table.c.settled_at)
     Index(f"{prefix}history_outcome", table.c.outcome, table.c.settled_at)
+    history_indexes(table, prefix)
     given_up = text("outcome <> 'delivered'")
     Index(
         f"{prefix}history_given_up",
@@ -250,6 +252,7 @@ class Tables:
     notification_key: Table
     recipient: Table
     chat_wait: Table
+    bot_retention: Table
     trace_context: Table
     switch: Table
     schedule: Table
@@ -276,6 +279,7 @@ def outbox_tables(metadata: MetaData, prefix: str = "") -> Tables:
         notification_key=_notification_key(metadata, prefix),
         recipient=recipient_table(metadata, prefix),
         chat_wait=chat_wait(metadata, prefix, Instant(), Chat),
+        bot_retention=bot_retention_table(metadata, prefix),
         trace_context=trace_table(metadata, prefix),
         # Of whoever moves to Dovecote step by step: which share of a bot's chats has moved.
         switch=Table(

@@ -7,7 +7,7 @@ from typing import Final
 _GIFTS: Final = "its gifts stay with whoever was given them, and as they are"
 _MANAGED: Final = "it has no bots that manage other bots"
 _PASSPORT: Final = "it has no Telegram Passport"
-_STARS: Final = "nobody pays with Stars in it but bots, for gifts"
+_STARS: Final = "no Stars move in it but a bot's own, for gifts"
 _STICKERS: Final = "it has no stickers of Telegram's own"
 _SUGGESTED: Final = "it has no suggested posts"
 _TAGS: Final = "it has no tags of members"
@@ -23,18 +23,16 @@ _BY_REASON: Final[dict[str, tuple[str, ...]]] = {
         "setManagedBotAccessSettings",
     ),
     _PASSPORT: ("setPassportDataErrors",),
-    _STARS: ("editUserStarSubscription", "refundStarPayment"),
+    _STARS: ("refundStarPayment",),
     _STICKERS: ("getForumTopicIconStickers",),
     _SUGGESTED: ("approveSuggestedPost", "declineSuggestedPost"),
     _TAGS: ("setChatMemberTag",),
     _VERIFIED: ("removeChatVerification", "removeUserVerification", "verifyChat", "verifyUser"),
     _WEB_APPS: (
-        "answerChatJoinRequestQuery",
         "answerGuestQuery",
         "answerWebAppQuery",
         "savePreparedInlineMessage",
         "savePreparedKeyboardButton",
-        "sendChatJoinRequestWebApp",
     ),
     "people have no settings of their own in it": ("getUserPersonalChatMessages", "setUserEmojiStatus"),
 }

@@ -147,6 +147,22 @@ def answer_pre_checkout_query(call: Call) -> Any:
     return _answer(call, "pre_checkout_query_id")
 
 
+@method("editUserStarSubscription")
+def edit_user_star_subscription(call: Call) -> Any:
+    """A subscription is not prolonged any more, or may be again. It is one that the user has paid with Stars."""
+    user = integer_parameter(call.parameters, "user_id")
+    if user <= 0:
+        raise bad_request("Invalid user_id specified")
+    charge = required_text(call.parameters, "telegram_payment_charge_id")
+    payments = (message.get("successful_payment", {}) for message in call.world.messages.of_chat(call.bot_id, user))
+    paid = next((one for one in payments if one.get("telegram_payment_charge_id") == charge), None)
+    if paid is None or paid.get("currency") != STARS:
+        raise Refusal(400, "Bad Request: CHARGE_ID_INVALID")
+    if paid.get("subscription_expiration_date", 0) <= call.world.clock.time():
+        raise bad_request("Subscription is not active")
+    return True
+
+
 @method("getMyStarBalance", acts=False)
 def get_my_star_balance(call: Call) -> Any:
     """What a test has given the bot and the bot has not spent on gifts."""

@@ -82,8 +82,8 @@ class Method:
     edits: bool
 
 
-# They show the bot as writing, and put no message into the chat.
-UNSENT = frozenset({"sendChatAction", "sendMessageDraft", "sendRichMessageDraft"})
+# They show something, such as the bot as writing, and put no message into the chat.
+UNSENT = frozenset({"sendChatAction", "sendChatJoinRequestWebApp", "sendMessageDraft", "sendRichMessageDraft"})
 
 METHODS: dict[str, Method] = {}
 

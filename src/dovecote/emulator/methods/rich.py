@@ -35,7 +35,7 @@ def rich_message(call: Call, *, drafted: bool = False) -> dict[str, Any]:
         return shown | ({"has_spoiler": True} if content.get("has_media_spoiler") else {})
 
     given = json_of(required_text(call.parameters, "rich_message"), "rich message")
-    return RichMessage(media, drafted=drafted).read(given)
+    return RichMessage(media, drafted=drafted, now=call.world.clock.time()).read(given)
 
 
 @method("sendRichMessage")
