@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections import Counter
 from datetime import timedelta
@@ -11,6 +12,7 @@ import pytest
 from databases import connect, database_of
 from deliveries import Delivery, delivery, until
 from migrated import migrate
+from sqlalchemy import text
 from worker_processes import short_leased
 
 from dovecote.emulator import Answer, Emulator, Rule
@@ -27,8 +29,13 @@ if TYPE_CHECKING:
 
     from databases import PostgresDatabases
     from servers import PostgresServer
+    from sqlalchemy import Connection
 
 COUNT = 1500
+BOTH_HELD = text("""
+    SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (
+        SELECT oid FROM pg_database WHERE datname = current_database())
+""")
 LEASE = timedelta(seconds=60)
 
 
@@ -128,6 +135,27 @@ async def test_an_outage_is_told_in_one_sentence_whatever_asks(tmp_path: Path) -
         with pytest.raises(StoreUnavailable) as told:
             await run(lambda connection: connection.exec_driver_sql("SELECT 1"))
         assert str(told.value).count("cannot be used just now") == 1
+    await database.close()
+
+
+async def test_a_transaction_that_ended_for_a_deadlock_is_an_outage(postgres_url: str) -> None:
+    database = Database(outbox_url(postgres_url))
+
+    def in_order(first: int, then: int) -> Callable[[Connection], None]:
+        def hold(connection: Connection) -> None:
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({first})"))
+            while connection.execute(BOTH_HELD).scalar_one() < 2:
+                connection.execute(text("SELECT pg_sleep(0.005)"))
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({then})"))
+
+        return hold
+
+    ended = await asyncio.gather(database.run(in_order(1, 2)), database.run(in_order(2, 1)), return_exceptions=True)
+
+    # One went on. The other may be tried again, which is what a loop does after an outage.
+    (error,) = [each for each in ended if each is not None]
+    assert isinstance(error, StoreUnavailable)
+    assert "deadlock detected" in str(error)
     await database.close()
 
 

@@ -215,8 +215,9 @@ class Database:
             try:
                 await self.run(upgrade, write=True)
                 return await late_indexes.build_missing(self.async_engine if revision == "head" else None)
-            except DBAPIError as error:
-                if getattr(error.orig, "sqlstate", None) not in HELD_UP:
+            except (DBAPIError, StoreUnavailable) as error:
+                reason = error if isinstance(error, DBAPIError) else error.__cause__
+                if getattr(getattr(reason, "orig", None), "sqlstate", None) not in HELD_UP:
                     raise translated(error, self.url) from error
             await asyncio.sleep(MIGRATION_PAUSE_SECONDS)
         raise StoreUnavailable(
@@ -357,9 +358,9 @@ def translated(error: Exception, url: URL) -> Exception:
 
 
 # How the SQLSTATE of a server begins that cannot serve now: the connection, read-only (a standby), a transaction that
-# it has ended for being idle, what it has no more of (connections, memory, disk), an operator's intervention, its own
-# system.
-OUTAGES = ("08", "25006", "25P03", "53", "57", "58")
+# it has ended for being idle or for another one's sake (deadlocks), what it has no more of (connections, memory, disk),
+# an operator's intervention, its own system.
+OUTAGES = ("08", "25006", "25P03", "40", "53", "57", "58")
 # A database or a role that does not exist, a wrong password, a host that is not let in.
 NO_ENTRY = {"3D000", "28000", "28P01"}
 NO_RIGHTS = "42501"
