@@ -239,7 +239,8 @@ async def test_a_redis_that_is_killed_and_comes_back(over_own_servers: Election,
 
     # Each outage is told once, not with each request. A busy machine may see a second one, when an answer is late.
     for each in candidates:
-        outages, ends = each.log.count("no leader is elected until it is back"), each.log.count("the lease store is back")
+        outages = each.log.count("no leader is elected until it is back")
+        ends = each.log.count("the lease store is back")
         assert ends <= outages <= ends + 1 <= 3, each.log
     election.check()
 
