@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,12 @@ SETTINGS = {
     "checkpoint_timeout": "15min",
     "max_connections": "100",
 }
+SETTLE_SECONDS = 5.0
+OTHERS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+DEAD_TUPLES = "SELECT coalesce(sum(n_tup_upd + n_tup_del), 0) FROM pg_stat_user_tables"
 
 
 @contextlib.contextmanager
@@ -63,10 +70,14 @@ def fresh_database(server: PostgresServer) -> Iterator[str]:
 
 @dataclass(slots=True)
 class Counts:
-    """What a stretch of work asked of the database: clients' statements, bytes of WAL, seconds of processor."""
+    """What a stretch of work asked of the database: clients' statements, bytes of WAL, dead tuples, processor seconds.
+
+    A dead tuple is a row's version that an update or a delete has left behind, whatever has cleaned it up since.
+    """
 
     statements: int = 0
     wal_bytes: int = 0
+    dead_tuples: int = 0
     cpu_seconds: float = 0.0
 
 
@@ -77,6 +88,7 @@ def counted(server: PostgresServer, url: str) -> Iterator[Counts]:
         connection.execute("VACUUM ANALYZE")
         connection.execute("CHECKPOINT")
     counts = Counts()
+    dead_before = _dead_tuples(url)
     before = int(scalar(server.url, "SELECT pg_current_wal_lsn() - '0/0'"))
     server.forget_statements(url)
     cpu_before = cpu_seconds(server.pid)
@@ -84,6 +96,15 @@ def counted(server: PostgresServer, url: str) -> Iterator[Counts]:
     counts.cpu_seconds = cpu_seconds(server.pid) - cpu_before
     counts.statements = server.statement_count(url)
     counts.wal_bytes = int(scalar(server.url, "SELECT pg_current_wal_lsn() - '0/0'")) - before
+    counts.dead_tuples = _dead_tuples(url) - dead_before
+
+
+def _dead_tuples(url: str) -> int:
+    """How many there were so far. Backends tell of theirs when they end, so this waits until no other is there."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while scalar(url, OTHERS) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return int(scalar(url, DEAD_TUPLES))
 
 
 def cpu_seconds(pid: int) -> float:

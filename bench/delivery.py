@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 
 Setting = Mapping[str, Any]
 TRIAL_SHARE = 3
+OURS = (
+    "statements_per_notification",
+    "wal_bytes_per_notification",
+    "dead_tuples_per_notification",
+    "cpu_us",
+    "database_cpu_us",
+    "peak_rss_mb",
+)
+"""Figures of Dovecote's best run that stand beside the ratios as well."""
 
 
 @dataclass(slots=True)
@@ -104,7 +113,7 @@ def ratios(best: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     others = [name for name in best if name != "dovecote"]
     return {
         **{f"ratio_{name}": ours["rate"] / best[name]["rate"] for name in others},
-        "statements_per_notification": ours["statements_per_notification"],
+        **{name: ours[name] for name in OURS},
     }
 
 
@@ -127,6 +136,7 @@ def delivered(
                 )
         run["statements_per_notification"] = counts.statements / notifications
         run["wal_bytes_per_notification"] = counts.wal_bytes / notifications
+        run["dead_tuples_per_notification"] = counts.dead_tuples / notifications
         run["database_cpu_us"] = counts.cpu_seconds / notifications * 1e6
     else:
         run = measure(contender.module, peer=peer.url, notifications=notifications, **setting)
@@ -134,3 +144,24 @@ def delivered(
     if arrived != notifications:
         raise MeasurementFailed(f"{contender.title}: {arrived} requests arrived for {notifications} notifications")
     return run
+
+
+def whole(server: PostgresServer, peer: Peer, notifications: int, say: Callable[[str], None]) -> dict[str, float]:
+    """What a notification asks of PostgreSQL from enqueue to history, in one stretch with one checkpoint before it."""
+    already = peer.arrived()
+    with fresh_database(server) as url:
+        measure("dovecote_run", action="install", url=url)
+        with counted(server, url) as counts:
+            measure("dovecote_run", action="enqueue_all", url=url, notifications=notifications)
+            measure("dovecote_run", action="deliver", url=url, peer=peer.url, notifications=notifications)
+    arrived = peer.arrived() - already
+    if arrived != notifications:
+        raise MeasurementFailed(f"from enqueue to history: {arrived} requests for {notifications} notifications")
+    found = {
+        "whole_statements_per_notification": counts.statements / notifications,
+        "whole_wal_bytes_per_notification": counts.wal_bytes / notifications,
+        "whole_dead_tuples_per_notification": counts.dead_tuples / notifications,
+        "whole_database_cpu_us": counts.cpu_seconds / notifications * 1e6,
+    }
+    say("from enqueue to history: " + ", ".join(f"{name} {value:.4f}" for name, value in found.items()))
+    return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from asyncio import create_task, get_running_loop, sleep
+from asyncio import Event, create_task, get_running_loop, sleep
 from typing import Any
 
 import asyncpg
@@ -63,6 +63,11 @@ async def install(url: str) -> dict[str, Any]:
 async def fill(url: str, notifications: int) -> dict[str, Any]:
     """Install, and enqueue `notifications` messages."""
     await install(url)
+    return await enqueue_all(url, notifications)
+
+
+async def enqueue_all(url: str, notifications: int) -> dict[str, Any]:
+    """Enqueue `notifications` messages, some thousand in each transaction, as a batch job does."""
     connection = await asyncpg.connect(url)
     async with dovecote_at(url) as dovecote:
         for start in range(0, notifications, ENQUEUED_AT_ONCE):
@@ -155,20 +160,28 @@ async def prepare_broadcast(url: str, recipients: int, delivery: str) -> dict[st
 
 
 async def broadcast(url: str, peer: str) -> dict[str, Any]:
-    """Work as `dovecote worker` does until the broadcast has ended; answers what Dovecote says became of everybody."""
+    """Work as `dovecote worker` does until the broadcast has ended; answers what Dovecote says became of everybody.
+
+    When its brake has paused it, it is resumed, as an operator does who has read why.
+    """
+    resumed = 0
     async with dovecote_at(url, peer) as dovecote:
         delivery_only()
         service = Service(dovecote, http=False)
         working = create_task(service.run())
         record = await dovecote.broadcasts.get(NEWS)
-        while record.state is BroadcastState.RUNNING and not working.done():
+        while record.state in {BroadcastState.RUNNING, BroadcastState.PAUSED} and not working.done():
+            if record.state is BroadcastState.PAUSED:
+                await dovecote.broadcasts.resume(NEWS)
+                resumed += 1
             await sleep(POLL_SECONDS)
             record = await dovecote.broadcasts.get(NEWS)
         service.stop()
         await working
     if record.state is not BroadcastState.FINISHED:
         raise RuntimeError(f"the broadcast is {record.state}: {record.counts}")
-    return {"sent": record.counts.delivered, "unknown": record.counts.unknown, "failed": record.counts.dead}
+    counts = record.counts
+    return {"sent": counts.delivered, "unknown": counts.unknown, "failed": counts.dead, "resumed": resumed}
 
 
 async def work(url: str, peer: str) -> dict[str, Any]:
@@ -198,10 +211,51 @@ async def enqueue(url: str, notifications: int, *, keyed: bool) -> dict[str, Any
     return result_of(watch, notifications)
 
 
+async def enqueue_singly(url: str, notifications: int) -> dict[str, Any]:
+    """Enqueue so many, each in a transaction of its own, one after another, as an application's requests do."""
+    connection = await asyncpg.connect(url)
+    async with dovecote_at(url) as dovecote:
+        await _enqueue_one(dovecote, connection, notifications)  # the first asks what the others need not
+        with stopwatch() as watch:
+            for number in range(notifications):
+                await _enqueue_one(dovecote, connection, number)
+    await connection.close()
+    return result_of(watch, notifications)
+
+
+async def _enqueue_one(dovecote: Dovecote, connection: asyncpg.Connection, number: int) -> None:
+    async with connection.transaction():
+        await dovecote.enqueue(connection, notification(number))
+
+
+async def load(url: str, per_second: float, first: int, batch: int) -> dict[str, Any]:
+    """Enqueue so many a second, `batch` in each transaction, until SIGTERM; answers how many, and for how long.
+
+    Numbers begin at `first`. Nothing is made up for that a busy machine did not let it do in time.
+    """
+    over = Event()
+    get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
+    connection = await asyncpg.connect(url)
+    enqueued = 0
+    async with dovecote_at(url) as dovecote:
+        with stopwatch() as watch:
+            due = get_running_loop().time()
+            while not over.is_set():
+                async with connection.transaction():
+                    numbers = range(first + enqueued, first + enqueued + batch)
+                    await dovecote.enqueue(connection, [notification(number) for number in numbers])
+                enqueued += batch
+                due = max(due + batch / per_second, get_running_loop().time())
+                await sleep(due - get_running_loop().time())
+    await connection.close()
+    return {"enqueued": enqueued, "seconds": watch.seconds}
+
+
 if __name__ == "__main__":
     measured_actions(
         install=install,
         fill=fill,
+        enqueue_all=enqueue_all,
         backlog=backlog,
         deliver=deliver,
         deliver_others=deliver_others,
@@ -209,4 +263,6 @@ if __name__ == "__main__":
         broadcast=broadcast,
         work=work,
         enqueue=enqueue,
+        enqueue_singly=enqueue_singly,
+        load=load,
     )

@@ -1,8 +1,8 @@
-"""Writes `docs/benchmarks.md` from a `bench.json`: what was measured on which machine, and how to measure it again.
+"""Writes `docs/benchmarks.md` and its pictures from a `bench.json`: what was measured, and how to measure it again.
 
     python -m bench.page [bench.json] [--output docs/benchmarks.md]
 
-A part that the run did not have is left out of the page.
+A part that was not measured is left out of the page.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.names import NAMES
+from bench.page_parts import SECTIONS, table
+from bench.parts import PARTS
+from bench.plots import bars
 from bench.processes import ROOT
 
 if TYPE_CHECKING:
@@ -20,114 +24,68 @@ if TYPE_CHECKING:
 
 HEAD = """# Benchmarks
 
-Written by `python -m bench.page` from a `bench.json`, the figures of one run on one machine: {cores} cores
-({processor}), {memory_gb} GB, Linux {kernel}, Python {python}{postgresql}. The worker, the database and the HTTP
-peer share these cores, so that a system's figure is what it, its store and the peer get out of them together. Other
-machines have other figures; the ratios travel better. Everything ran {repeat} times in turns, and the best run stands:
-what else happens on a machine can only make a run slower. `make bench` and `python -m bench --only peers` measure
-yours.
-"""
-PEERS = """## Beside other systems
+Written by `python -m bench.page` from a `bench.json`, with the figures of one machine: {cores} cores ({processor}),
+{memory_gb} GB, Linux {kernel}, Python {python}, PostgreSQL {postgresql}. The worker, the database and the HTTP peer
+share these cores, so that a system's figure is what it, its store and the peer get out of them together. Other machines
+have other figures; the ratios travel better. What is compared runs in turns, and the best run stands: what else happens
+on a machine can only make a run slower.
 
-{notifications:,} notifications from table or queue to the answer of the same HTTP peer, one worker process each
-(Celery's pool of processes is what it is). PostgreSQL is durable (`fsync` and `synchronous_commit` on); Redis, here its
-fork Valkey, keeps its queue in memory alone, as it comes. Each system runs in an environment of its own with its best
-driver; of the settings that its documentation recommends for bulk, which are tried first on a part of the work, the
-best is measured. A run counts only when the peer has seen as many requests as there are notifications and the system
-itself has recorded all of them as done. "µs" are of processor time for each notification; "statements" are commands
-where the store is Redis.
+```console
+$ make bench                                          # everything
+$ python -m bench --only delivery,latency --repeat 1  # some of it; the other parts of bench.json stay as they are
+$ python -m bench.page                                # this page
+```
 """
-DELIVERY = """## Beside bare loops
+WHEN = """## When it was measured
 
-{notifications:,} notifications. A bare loop keeps nothing: no table, no record, no limits.
+"Busy" is how many processes wanted to run in the minute before: with one or more, rates are too low, and hardly fair.
 """
-KILLED = """## A broadcast that is killed in the middle
+MISSING = "Not measured yet on this machine: {parts}.\n"
+HOW_LONG = "## How long each part takes, about, on two cores\n"
+GLOSSARY = """## What stands in bench.json
 
-One text to {recipients:,} chats. Of the Bot API's answers {share:.0%} are lost: the message is accepted, and then the
-connection closed. With half of the messages accepted the process gets SIGKILL, is started again, and runs until it says
-that it is done. Counted is what the emulator accepted (seed {seed}); on the right is what the system itself says.
+Names are an interface: a name that is here means the same tomorrow.
 """
-ABSENT = "What they do not do, or only so:"
 
 
 def page(result: Mapping[str, Any]) -> str:
     """The whole page. Raises ValueError when `result` has none of the parts that it tells of."""
-    machine = result["machine"]
-    database = f", PostgreSQL {machine['postgresql']}" if machine["postgresql"] else ""
-    blocks = [HEAD.format(**machine | {"postgresql": database}, repeat=result["repeat"])]
-    if "peers" in result:
-        blocks += _peers(result["peers"])
-    if "delivery" in result:
-        runs = result["delivery"]["runs"]
-        blocks += [DELIVERY.format(notifications=runs["dovecote"]["notifications"]), _rates(runs)]
-    if "killed" in result:
-        blocks += _killed(result["killed"])
-    if len(blocks) == 1:
-        raise ValueError(
-            "there is none of the parts `peers`, `delivery` and `killed` in it: run `python -m bench --only peers`"
-        )
+    told = [name for name in SECTIONS if name in result]
+    if not told:
+        raise ValueError(f"there is none of the parts {', '.join(SECTIONS)} in it: run `python -m bench` first")
+    blocks = [HEAD.format(**result["machine"])]
+    for name in told:
+        blocks += SECTIONS[name](result[name])
+    blocks += _when(result)
+    blocks += [HOW_LONG, table(["part", "what", "minutes"], [[n, p.what, str(p.minutes)] for n, p in PARTS.items()])]
+    blocks += [GLOSSARY, table(["name", "what it is"], [[f"`{name}`", means] for name, means in NAMES.items()])]
     return "\n".join(blocks)
 
 
-def _peers(peers: Mapping[str, Any]) -> Iterator[str]:
-    runs = peers["runs"]
-    yield PEERS.format(notifications=runs["dovecote"]["notifications"])
-    yield _rates(runs)
-    yield f"{ABSENT}\n"
-    yield _table(
-        ["who", "order in a chat", "limits", "after a kill"],
-        [[run["title"], run["order"], run["limits"], run["resume"]] for run in runs.values()],
-    )
-    yield "".join(f"No figure for {name}: {why}.\n" for name, why in peers["unmeasured"].items())
+def plots(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The pictures, as their names and SVG: for each part that has one."""
+    if "peers" in result:
+        runs = sorted(result["peers"]["runs"].values(), key=lambda run: -float(run["rate"]))
+        yield "peers", bars("Notifications a second, one worker", [(run["title"], run["rate"]) for run in runs])
+    if "growth" in result:
+        rows = [(f"{run['backlog']:,} waiting", run["rate"]) for run in result["growth"]["runs"].values()]
+        yield "growth", bars("Notifications a second, by the backlog", rows)
+    if "workers" in result:
+        rows = [(f"{run['workers']} workers", run["rate"]) for run in result["workers"]["runs"].values()]
+        yield "workers", bars("Notifications a second, by the number of workers", rows)
 
 
-def _killed(killed: Mapping[str, Any]) -> Iterator[str]:
-    yield KILLED.format(**killed, share=killed["lost_answers"])
-    yield _table(
-        ["who", "missed", "got one", "got two or more", "answers lost", "it says itself"],
+def _when(result: Mapping[str, Any]) -> Iterator[str]:
+    yield WHEN
+    yield table(
+        ["part", "at", "took", "best of", "busy"],
         [
-            [
-                run["title"],
-                *(f"{run[name]:,}" for name in ("missed", "once", "more_than_once", "lost")),
-                ", ".join(f"{name} {value}" for name, value in run["told"].items()),
-            ]
-            for run in killed["runs"].values()
+            [name, one["at"], f"{one['seconds']:.0f} s", str(one["repeat"]), f"{one['load_before']:.1f}"]
+            for name, one in result["measured"].items()
         ],
     )
-
-
-def _rates(runs: Mapping[str, Mapping[str, Any]]) -> str:
-    ours = runs["dovecote"]
-    return _table(
-        ["who", "settings", "per s", "Dovecote is", "µs", "µs in the store", "statements", "WAL bytes", "peak MB"],
-        [
-            [
-                run["title"] + _if_fewer(run, ours),
-                ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in run["setting"].items()) or "default",
-                f"{run['rate']:,.0f}",
-                f"{ours['rate'] / run['rate']:.2f} x",
-                f"{run['cpu_us']:.0f}",
-                _figure(run, "database_cpu_us", ".0f"),
-                _figure(run, "statements_per_notification", ".4f"),
-                _figure(run, "wal_bytes_per_notification", ",.0f"),
-                f"{run['peak_rss_mb']:.0f}",
-            ]
-            for run in sorted(runs.values(), key=lambda run: -float(run["rate"]))
-        ],
-    )
-
-
-def _if_fewer(run: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    return "" if run["notifications"] == ours["notifications"] else f" ({run['notifications']:,} only)"
-
-
-def _figure(run: Mapping[str, Any], name: str, form: str) -> str:
-    return format(run[name], form) if name in run else "-"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    if missing := [name for name in PARTS if name not in result]:
+        yield MISSING.format(parts=", ".join(missing))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -137,11 +95,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks.md", help="where the page goes")
     options = parser.parse_args(arguments)
     try:
-        text = page(json.loads(options.figures.read_text(encoding="utf-8")))
+        result = json.loads(options.figures.read_text(encoding="utf-8"))
+        text = page(result)
     except (OSError, ValueError) as problem:
         sys.stderr.write(f"{options.figures}: {problem}\n")
         return 2
     options.output.write_text(text, encoding="utf-8")
+    folder = options.output.with_suffix("")
+    for name, picture in plots(result):
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.svg").write_text(picture, encoding="utf-8")
     return 0
 
 

@@ -23,18 +23,34 @@ WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnu
 """
 
 
-async def run(url: str, notifications: int, *, keyed: bool) -> dict[str, Any]:
-    """Copy the structure of the outbox's tables, then insert their rows into the copies, which is what is measured."""
+async def run(url: str, notifications: int, *, keyed: bool, singly: bool = False) -> dict[str, Any]:
+    """Copy the structure of the outbox's tables, then insert their rows into the copies, which is what is measured.
+
+    With `singly` each notification's rows in a transaction of their own.
+    """
     connection = await asyncpg.connect(url)
     inserts = [await _prepare(connection, table) for table in tables(keyed=keyed)]
+    at_once = 1 if singly else ROWS_AT_ONCE
     with stopwatch() as watch:
-        async with connection.transaction():
-            for statement, constants, columns in inserts:
-                for start in range(0, len(columns[0]), ROWS_AT_ONCE):
-                    rows = [column[start : start + ROWS_AT_ONCE] for column in columns]
-                    await connection.execute(statement, *constants, *rows)
+        if singly:
+            for number in range(notifications):
+                async with connection.transaction():
+                    await _insert(connection, inserts, range(number, number + 1), at_once)
+        else:
+            async with connection.transaction():
+                await _insert(connection, inserts, range(len(inserts[0][2][0])), at_once)
     await connection.close()
     return result_of(watch, notifications)
+
+
+async def _insert(
+    connection: Any, inserts: list[tuple[str, list[Any], list[list[Any]]]], rows: range, at_once: int
+) -> None:
+    """The rows of that range, into one table after the other."""
+    for statement, constants, columns in inserts:
+        for start in range(rows.start, rows.stop, at_once):
+            part = slice(start, min(start + at_once, rows.stop))
+            await connection.execute(statement, *constants, *(column[part] for column in columns))
 
 
 async def _prepare(connection: Any, table: str) -> tuple[str, list[Any], list[list[Any]]]:

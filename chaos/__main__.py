@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from chaos.campaign import Campaign, summary_as_json
 from chaos.judge import judge, read_evidence
+from chaos.pooler import program
 from chaos.setting import Setting
 
 if TYPE_CHECKING:
@@ -29,6 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options().parse_args(arguments)
     # So that being told to end, like Ctrl-C, unwinds everything that was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if options.pooler:
+        if options.database != "postgresql":
+            sys.stderr.write("--pooler: SQLite has no pooler; leave out --database sqlite\n")
+            return 2
+        try:
+            program()
+        except FileNotFoundError as missing:
+            sys.stderr.write(f"--pooler: {missing}\n")
+            return 2
     seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
     setting = Setting(
         seed=seed,
@@ -39,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elect_by_valkey=options.database == "postgresql" and seed % 2 == 1,
         s3=options.database == "postgresql" and not options.without_s3,
         per_second=options.per_second,
+        pooler=options.pooler,
         only=tuple(options.only.split(",")) if options.only else (),
     )
     folder = Path(tempfile.mkdtemp(prefix="dovecote-chaos-"))
@@ -67,6 +78,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--per-second", type=float, default=10.0, help="notifications enqueued per second (10)")
     parser.add_argument("--without-s3", action="store_true", help="keep files in a folder, and start no S3 server")
+    parser.add_argument("--pooler", action="store_true", help="put pgbouncer, which must be there, before PostgreSQL")
     parser.add_argument("--only", metavar="KINDS", help="the kinds of faults, by their names and with commas")
     parser.add_argument("--keep", action="store_true", help="keep the folder of a campaign that was sound as well")
     parser.add_argument("--output", type=Path, default=Path("chaos.json"), metavar="FILE")

@@ -179,7 +179,7 @@ class Application:
 
     async def _connected(self) -> ApplicationConnection:
         if self._connection is None:
-            self._connection = await connection_of(self._given["url"])
+            self._connection = await connection_of(self._given["url"], pooled=self._given["pooled"])
         return self._connection
 
     async def _drop_connection(self) -> None:

@@ -175,6 +175,7 @@ class Campaign:
             "per_second": setting.per_second,
             "start": str(self._folder / "start.json"),
             "recipients": setting.recipients,
+            "pooled": setting.pooler,
         }
         programs.add(
             "application",
@@ -188,7 +189,7 @@ class Campaign:
     async def _make_faults(self, place: Place, programs: Programs) -> int:
         """Carry out the plan, each lane by itself, and wait for the campaign's end."""
         setting = self._setting
-        kinds = lanes(setting.database, valkey=setting.valkey, s3=setting.s3)
+        kinds = lanes(setting.database, valkey=setting.valkey, s3=setting.s3, pooler=setting.pooler)
         if setting.only:
             kinds = {
                 lane: {kind: lasts for kind, lasts in some.items() if kind in setting.only}

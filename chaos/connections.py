@@ -43,10 +43,11 @@ class ApplicationConnection(Protocol):
         """End the connection."""
 
 
-async def connection_of(url: str) -> ApplicationConnection:
-    """Connect."""
+async def connection_of(url: str, *, pooled: bool = False) -> ApplicationConnection:
+    """Connect. Behind a transaction pooler nothing may stay prepared."""
     if url.startswith("postgresql"):
-        return PostgresConnection(await asyncpg.connect(url, timeout=3))
+        kept = {"statement_cache_size": 0} if pooled else {}
+        return PostgresConnection(await asyncpg.connect(url, timeout=3, **kept))
     return SqliteConnection(url.removeprefix("sqlite:///"))
 
 

@@ -29,6 +29,7 @@ LONGEST_SHIFT = 5400.0
 SCRIPTED = "(scripted)"
 MOST_CONNECTIONS = 200
 S3_TRIES = 3
+SQLITE_PAGE = 4096
 WITH_RIGHTS_TO_WRITE = "-c default_transaction_read_only=off"
 
 
@@ -57,6 +58,9 @@ class Faults:
             "make the database read-only": self._read_only,
             "use up the connections": self._use_up_connections,
             "slow the database down": lambda fault: self._delay(fault, "the database"),
+            "fill the database's disk": self._fill_the_databases_disk,
+            "kill the pooler": self._kill_the_pooler,
+            "freeze the pooler": self._freeze_the_pooler,
             "lock the file": self._lock_the_file,
             "fill the disk": self._fill_the_disk,
             "kill Valkey": self._kill_valkey,
@@ -186,6 +190,26 @@ class Faults:
             while len(held) < MOST_CONNECTIONS:
                 held.append(psycopg.connect(self._place.url, connect_timeout=5))
 
+    async def _fill_the_databases_disk(self, fault: Fault) -> None:
+        if (server := self._place.postgres) is not None:
+            await asyncio.to_thread(server.fill_disk)
+            try:
+                await asyncio.sleep(fault.lasts)
+            finally:
+                await asyncio.to_thread(server.make_room)
+
+    async def _kill_the_pooler(self, fault: Fault) -> None:
+        if (pooler := self._place.pooler) is not None:
+            await asyncio.to_thread(pooler.kill)
+            try:
+                await asyncio.sleep(fault.lasts)
+            finally:
+                await asyncio.to_thread(pooler.start)
+
+    async def _freeze_the_pooler(self, fault: Fault) -> None:
+        if (pooler := self._place.pooler) is not None:
+            await pooler.freeze(fault.lasts)
+
     async def _lock_the_file(self, fault: Fault) -> None:
         path = self._place.url.removeprefix("sqlite:///")
         with closing(sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)) as connection:
@@ -203,7 +227,7 @@ class Faults:
         limited = [one.pid for one in self._programs.all if one.is_running and one.role != "application"]
         # One page, so that none that is written to again has room: the log of SQLite is cut back to nothing at times.
         for pid in limited:
-            _limit(pid, 4096)
+            _limit(pid, SQLITE_PAGE)
         try:
             await asyncio.sleep(fault.lasts)
         finally:

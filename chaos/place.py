@@ -18,6 +18,7 @@ from servers import PostgresServer
 from valkey_servers import ValkeyServer
 
 from chaos.connections import CREATE
+from chaos.pooler import Pooler
 from chaos.proxy import Proxy
 from dovecote.emulator import BotLimit, EmulatorProcess, Limits
 
@@ -44,6 +45,7 @@ class Place:
     s3: S3Server | None
     storage: dict[str, str]
     folder: Path
+    pooler: Pooler | None = None
 
     def database_url(self) -> str:
         """The database as the campaign's processes reach it."""
@@ -79,7 +81,7 @@ async def made(setting: Setting, folder: Path, stack: AsyncExitStack) -> Place:
     """Start everything that the setting names; `stack` ends it."""
     limits = Limits(bot=BotLimit(rate=setting.pace, capacity=setting.pace))
     emulator = stack.enter_context(EmulatorProcess(limits=limits, seed=setting.seed))
-    postgres = valkey = s3 = None
+    postgres = valkey = s3 = pooler = None
     if setting.database == "postgresql":
         # Servers are started in this thread: they are given a moment of it, and nothing else runs yet.
         postgres = stack.enter_context(PostgresServer(18))
@@ -93,7 +95,9 @@ async def made(setting: Setting, folder: Path, stack: AsyncExitStack) -> Place:
     await asyncio.to_thread(migrate, url)
     networks = {"the Bot API": Proxy("the Bot API", "127.0.0.1", urlsplit(emulator.url).port or 0)}
     if postgres is not None:
-        networks["the database"] = Proxy("the database", "127.0.0.1", postgres.port)
+        if setting.pooler:
+            pooler = stack.enter_context(Pooler(postgres.port, urlsplit(url).username or ""))
+        networks["the database"] = Proxy("the database", "127.0.0.1", postgres.port if pooler is None else pooler.port)
     if valkey is not None:
         networks["Valkey"] = Proxy("Valkey", "127.0.0.1", valkey.port)
     if s3 is not None:
@@ -101,7 +105,7 @@ async def made(setting: Setting, folder: Path, stack: AsyncExitStack) -> Place:
     for network in networks.values():
         await stack.enter_async_context(network)
     storage = {"url": (folder / "files").as_uri()} if s3 is None else _bucket(s3, networks["the S3 server"])
-    place = Place(url, emulator, networks, postgres, valkey, s3, storage, folder)
+    place = Place(url, emulator, networks, postgres, valkey, s3, storage, folder, pooler)
     await place.control("POST", "recipients", [{"chat_id": chat, "state": "blocked"} for chat in BLOCKED])
     _make_own_table(place)
     return place

@@ -52,6 +52,11 @@ POSTGRESQL: dict[str, Range] = {
     "make the database read-only": LONG,
     "use up the connections": LONG,
     "slow the database down": LONG,
+    "fill the database's disk": LONG,
+}
+POOLER: dict[str, Range] = {
+    "kill the pooler": SHORT,
+    "freeze the pooler": LONG,
 }
 SQLITE: dict[str, Range] = {
     "lock the file": LONG,
@@ -81,7 +86,7 @@ STORAGE: dict[str, Range] = {
 }
 
 
-def lanes(database: str, *, valkey: bool, s3: bool) -> dict[str, dict[str, Range]]:
+def lanes(database: str, *, valkey: bool, s3: bool, pooler: bool = False) -> dict[str, dict[str, Range]]:
     """The kinds of each lane, for what there is."""
     network = {
         kind: lasts
@@ -94,7 +99,7 @@ def lanes(database: str, *, valkey: bool, s3: bool) -> dict[str, dict[str, Range
     processes = PROCESSES if database == "postgresql" else {k: v for k, v in PROCESSES.items() if "clock" not in k}
     found = {
         "processes": processes,
-        "database": POSTGRESQL if database == "postgresql" else SQLITE,
+        "database": {**POSTGRESQL, **(POOLER if pooler else {})} if database == "postgresql" else SQLITE,
         "network": network,
         "telegram": TELEGRAM,
     }

@@ -21,6 +21,8 @@ class Setting:
     valkey: bool = True
     elect_by_valkey: bool = False
     s3: bool = True
+    pooler: bool = False
+    """Whether a transaction pooler stands before PostgreSQL; workers only poll then."""
     per_second: float = 10.0
     pace: float = 25.0
     recipients: int = 200
@@ -57,6 +59,7 @@ class Setting:
                 "concurrency": 32,
                 "lease": f"{self.lease}s",
                 "drain_deadline": "5s",
+                **({"listen": False} if self.pooler else {}),
             },
             # At least once never gives up: what is lost is then lost for certain.
             "retry": {"attempts": 1000, "unknown_attempts": 1000, "first": "200ms", "longest": "2s"},

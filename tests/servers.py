@@ -21,6 +21,7 @@ import importlib.util
 import os
 import pwd
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypedDict
 
 import psutil
+import psycopg
 from databases import MAINTENANCE, PostgresDatabases
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ SUPERUSER = "dovecote"
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+PAGE = 8192
+"""Bytes of one of PostgreSQL's."""
 PORTS = range(20_000, 32_000)
 PORT_TRIES = 20
 
@@ -137,7 +141,8 @@ class PostgresServer(PostgresDatabases):
 
     def stop(self) -> None:
         """Shut down in order: open transactions are rolled back, the data stay. No-op when it does not run."""
-        if self._process is None:
+        if self._process is None or self._process.poll() is not None:
+            self._process = None
             return
         self.thaw()
         self._process.send_signal(signal.SIGINT)
@@ -175,6 +180,37 @@ class PostgresServer(PostgresDatabases):
         for process in reversed(self._processes()):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.resume()
+
+    def fill_disk(self) -> None:
+        """Let no process of the server write beyond a page of a file, which it takes for a disk without room.
+
+        A transaction's log that cannot be written is a panic, and the server does not come back before `make_room`.
+        """
+        self._limit_files(PAGE)
+
+    def make_room(self) -> None:
+        """Lift that, and start the server again if it has ended meanwhile, or ends while it recovers."""
+        self._limit_files(None)
+        deadline = time.monotonic() + START_SECONDS
+        while self._is_running() and time.monotonic() < deadline:
+            with contextlib.suppress(psycopg.Error), psycopg.connect(self.url, connect_timeout=2):
+                return
+            time.sleep(0.1)
+        self.restart()
+
+    def _limit_files(self, size: int | None) -> None:
+        """By util-linux's program, as the server's own account: root may not be allowed to in a container."""
+        most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        limit = str(size or ("unlimited" if most == resource.RLIM_INFINITY else most))
+        for process in self._processes() if self._is_running() else []:
+            command = ["prlimit", f"--pid={process.pid}", f"--fsize={limit}:"]
+            done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, **self._as_account())
+            if done.returncode and process.is_running():
+                raise RuntimeError(f"{command} ended with {done.returncode}: {done.stderr}")
+
+    def _is_running(self) -> bool:
+        """Whether it runs: it may have ended by itself."""
+        return self._process is not None and self._process.poll() is None
 
     def close(self) -> None:
         """Stop the server and remove its data."""

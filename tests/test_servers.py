@@ -76,6 +76,18 @@ class TestEveryVersion:
 
         assert values(url) == [1]
 
+    def test_a_disk_without_room_takes_no_commit_and_loses_none(self, server: PostgresServer) -> None:
+        url = server.create_database()
+        write(url, 1)
+
+        server.fill_disk()
+        with pytest.raises(psycopg.Error):
+            write(url, 2)
+        server.make_room()
+        write(url, 3)
+
+        assert values(url) == [1, 3]
+
     def test_a_server_that_was_stopped_in_order_restarts(self, server: PostgresServer) -> None:
         url = server.create_database()
         write(url, 2)

@@ -1,7 +1,8 @@
-"""From table or queue to answer: the other systems and Dovecote, in turns against one HTTP peer.
+"""From table or queue to answer: the other systems, the bare loops and Dovecote, in turns against one HTTP peer.
 
 One worker process each, beside the store and the HTTP peer. A run counts only when the HTTP peer has seen as many
-requests as there are notifications, and when the system itself has recorded each as done.
+requests as there are notifications, and when the system itself has recorded each as done. A system that fails, or that
+cannot be installed, gets no figure, and its own words stand where the figure would.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ import psutil
 from bench.database import Counts, counted, fresh_database
 from bench.delivery import TRIAL_SHARE, contenders, delivered
 from bench.peers.environments import python_of, version_of
-from bench.peers.systems import DOVECOTE, SYSTEMS, UNMEASURED
+from bench.peers.systems import DOVECOTE, NOTHING_KEPT, SYSTEMS
 from bench.processes import MeasurementFailed, measure
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from bench.peers.systems import System
 
 from valkey_servers import ValkeyServer
+
+BARE_LOOPS = ("bare_loop", "aiogram_loop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,37 +64,73 @@ def peers(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Measure `systems` and Dovecote `repeat` times in turns; answers the best run of each, and a ratio for each."""
-    pythons = {system.name: python_of(system.place, say) for system in systems}
-    (ours,) = (contender for contender in contenders() if contender.name == "dovecote")
-    best: dict[str, dict[str, Any]] = {}
+    race = _Race(postgresql, http_peer, say)
     with ValkeyServer() as valkey:
-        around = Surroundings(postgresql, valkey, http_peer)
-
-        def one_run(system: System, setting: Setting, count: int) -> dict[str, Any]:
-            return delivered_by(system, pythons[system.name], setting, around, count)
-
-        chosen = {system.name: _best_setting(system, notifications, one_run, say) for system in systems}
+        race.prepare(systems, valkey, notifications)
         for turn in range(1, repeat + 1):
-            run = delivered(postgresql, http_peer, ours, {}, notifications)
-            say(f"Dovecote: run {turn} of {repeat}, {run['rate']:,.0f}/s")
-            _keep_best(best, "dovecote", run | {"title": "Dovecote", "setting": {}, **DOVECOTE})
-            for system in systems:
-                run = one_run(system, chosen[system.name], notifications)
-                say(f"{system.title}: run {turn} of {repeat}, {run['rate']:,.0f}/s")
-                _keep_best(best, system.name, run | _said_of(system, chosen[system.name]))
-    ratios = {name: best["dovecote"]["rate"] / best[name]["rate"] for name in chosen}
-    in_postgresql = [ratios[system.name] for system in systems if system.store == "postgresql"]
+            say(f"run {turn} of {repeat}")
+            race.run_once(notifications)
+    best, ours = race.best, race.best["dovecote"]["rate"]
+    ratios = {name: ours / run["rate"] for name, run in best.items() if name != "dovecote"}
+    in_postgresql = [ratios[system.name] for system in race.systems if system.store == "postgresql"]
     return {
         **{f"ratio_{name}": ratio for name, ratio in ratios.items()},
         **({"ratio_best_in_postgresql": min(in_postgresql)} if in_postgresql else {}),
-        "unmeasured": UNMEASURED,
+        "unmeasured": race.unmeasured,
         "runs": best,
     }
 
 
-def _keep_best(best: dict[str, dict[str, Any]], name: str, run: dict[str, Any]) -> None:
-    if name not in best or run["rate"] > best[name]["rate"]:
-        best[name] = run
+class _Race:
+    """Who takes part, in which setting, and the best run of each so far."""
+
+    def __init__(self, postgresql: PostgresServer, http_peer: Peer, say: Callable[[str], None]) -> None:
+        self._postgresql, self._http_peer, self._say = postgresql, http_peer, say
+        self._ours = [one for one in contenders() if one.name in {"dovecote", *BARE_LOOPS}]
+        self._runners: dict[str, Callable[[Setting, int], dict[str, Any]]] = {}
+        self._settings: dict[str, Setting] = {}
+        self.systems: list[System] = []
+        self.best: dict[str, dict[str, Any]] = {}
+        self.unmeasured: dict[str, str] = {}
+
+    def prepare(self, systems: Sequence[System], valkey: ValkeyServer, notifications: int) -> None:
+        """Make each system's environment, and find out which of its settings is best."""
+        around = Surroundings(self._postgresql, valkey, self._http_peer)
+        for system in systems:
+            with self._unless_it_fails(system):
+                python = python_of(system.place, self._say, system.needs)
+                runner = partial(delivered_by, system, python, around)
+                self._settings[system.name] = _best_setting(system, notifications, runner, self._say)
+                self._runners[system.name] = runner
+                self.systems.append(system)
+
+    def run_once(self, notifications: int) -> None:
+        """Everybody once."""
+        for contender in self._ours:
+            said = DOVECOTE if contender.has_table else NOTHING_KEPT
+            setting = contender.settings[0]
+            run = delivered(self._postgresql, self._http_peer, contender, setting, notifications)
+            self._keep(contender.name, run | {"title": contender.title, "setting": dict(setting), **said})
+        for system in list(self.systems):
+            with self._unless_it_fails(system):
+                setting = self._settings[system.name]
+                run = self._runners[system.name](setting, notifications)
+                self._keep(system.name, run | _said_of(system, setting))
+
+    def _keep(self, name: str, run: dict[str, Any]) -> None:
+        self._say(f"{run['title']}: {run['rate']:,.0f}/s")
+        if name not in self.best or run["rate"] > self.best[name]["rate"]:
+            self.best[name] = run
+
+    @contextlib.contextmanager
+    def _unless_it_fails(self, system: System) -> Iterator[None]:
+        try:
+            yield
+        except MeasurementFailed as failure:
+            self._say(f"{system.title}: {failure}")
+            self.unmeasured[system.name] = str(failure).strip().splitlines()[-1]
+            self.systems = [one for one in self.systems if one is not system]
+            self.best.pop(system.name, None)
 
 
 def _said_of(system: System, setting: Setting) -> dict[str, Any]:
@@ -106,18 +146,18 @@ def _said_of(system: System, setting: Setting) -> dict[str, Any]:
 def _best_setting(
     system: System,
     notifications: int,
-    one_run: Callable[[System, Setting, int], dict[str, Any]],
+    one_run: Callable[[Setting, int], dict[str, Any]],
     say: Callable[[str], None],
 ) -> Setting:
     if len(system.settings) == 1:
         return system.settings[0]
     trial = max(1, notifications // TRIAL_SHARE)
     say(f"{system.title}: which of {len(system.settings)} settings is best, with {trial:,}")
-    return max(system.settings, key=lambda setting: float(one_run(system, setting, trial)["rate"]))
+    return max(system.settings, key=lambda setting: float(one_run(setting, trial)["rate"]))
 
 
 def delivered_by(
-    system: System, python: str, setting: Setting, around: Surroundings, notifications: int
+    system: System, python: str, around: Surroundings, setting: Setting, notifications: int
 ) -> dict[str, Any]:
     """One run on an empty store. Raises MeasurementFailed unless as many requests as notifications arrived."""
     notifications = min(notifications, system.at_most or notifications)
@@ -143,6 +183,7 @@ def delivered_by(
         run["database_cpu_us"] = counts.cpu_seconds / notifications * 1e6
     if system.store == "postgresql":
         run["wal_bytes_per_notification"] = counts.wal_bytes / notifications
+        run["dead_tuples_per_notification"] = counts.dead_tuples / notifications
     return run
 
 

@@ -32,6 +32,8 @@ class System:
     order: str
     limits: str
     resume: str
+    needs: tuple[int, int] = (3, 11)
+    """The Python without which it does not install."""
     at_most: int | None = None
     """With more notifications than this it would take hours; it is given no more."""
 
@@ -67,6 +69,17 @@ SYSTEMS = (
         order="with a lock for each chat",
         limits="no",
         resume="jobs of a killed worker stay `doing` until a task of one's own retries them: some twice",
+    ),
+    System(
+        name="oban",
+        title="oban",
+        package="oban",
+        store="postgresql",
+        settings=[{"limit": limit} for limit in (10, 50, 128, 256)],
+        needs=(3, 12),
+        order="no",
+        limits="no; sold as Oban Pro",
+        resume="what has been running for five minutes runs again, whoever has it: some twice",
     ),
     System(
         name="taskiq",
@@ -158,11 +171,11 @@ SYSTEMS = (
 )
 """In the order in which they are measured."""
 
-UNMEASURED = {"oban": "needs Python 3.12 or later: no release of it installs under 3.11, on which this runs"}
-"""Who would belong here, and why there is no figure."""
-
 DOVECOTE = {
     "order": "yes",
     "limits": "per chat, per bot, over all processes",
     "resume": "what was in flight is held as unknown, or sent again, as each notification says",
 }
+
+NOTHING_KEPT = {"order": "no", "limits": "no", "resume": "no: nothing is kept"}
+"""Of a bare loop."""

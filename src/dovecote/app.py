@@ -89,7 +89,10 @@ class Dovecote(Administration, Enqueuing):
         self, url: str | None = None, *, settings: Settings | None = None, storage: ManagedStorage | None = None
     ) -> None:
         self.settings = settings or load_settings()
-        self.database = Database(outbox_url(url or self.settings.database.url))
+        # Who does not listen may be behind a transaction pooler, where what was prepared is another's next.
+        self.database = Database(
+            outbox_url(url or self.settings.database.url), keeps_statements=self.settings.worker.listen
+        )
         # For what is asked again and again: opening a connection takes many times as long as the answer.
         self._kept_database = Database(self.database.url, pool_size=WATCHING_CONNECTIONS, keeps_statements=False)
         self.metrics = Metrics()

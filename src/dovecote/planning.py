@@ -70,7 +70,9 @@ class Planning:
         """The jobs of one job store of APScheduler, and their runs."""
         if self._job_database is None:
             # Kept open, in each event loop: there is a transaction for each run.
-            self._job_database = Database(self._database.url, pool_size=JOB_CONNECTIONS)
+            self._job_database = Database(
+                self._database.url, pool_size=JOB_CONNECTIONS, keeps_statements=self._database.keeps_statements
+            )
         return Jobs(self._job_database, store), JobRuns(self._job_database, store)
 
     async def close(self) -> None:

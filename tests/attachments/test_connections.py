@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,10 +14,13 @@ from databases import connect
 from deliveries import delivery
 from sqlalchemy import event, select, text
 
+from dovecote import Dovecote
 from dovecote.app import FILE_CONNECTIONS
+from dovecote.config import Settings
 from dovecote.errors import StoreUnavailable
 from dovecote.model import Attachment, Notification
 from dovecote.stores.database import Database, outbox_url, translated
+from dovecote.stores.held import HeldConnection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,6 +129,22 @@ async def test_nothing_is_left_prepared_for_a_connection_that_may_be_another_nex
         # The statement itself, and the one before, which is closed with the next.
         assert all(name.startswith("dovecote_") for name in left)
         assert len(set(left)) <= 2
+
+
+async def test_who_does_not_listen_prepares_nothing_under_a_name_that_another_process_gives(
+    postgresql_outbox_url: str,
+) -> None:
+    """Behind a transaction pooler a held connection is any of the server's, and so is that of every other process."""
+    settings = Settings.model_validate({"database": {"url": postgresql_outbox_url}, "worker": {"listen": False}})
+    names = text("SELECT name FROM pg_prepared_statements")
+    async with Dovecote(settings=settings) as dovecote:
+        held = HeldConnection(dovecote.database, timedelta(seconds=10))
+        for _ in range(3):
+            left = await held.run(lambda connection: connection.execute(names).scalars().all())
+        await held.close()
+
+    assert left
+    assert all(name.startswith("dovecote_") for name in left)
 
 
 async def test_a_server_without_a_free_connection_is_unavailable_and_no_fault_of_ours(

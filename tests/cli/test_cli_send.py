@@ -73,6 +73,7 @@ class TestSend:
             "attempts": [],
             "error_code": None,
             "error": None,
+            "payload_removed_at": None,
             "waits_for": [
                 {"reason": "scheduled", "until": "2126-01-31T08:00:00+00:00", "behind": None, "detail": ""},
             ],

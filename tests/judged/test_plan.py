@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 
+from chaos.__main__ import main
 from chaos.plan import lanes, plan
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 ALL = lanes("postgresql", valkey=True, s3=True)
+POOLED = lanes("postgresql", valkey=True, s3=True, pooler=True)
 
 
 def test_a_seed_is_the_same_plan_again_and_another_seed_another() -> None:
@@ -32,6 +38,31 @@ def test_in_a_long_campaign_every_kind_comes_and_about_as_often(database: str) -
     for lane in kinds:
         those = [count for (of, _), count in counts.items() if of == lane]
         assert max(those) - min(those) <= 2
+
+
+def test_a_pooler_is_another_thing_that_fails_before_the_database() -> None:
+    assert set(POOLED["database"]) - set(ALL["database"]) == {"kill the pooler", "freeze the pooler"}
+    assert {lane: POOLED[lane] for lane in POOLED if lane != "database"} == {
+        lane: ALL[lane] for lane in ALL if lane != "database"
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--pooler"], "apt-get install pgbouncer"),
+        (["--pooler", "--database", "sqlite"], "SQLite has no pooler"),
+    ],
+)
+def test_a_campaign_with_a_pooler_that_cannot_be_had_says_what_is_missing(
+    arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("chaos.pooler.PLACES", ())
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert main(arguments) == 2
+
+    assert says in capsys.readouterr().err
 
 
 def test_faults_of_a_lane_follow_each_other_and_all_end_in_time() -> None:

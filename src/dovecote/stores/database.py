@@ -95,6 +95,7 @@ class Database:
         """
         self.url = url
         self._pool_size = pool_size
+        self.keeps_statements = keeps_statements
         self.is_postgresql = url.get_backend_name() == "postgresql"
         self.tables: Tables = POSTGRESQL if self.is_postgresql else SQLITE
         self._engines = LoopEngines(url, pool_size=pool_size, keeps_statements=keeps_statements)
