@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import aiogram
@@ -14,6 +15,7 @@ from rich_markup import HTML, MARKDOWN, para, styled
 
 from dovecote.emulator import Emulator
 from dovecote.emulator.methods import METHODS
+from dovecote.emulator.refusal import Refusal
 from dovecote.emulator.rich import RichMessage
 
 if TYPE_CHECKING:
@@ -245,3 +247,44 @@ async def test_refusals() -> None:
         for message, words in REFUSED:
             refused = await api.refusal("sendRichMessage", chat_id=ADA, rich_message=message)
             assert refused.startswith(words), (message, refused)
+
+
+@pytest.mark.parametrize(
+    "markdown",
+    ["$$a\n" * 15_000, "<summary>" * 6_000, "[" * 15_000, "![a" * 15_000, "a [b\n" + "|-|![[a]: b\n**a &[^1]" * 2000],
+)
+def test_markdown_of_what_never_closes_is_read_in_a_moment(markdown: str) -> None:
+    """60,000 characters of it took minutes, and everybody else of the emulator waited."""
+    begun = time.process_time()
+
+    with pytest.raises(Refusal):
+        read(markdown=markdown)
+
+    assert time.process_time() - begun < 5
+
+
+def test_html_of_comments_that_never_close_is_read_in_a_moment() -> None:
+    begun = time.process_time()
+
+    with pytest.raises(Refusal, match="TEXT_TOO_LONG"):
+        read(html="<!--" * 60_000)
+
+    assert time.process_time() - begun < 5
+
+
+def test_formulas_beside_one_that_never_closes() -> None:
+    assert read(markdown="$$\na\n$$\n\n$$b$$\n\n$$c\n\n$$d") == [
+        {"type": "mathematical_expression", "expression": "a"},
+        {"type": "mathematical_expression", "expression": "b"},
+        para("$$c"),
+        para("$$d"),
+    ]
+
+
+def test_code_whose_language_is_white_space_has_none() -> None:
+    assert read(markdown="```&nbsp;\nb\n```") == [{"type": "pre", "text": "b"}]
+
+
+def test_a_place_beyond_every_number_is_refused() -> None:
+    with pytest.raises(Refusal, match='Field "latitude" must be a number that is not too large'):
+        read(blocks=[{"type": "map", "location": {"latitude": 10**400, "longitude": 1}}])

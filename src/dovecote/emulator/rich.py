@@ -287,4 +287,7 @@ def _degrees(location: Mapping[str, Any], name: str) -> float:
     value = location.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f'Field "{name}" must be of type Number')  # noqa: TRY004 - as above
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f'Field "{name}" must be a number that is not too large') from None

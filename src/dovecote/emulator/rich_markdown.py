@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import unescapeAll
+from markdown_it.parser_inline import ParserInline
 from markdown_it.renderer import RendererHTML
 
 from dovecote.emulator.rich_html import url_ending
@@ -36,8 +37,10 @@ _FENCED: Final = "$$"
 _FOOTNOTE: Final = re.compile(r"\[\^([^\]\s^]+)\]")
 _DEFINITION: Final = re.compile(r"\[\^([^\]\s^]+)\]:[ \t]*(.*)")
 _TASK: Final = re.compile(r"\[([ xX])\][ \t]+")
-_SUMMARY: Final = re.compile(r"(<summary>)(.*?)(</summary>)", re.DOTALL)
+# None within another: one that is never closed would otherwise be looked through to the end, for each anew.
+_SUMMARY: Final = re.compile(r"(<summary>)([^<]*(?:<(?!/?summary>)[^<]*)*)(</summary>)")
 _DEEPEST_CODE: Final = 4
+_MOST_STEPS: Final = 250_000
 _TAGS: Final = {
     **dict.fromkeys(("mp4", "mov", "m4v", "webm", "gif"), "video"),
     **dict.fromkeys(("mp3", "m4a", "aac", "flac", "wav", "ogg", "oga", "opus"), "audio"),
@@ -47,13 +50,28 @@ _NAMED: Final = {"photo": "img", "video": "video", "audio": "audio", "document":
 
 
 def markdown_html(markdown: str) -> str:
-    """The HTML for the Markdown. Nothing is malformed in it: what is no markup is text."""
-    return str(_parser().render(markdown))
+    """The HTML for the Markdown. Nothing is malformed in it: what is no markup is text.
+
+    Raises ValueError for one that would take too long: brackets that never close are looked through for each anew.
+    """
+    return str(_parser().render(markdown, {}))
+
+
+class _Inline(ParserInline):
+    """Counts the tokens that are looked at in search of the end of something, over the whole text."""
+
+    def skipToken(self, state: StateInline) -> None:  # noqa: N802 - markdown-it calls it so
+        state.env["steps"] = steps = state.env.get("steps", 0) + 1
+        if steps > _MOST_STEPS:
+            raise ValueError("Can't parse rich message Markdown: too many brackets are not closed")
+        super().skipToken(state)
 
 
 @functools.cache
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": True, "maxNesting": 100}, renderer_cls=_Renderer)
+    parser = MarkdownIt("commonmark", renderer_cls=_Renderer)
+    parser.inline = _Inline()
+    parser.configure("commonmark", {"html": True, "maxNesting": 100})
     parser.enable(["table", "strikethrough"])
     for mark in ("|", "=", _FORMULA):
         parser.inline.add_terminator_char(mark)
@@ -141,10 +159,15 @@ def _formula_block(state: StateBlock, start: int, end: int, silent: bool) -> boo
     first = _line(state, start).rstrip()
     if _is_code(state, start) or not first.startswith(_FENCED):
         return False
+    # Where none closes, none that opens later on the way there does.
+    unclosed = state.env.setdefault("unclosed", {}).get(state.blkIndent, range(0))
+    if start in unclosed and not first.removeprefix(_FENCED).endswith(_FENCED):
+        return False
     lines, last = [first.removeprefix(_FENCED)], start
     while not lines[-1].endswith(_FENCED):
         last += 1
         if last >= end or state.sCount[last] < state.blkIndent:
+            state.env["unclosed"][state.blkIndent] = range(start, last)
             return False
         lines.append(_line(state, last).rstrip())
     if not silent:
@@ -208,7 +231,7 @@ class _Renderer(RendererHTML):
 
     def fence(self, tokens: Sequence[Token], idx: int, *_: Any) -> str:
         token = tokens[idx]
-        language = unescapeAll(token.info).strip().split(maxsplit=1)[0] if token.info.strip() else ""
+        language = next(iter(unescapeAll(token.info).split()), "")
         code = escape(token.content)
         if language == "math":
             return f"<tg-math-block>{escape(token.content.strip())}</tg-math-block>\n"
@@ -246,8 +269,8 @@ class _Renderer(RendererHTML):
 
     thead_open = thead_close = tbody_open = tbody_close = nothing
 
-    def html_block(self, tokens: Sequence[Token], idx: int, *_: Any) -> str:
+    def html_block(self, tokens: Sequence[Token], idx: int, _: OptionsDict, env: EnvType) -> str:
         # Of HTML that stands on lines of its own, a summary alone has Markdown in it.
         return _SUMMARY.sub(
-            lambda found: found[1] + str(_parser().renderInline(found[2])) + found[3], tokens[idx].content
+            lambda found: found[1] + str(_parser().renderInline(found[2], env)) + found[3], tokens[idx].content
         )

@@ -137,6 +137,7 @@ class _Reader(HTMLParser):
         self._strict = strict
         self._root = Element("")
         self._open = [self._root]
+        self._comment_is_open = False
         self._lines = [0, *(found.end() for found in re.finditer("\n", markup))]
 
     def tree(self) -> list[Element | str]:
@@ -154,6 +155,12 @@ class _Reader(HTMLParser):
             line, column = self.getpos()
             words = f"{words}{at}{byte_offset(self._markup, self._lines[line - 1] + column)}"
         raise ValueError(words)
+
+    def parse_comment(self, i: int, report: bool = True) -> int:  # noqa: FBT001, FBT002 - the parser calls it so
+        # Where one is not closed, no later one is: the rest is not looked through for each anew.
+        end = -1 if self._comment_is_open else super().parse_comment(i, report)
+        self._comment_is_open = end < 0
+        return end
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag not in TAGS:
