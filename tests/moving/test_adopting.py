@@ -259,3 +259,73 @@ def test_contradictions_are_told(tmp_path: Path, columns: dict[str, str], waitin
 
     with pytest.raises(InvalidConfiguration, match=words):
         read_old_table(tmp_path / "old.toml")
+
+
+@on_both
+async def test_json_that_is_nested_too_deep_keeps_only_its_own_row(
+    dovecote: Dovecote, outbox: Outbox, old_outbox: OldOutbox
+) -> None:
+    await old_outbox.put(1, payload="[" * 100_000)
+    await old_outbox.put(2, payload="{}")
+
+    adopted = await adopt(dovecote, table(columns={"params": "payload"}))
+
+    assert adopted.count == 1
+    assert adopted.refused == [(1, 'params: the column "payload" holds no JSON.')]
+    assert [each.text for each in await outbox.deliver()] == ["text 2"]
+
+
+@pytest.mark.parametrize("kind", ["TIMESTAMP", "DATE", "NUMERIC(20, 3)", "JSON"])
+async def test_what_a_column_of_sqlite_should_not_hold_keeps_only_its_own_row(
+    dovecote: Dovecote, old_outbox: OldOutbox, kind: str
+) -> None:
+    await old_outbox.sql("DROP TABLE old_outbox")
+    await old_outbox.sql(
+        f"CREATE TABLE old_outbox (id integer PRIMARY KEY, chat {kind}, body text, at {kind}, state text)"
+    )
+    rows = [(1, "42", "1767614400"), (2, "42", "'junk'"), (3, "'@channel'", "'2026-01-05T12:00:00+00:00'")]
+    for id_, chat, at in rows:
+        await old_outbox.sql(f"INSERT INTO old_outbox VALUES ({id_}, {chat}, 'hello', {at}, 'new')")  # noqa: S608 (ours)
+
+    adopted = await adopt(dovecote, table(columns={"due_at": "at"}))
+
+    assert adopted.refused == [(2, "due_at: the column \"at\" holds no instant: 'junk'.")]
+    assert await old_outbox.states() == {1: "adopted", 2: "new", 3: "adopted"}
+    key = await dovecote.notification_of_key("shop", "old_outbox-1")
+    assert key is not None
+    assert (await dovecote.notification(key)).planned_at == START
+
+
+@on_postgresql
+async def test_what_python_has_no_value_for_keeps_only_its_own_row(
+    dovecote: Dovecote, outbox: Outbox, old_outbox: OldOutbox
+) -> None:
+    await old_outbox.sql("ALTER TABLE old_outbox ADD COLUMN made timestamptz DEFAULT '0044-03-15 BC'")
+    await old_outbox.put(1, 2, 3, 4)
+    await old_outbox.sql("ALTER TABLE old_outbox ALTER COLUMN payload TYPE jsonb USING CAST(payload AS jsonb)")
+    await old_outbox.sql("UPDATE old_outbox SET send_at = 'infinity' WHERE id = 1")
+    await old_outbox.sql("UPDATE old_outbox SET send_at = '0044-03-15 00:00:00+00 BC' WHERE id = 2")
+    digits = f'{{"a": {"9" * 6000}}}'
+    await old_outbox.sql(
+        "UPDATE old_outbox SET payload = CAST(CAST(:digits AS text) AS jsonb) WHERE id = 3", digits=digits
+    )
+    await old_outbox.sql("UPDATE old_outbox SET send_at = '2026-01-05 13:00:00+01' WHERE id = 4")
+
+    adopted = await adopt(dovecote, table(columns={"due_at": "send_at", "params": "payload"}))
+
+    assert sorted(id_ for id_, _ in adopted.refused) == [1, 2, 3]
+    assert [each.text for each in await outbox.deliver()] == ["text 4"]
+
+
+@on_postgresql
+async def test_numbers_of_any_kind_are_chats_and_seconds(dovecote: Dovecote, old_outbox: OldOutbox) -> None:
+    await old_outbox.put(1, payload="1767614400.5")
+    await old_outbox.sql("ALTER TABLE old_outbox ALTER COLUMN chat TYPE float USING CAST(chat AS float)")
+    await old_outbox.sql("ALTER TABLE old_outbox ALTER COLUMN payload TYPE numeric USING CAST(payload AS numeric)")
+
+    adopted = await adopt(dovecote, table(columns={"due_at": "payload"}))
+
+    assert adopted == Adopted(1, [], 1)
+    key = await dovecote.notification_of_key("shop", "old_outbox-1")
+    assert key is not None
+    assert (await dovecote.notification(key)).planned_at == START + timedelta(seconds=0.5)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Integer, UniqueConstraint, func, select, text
 
 from dovecote.errors import InvalidConfiguration, InvalidNotification, UnknownBot
-from dovecote.moving.reading import condition, found, reflected
+from dovecote.moving.reading import condition, found, readable, reflected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,7 +100,7 @@ def _read(connection: Connection, old: OldTable, after: Any) -> tuple[Table, Seq
     table = reflected(connection, old)
     id_ = table.c[old.columns.id]
     statement = (
-        select(table)
+        select(*readable(connection, table, old.columns.model_dump().values()))
         .where(text(f"({old.waiting.where})"))
         .order_by(id_)
         .limit(old.waiting.batch)

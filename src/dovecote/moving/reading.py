@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import MetaData, Table
+from sqlalchemy import JSON, Date, DateTime, MetaData, Table, Text, cast, func, literal_column, type_coerce
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, ProgrammingError
+from sqlalchemy.types import NullType
 
 from dovecote.errors import InvalidConfiguration, InvalidNotification
 from dovecote.model import Notification
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row
 
     from dovecote.moving.old_table import OldTable
 
 NUMBER = re.compile(r"-?[0-9]{1,18}")
+LARGEST = 10**18
 
 
 # What SQLite says of a statement that is wrong, under the same code as of a database that is busy.
@@ -54,6 +58,24 @@ def reflected(connection: Connection, old: OldTable) -> Table:
     if missing:
         raise InvalidConfiguration(missing)
     return table
+
+
+def readable(connection: Connection, table: Table, names: Iterable[str | None]) -> list[ColumnElement[Any]]:
+    """The columns with these names as they are stored, each once: no value may keep the rows beside it from being read.
+
+    SQLite keeps anything in a column of any type, and PostgreSQL instants and JSON that Python has no value for.
+    """
+
+    def plain(name: str) -> ColumnElement[Any]:
+        column = table.c[name]
+        if connection.dialect.name == "sqlite":
+            return type_coerce(column, NullType())
+        if isinstance(column.type, Date | DateTime):
+            # As ISO 8601, whatever style of dates the session has.
+            return func.to_jsonb(column).op("#>>")(literal_column("'{}'"))
+        return cast(column, Text) if isinstance(column.type, JSON) else column
+
+    return [plain(name).label(name) for name in dict.fromkeys(names) if name is not None]
 
 
 @contextlib.contextmanager
@@ -96,7 +118,7 @@ def call_of(values: Mapping[Any, Any], old: OldTable) -> tuple[str, dict[str, An
     if isinstance(params, str | bytes):
         try:
             params = json.loads(params)
-        except ValueError:
+        except (ValueError, RecursionError):  # it may be nested too deep
             raise InvalidNotification("params", f'the column "{columns.params}" holds no JSON.') from None
     if not isinstance(params, dict):
         raise InvalidNotification("params", f'the column "{columns.params}" holds no JSON object.')
@@ -115,6 +137,13 @@ def _known_chat(value: Any, column: str) -> int | str:
 
 def chat_of(value: Any) -> int | str:
     """A chat's number, however it is kept, or its @name."""
+    if (
+        isinstance(value, float | Decimal)
+        and math.isfinite(value)
+        and -LARGEST < value < LARGEST
+        and value == int(value)
+    ):
+        value = int(value)
     text = str(value).strip()
     return int(text) if NUMBER.fullmatch(text) else text
 
@@ -124,8 +153,8 @@ def instant(value: Any, column: str) -> datetime | None:
     if value is None:
         return None
     try:
-        if isinstance(value, int | float):
-            return datetime.fromtimestamp(value, UTC)
+        if isinstance(value, int | float | Decimal):
+            return datetime.fromtimestamp(float(value), UTC)
         read = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     except (ValueError, OverflowError, OSError):
         raise InvalidNotification("due_at", f'the column "{column}" holds no instant: {value!r}.') from None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import select, text
 
 from dovecote.errors import InvalidConfiguration, InvalidNotification, TelegramUnavailable
-from dovecote.moving.reading import call_of, chat_of, condition, instant, reflected
+from dovecote.moving.reading import call_of, chat_of, condition, instant, readable, reflected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -64,7 +64,8 @@ def compared(old: Sequence[Delivery], new: Sequence[Delivery]) -> Comparison:
     common = Counter(old) & Counter(new)
     missing, old_kept = _without(old, common)
     extra, new_kept = _without(new, common)
-    reordered = [chat for chat, sequence in _by_chat(old_kept).items() if _by_chat(new_kept)[chat] != sequence]
+    new_by_chat = _by_chat(new_kept)
+    reordered = [chat for chat, sequence in _by_chat(old_kept).items() if new_by_chat[chat] != sequence]
     return Comparison(common.total(), missing, extra, sorted(reordered))
 
 
@@ -121,7 +122,8 @@ def _sent(connection: Connection, old: OldTable, since: datetime | None) -> list
     if old.sent is None:
         raise InvalidConfiguration(["sent: without this table nobody knows what the old path has sent."])
     table = reflected(connection, old)
-    statement = select(table).where(text(f"({old.sent.where})"))
+    named = [*old.columns.model_dump().values(), old.sent.sent_at]
+    statement = select(*readable(connection, table, named)).where(text(f"({old.sent.where})"))
     dated = []
     with condition("sent.where", old.sent.where):
         rows = connection.execute(statement)
