@@ -117,6 +117,11 @@ def test_what_it_cannot_do_is_told_in_words(source: str, why: str) -> None:
         "{{ many | join(long) | length }}" * 2,
         "{% set x = long %}" + "{% set x = x ~ x %}" * 6 + "{% set y = x | sort | list %}" * 2000,
         "x" * 70_000 + "{{ name }}",
+        "{{ long | list | sort(attribute='" + "0," * 20_000 + "0') | length }}",
+        "{{ long | list | unique(attribute='" + "0." * 20_000 + "0') | list | length }}",
+        "{{ long | list | sum('" + "0." * 20_000 + "0', '') }}",
+        "{{ long" + " | list | string" * 9 + " | length }}",
+        "{{ long" + " | urlencode | reverse | list | string" * 9 + " | length }}",
     ],
 )
 def test_it_neither_works_for_long_nor_grows(source: str) -> None:

@@ -4,8 +4,8 @@ A template may be written by whoever writes the message, so it is bounded by wha
 
 - only the parts of the language that are named in `_ALLOWED`: no macros, no imports, no calls of anything;
 - lists are those of the variables, or of constants: one of lists of lists could double with each line;
-- only the filters that are named here, none of which makes a text much longer; the clock is looked at before each,
-  since what is short to write (`| sort | sort`) may be long to do;
+- only the filters that are named here, and none answers a text or a list that is longer than LONGEST; the clock is
+  looked at before each, since what is short to write (`| sort | sort`) may be long to do;
 - every step of a loop is counted over all loops together (MOST_STEPS), and so is every character (LONGEST): joined,
   multiplied or output. The clock is looked at in every loop as well.
 
@@ -30,7 +30,7 @@ except ImportError as error:
     raise MissingExtra("templates", "A broadcast with a template") from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from jinja2 import Template
     from jinja2.runtime import Context
@@ -96,11 +96,15 @@ class _Budget:
 
     def steps(self, items: Iterable[Any]) -> Iterator[Any]:
         for item in items:
-            self._steps -= 1
-            if self._steps < 0:
-                raise Fault("template", f"its loops take more than {MOST_STEPS} steps: let them run over less.")
+            self.spend(1)
             self.look()
             yield item
+
+    def spend(self, steps: int) -> None:
+        """Raise Fault when there are not so many left."""
+        self._steps -= steps
+        if self._steps < 0:
+            raise Fault("template", f"its loops take more than {MOST_STEPS} steps: let them run over less.")
 
     def look(self) -> None:
         """Raise Fault when the time is over."""
@@ -144,6 +148,7 @@ _FILTERS: Final = frozenset(
         *("urlencode", "wordcount"),
     }
 )
+_MEMBER_FILTERS: Final = frozenset({"max", "min", "sort", "sum", "unique"})
 _OWN_FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "join": _join,
     "raw": Raw,
@@ -152,18 +157,37 @@ _OWN_FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
 }
 
 
-def _timed(filter_: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, which looks at the clock of its rendering before it begins."""
+def _by_member(budget: _Budget, values: Sequence[Any], options: Mapping[str, Any]) -> list[Any]:
+    """The items that a filter takes by a member of each: every part of its name, for every item, is a step."""
+    items, *others = values
+    items = list(items)
+    texts = [each for each in (*others, *options.values()) if isinstance(each, str)]
+    budget.spend(len(items) * sum(1 + each.count(".") + each.count(",") for each in texts))
+    return [items, *others]
+
+
+def _small(value: Any) -> Any:
+    """What a filter answers, if it is not too long: the next one would have it all to do."""
+    if isinstance(value, str | list) and len(value) > LONGEST:
+        _bounded(" " * len(value))
+    return value
+
+
+def _timed(name: str, filter_: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, which looks at the clock of its rendering before it begins, and answers nothing too long."""
     wanted = getattr(filter_, "jinja_pass_arg", None)
 
     # One that wants the context is never carried out as the template is compiled, where there is no clock.
     @pass_context
     def timed(context: Context, *values: Any, **options: Any) -> Any:
-        context.resolve("dovecote_look")()
+        budget: Any = context.resolve("dovecote_budget")
+        budget.look()
+        if name in _MEMBER_FILTERS:
+            values = tuple(_by_member(budget, values, options))
         if wanted is None:
-            return filter_(*values, **options)
+            return _small(filter_(*values, **options))
         own = context.environment if wanted.name == "environment" else context.eval_ctx
-        return filter_(own, *values, **options)
+        return _small(filter_(own, *values, **options))
 
     return timed
 
@@ -181,7 +205,7 @@ class _Environment(ImmutableSandboxedEnvironment):
             cache_size=0,
         )
         filters = {name: self.filters[name] for name in _FILTERS} | dict(_OWN_FILTERS)
-        self.filters = {name: _timed(filter_) for name, filter_ in filters.items()}
+        self.filters = {name: _timed(name, filter_) for name, filter_ in filters.items()}
         self.globals = {}
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
@@ -269,7 +293,7 @@ def render(source: str, mode: object, variables: Mapping[str, Any]) -> str:
     """The text for one recipient, escaped for the parse mode. Raises Fault in words that name what is wrong."""
     check_template(source, mode)
     budget = _Budget()
-    own = {"dovecote_steps": budget.steps, "dovecote_look": budget.look, "dovecote_joined": _joined}
+    own = {"dovecote_steps": budget.steps, "dovecote_budget": budget, "dovecote_joined": _joined}
     names = {**variables, **own}
     parts, length = [], 0
     try:
