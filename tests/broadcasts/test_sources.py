@@ -98,6 +98,38 @@ async def test_a_json_lines_file_with_bad_lines(tmp_path: Path) -> None:
     assert "chat_id" in bad[2].problem
 
 
+async def test_a_quotation_mark_that_is_never_closed_is_a_bad_line_and_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text('chat_id,name\n1,"a\nb"\n2,"Ana\n3,Rui\n4,Eva\n')
+
+    recipients, bad = await read(path)
+
+    assert recipients == [Addressee("1", None, {"name": "a\nb"})]
+    assert [line.line for line in bad] == [4]
+
+
+async def test_two_columns_of_one_name_are_refused_before_the_wrong_chat_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("chat_id,name,chat_id,,\n1,Ana,2,,\n")
+
+    with pytest.raises(InvalidBroadcast, match="has several columns chat_id: give each a name of its own"):
+        await read(path)
+
+
+async def test_a_json_lines_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text("1\n2\n", encoding="utf-8-sig")
+
+    assert await read(path) == ([Addressee("1"), Addressee("2")], [])
+
+
+async def test_a_query_may_answer_chats_as_decimals() -> None:
+    recipients, bad = await read([Decimal(42), Decimal("4.5"), Decimal("NaN"), Decimal("1E+1000000")])
+
+    assert recipients == [Addressee("42")]
+    assert [line.line for line in bad] == [2, 3, 4]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [("x.csv", "chat,name\n1,x\n", "has no column chat_id"), ("x.txt", "1", "neither a .csv"), ("y.csv", None, "read")],

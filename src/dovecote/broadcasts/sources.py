@@ -7,6 +7,7 @@ member `chat_id`, one `locale` where there is one, and everything else is a vari
 from __future__ import annotations
 
 import asyncio
+import codecs
 import csv
 import math
 from collections.abc import AsyncIterable, Iterable, Mapping
@@ -26,7 +27,7 @@ from dovecote.model import Addressee, BadLine
 from dovecote.validation import prepared_chat
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 
     Lines = Generator[tuple[int, object], None, None]
 
@@ -67,7 +68,11 @@ def addressee(value: object) -> Addressee:
         value = Addressee(members.pop(CHAT), members.pop(LOCALE, None) or None, members)
     if not isinstance(value, Addressee):
         value = Addressee(value)  # type: ignore[arg-type] # what is no chat is refused in the next line
-    chat = prepared_chat(value.chat_id.strip() if isinstance(value.chat_id, str) else value.chat_id)
+    chat_id: object = value.chat_id
+    if isinstance(chat_id, Decimal) and math.isfinite(chat_id):
+        # A column of type numeric. What is too large or has a fraction is refused as any other number is.
+        chat_id = _as_json(chat_id)
+    chat = prepared_chat(chat_id.strip() if isinstance(chat_id, str) else chat_id)
     locale = None if value.locale is None else checked_locale(value.locale)
     return Addressee(chat, locale, _variables(value.variables))
 
@@ -155,21 +160,15 @@ def _taken(lines: Lines, make: Callable[[object], T]) -> Batch[T] | None:
 def _csv(path: Path) -> Lines:
     """The rows of a CSV file as mappings, by its header. A row of another length is bad."""
     with path.open("r", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        rows = csv.reader(file)
-        try:
-            header = [name.strip() for name in next(rows, [])]
-        except csv.Error as error:
-            raise InvalidBroadcast("recipients", f'"{path}" has no first line of a CSV file: {error}.') from None
-        if not all(map(_is_text, header)):
-            raise InvalidBroadcast("recipients", f'the first line of "{path}" is not UTF-8: save it as UTF-8.')
-        if CHAT not in header:
-            names = ", ".join(header)[:LONGEST_SHOWN] or "nothing"
-            raise InvalidBroadcast("recipients", f'"{path}" has no column {CHAT}: its first line names {names}.')
+        # Strict, or a quotation mark that is never closed would take all recipients after it for a text.
+        rows = csv.reader(file, strict=True)
+        header = _header(path, rows)
         while True:
+            begun = rows.line_num + 1
             try:
                 row = next(rows, None)
             except csv.Error as error:
-                yield rows.line_num, BadLine(rows.line_num, f"it is no line of a CSV file: {error}")
+                yield begun, BadLine(begun, f"it is no line of a CSV file: {error}")
                 continue
             if row is None:
                 return
@@ -184,12 +183,32 @@ def _csv(path: Path) -> Lines:
                 yield rows.line_num, dict(zip(header, row, strict=True))
 
 
+def _header(path: Path, rows: Iterator[list[str]]) -> list[str]:
+    """The names of the columns. Raises InvalidBroadcast."""
+    try:
+        header = [name.strip() for name in next(rows, [])]
+    except csv.Error as error:
+        raise InvalidBroadcast("recipients", f'"{path}" has no first line of a CSV file: {error}.') from None
+    if not all(map(_is_text, header)):
+        raise InvalidBroadcast("recipients", f'the first line of "{path}" is not UTF-8: save it as UTF-8.')
+    if CHAT not in header:
+        names = ", ".join(header)[:LONGEST_SHOWN] or "nothing"
+        raise InvalidBroadcast("recipients", f'"{path}" has no column {CHAT}: its first line names {names}.')
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    if twice:
+        problem = f'"{path}" has several columns {", ".join(twice)[:LONGEST_SHOWN]}: give each a name of its own.'
+        raise InvalidBroadcast("recipients", problem)
+    return header
+
+
 def _json_lines(path: Path) -> Lines:
     """The lines of a JSON-lines file: an object with a `chat_id`, or a chat alone."""
     with path.open("rb") as file:
         number = 0
         while line := file.readline(LONGEST_LINE):
             number += 1
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)  # as a CSV file may begin
             if not line.endswith(b"\n") and len(line) == LONGEST_LINE:
                 while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
                     continue
