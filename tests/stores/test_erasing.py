@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import pytest
 import pytest_asyncio
 from broadcasting import Broadcasting
 from outboxes import Outbox, delivered, failed, settlement
+from races import BOUND, blocked, transactions
 from sqlalchemy import select
 from timetables import schedule
 
@@ -325,3 +327,43 @@ async def test_files_that_nobody_else_was_sent_go_with_their_contents(outbox: Ou
     assert b"Ada" not in contents
     assert b"shared" in contents
     assert "Ada" not in await dump(outbox)
+
+
+async def test_erasing_waits_for_keys_in_the_order_in_which_every_enqueue_takes_them(outbox: Outbox) -> None:
+    """An application that had one and asked for the next was ended for a deadlock."""
+    if not outbox.database.is_postgresql:
+        return
+    for number in range(9):
+        await enqueue(outbox, to(PERSON, f"key-{9 - number}"))
+    async with transactions(outbox, "READ COMMITTED") as (application, other):
+        await application.execute("SELECT 1 FROM dovecote.notification_key WHERE key = 'key-1' FOR UPDATE")
+        erasing = asyncio.create_task(eraser(outbox).erase("shop", PERSON))
+        await blocked(outbox)
+
+        free = await other.fetch("SELECT key FROM dovecote.notification_key FOR UPDATE SKIP LOCKED")
+        await application.execute("ROLLBACK")
+        await other.execute("ROLLBACK")
+
+        assert len(free) == 8
+        assert (await asyncio.wait_for(erasing, BOUND)).notifications == 9
+
+
+async def test_erasing_waits_for_settled_ones_in_the_order_in_which_operators_hold_them(outbox: Outbox) -> None:
+    if not outbox.database.is_postgresql:
+        return
+    ids = [(await enqueue(outbox, to(PERSON)))[0] for _ in range(3)]
+    for ago, id_ in enumerate(ids):
+        await outbox.settle(settlement(await of(outbox, PERSON), Dead("no", 400)))
+        await outbox.advance(9)
+        await outbox.sql(f"UPDATE dovecote.history SET settled_at = settled_at - interval '{ago} min' WHERE id = {id_}")  # noqa: S608 (numbers)
+    async with transactions(outbox, "READ COMMITTED") as (operator, other):
+        await operator.execute(f"SELECT 1 FROM dovecote.history WHERE id = {ids[0]} FOR UPDATE")  # noqa: S608 (a number)
+        erasing = asyncio.create_task(eraser(outbox).erase("shop", PERSON))
+        await blocked(outbox)
+
+        free = await other.fetch("SELECT id FROM dovecote.history FOR UPDATE SKIP LOCKED")
+        await operator.execute("ROLLBACK")
+        await other.execute("ROLLBACK")
+
+        assert sorted(row["id"] for row in free) == ids[1:]
+        assert (await asyncio.wait_for(erasing, BOUND)).history == 3

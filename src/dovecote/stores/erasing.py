@@ -20,7 +20,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case, exists, func, or_, select, tuple_
+from sqlalchemy import and_, case, collate, exists, func, or_, select, tuple_
 
 from dovecote.model import BroadcastState, Erased, RecipientState
 from dovecote.references import slots
@@ -35,7 +35,7 @@ from dovecote.stores.schedule_rows import sends_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row
 
     from dovecote.stores.database import Database
 
@@ -119,14 +119,14 @@ class Erasing:
 
     def _settled(self, bot_id: int, chat: str, files: set[int], connection: Connection) -> int:
         table = self._tables.history
-        statement = (
-            select(table.c.id, table.c.bot_id, table.c.key, table.c.method, table.c.params)
-            .where(table.c.bot_id == bot_id, table.c.chat == chat)
-            .order_by(table.c.settled_at)
-            .limit(AT_ONCE)
-            .with_for_update()
-        )
-        rows = connection.execute(statement).all()
+        own = (table.c.bot_id == bot_id, table.c.chat == chat)
+        oldest = select(table.c.id).where(*own).order_by(table.c.settled_at).limit(AT_ONCE)
+        rows: Sequence[Any] = ()
+        # In the order of the ids, as operators who replay hold them: neither waits for the other and is waited for.
+        while not rows and (ids := list(connection.execute(oldest).scalars())):
+            these = select(table.c.id, table.c.bot_id, table.c.key, table.c.method, table.c.params)
+            held = these.where(among(connection, table.c.id, ids), *own).order_by(table.c.id)
+            rows = connection.execute(held.with_for_update()).all()
         ids = self._forget_around(connection, rows, files)
         here = table.update().where(among(connection, table.c.id, ids))
         connection.execute(here.values(**remnants(table, self._clock.now(connection)), chat=None, key=None))
@@ -145,8 +145,16 @@ class Erasing:
         key = self._tables.notification_key
         named = [(row.bot_id, row.key) for row in rows if row.key is not None]
         if named:
-            connection.execute(key.delete().where(tuple_(key.c.bot_id, key.c.key).in_(named)))
+            self._forget_keys(connection, tuple_(key.c.bot_id, key.c.key).in_(named))
         return ids
+
+    def _forget_keys(self, connection: Connection, these: ColumnElement[bool]) -> None:
+        key = self._tables.notification_key
+        if self._database.is_postgresql:
+            # In the order in which every enqueue waits for them, or an application's would be ended for a deadlock.
+            in_order = select(key.c.key).where(these).order_by(key.c.bot_id, collate(key.c.key, "C"))
+            connection.execute(in_order.with_for_update()).all()
+        connection.execute(key.delete().where(these))
 
     def _keys(self, bot_id: int, chat: str, after: str, connection: Connection) -> tuple[int, str | None]:
         table = self._tables.notification_key
@@ -154,9 +162,10 @@ class Erasing:
         page = select(table.c.key).where(table.c.bot_id == bot_id, table.c.key > after).order_by(table.c.key)
         keys = list(connection.execute(page.limit(KEYS_AT_ONCE)).scalars())
         found = [key for key in keys if names(key, chat)]
+        found.sort()
         for start in range(0, len(found), AT_ONCE):
             these = table.c.key.in_(found[start : start + AT_ONCE])
-            connection.execute(table.delete().where(table.c.bot_id == bot_id, these))
+            self._forget_keys(connection, and_(table.c.bot_id == bot_id, these))
         return len(found), keys[-1] if len(keys) == KEYS_AT_ONCE else None
 
     def _own_rows(self, bot_id: int, chat: str, connection: Connection) -> None:
