@@ -185,9 +185,10 @@ class TestBots:
         assert await outbox.retentions.retentions() == {}
 
     async def test_what_cannot_be_is_refused_with_all_faults(self, outbox: Outbox) -> None:
-        wrong = BotRetention(delivered=timedelta(minutes=59), dead_payload=timedelta(0))
+        wrong = BotRetention(delivered=timedelta(minutes=59), dead_payload=timedelta(0), unknown=timedelta.max)
+        words = r"delivered is 3540s.*3600s or more\.\ndead_payload is 0s.*\nunknown is 999999999 days: give 3650 days"
 
-        with pytest.raises(ValueError, match=r"delivered is 3540s.*3600s or more\.\ndead_payload is 0s"):
+        with pytest.raises(ValueError, match=words):
             await outbox.retentions.set_retention("shop", wrong)
         with pytest.raises(UnknownBot, match="shpo"):
             await outbox.retentions.set_retention("shpo", BotRetention(dead=DAYS))

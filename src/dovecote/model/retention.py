@@ -10,6 +10,8 @@ from dovecote.model.notification import State
 
 SHORTEST_RETENTION: Final = timedelta(hours=1)
 """What was sent in the window of a chat's limit must still stand in the history."""
+LONGEST_RETENTION: Final = timedelta(days=3650)
+"""What is older than the calendar has no instant, and would end the pruning of all bots."""
 
 
 class Kept(NamedTuple):
@@ -37,7 +39,9 @@ class BotRetention:
             kept: timedelta | None = getattr(self, field.name)
             if kept is None:
                 continue
-            if field.name.endswith("_payload"):
+            if kept > LONGEST_RETENTION:
+                found.append(f"{field.name} is {kept.days} days: give {LONGEST_RETENTION.days} days at most.")
+            elif field.name.endswith("_payload"):
                 if kept <= timedelta(0):
                     found.append(f"{field.name} is {kept.total_seconds():g}s: give a time above zero.")
             elif kept < SHORTEST_RETENTION:
