@@ -288,3 +288,9 @@ def test_code_whose_language_is_white_space_has_none() -> None:
 def test_a_place_beyond_every_number_is_refused() -> None:
     with pytest.raises(Refusal, match='Field "latitude" must be a number that is not too large'):
         read(blocks=[{"type": "map", "location": {"latitude": 10**400, "longitude": 1}}])
+
+
+@pytest.mark.parametrize("html", ["a<![x", "a<![^1]>", "a<![", "a<![CDATA[", "a<![if x]>"])
+def test_a_marked_section_is_no_fault_of_the_emulator(html: str) -> None:
+    assert read(html=html)[0]["text"].startswith("a")
+    assert read(markdown=html)[0]["text"].startswith("a")

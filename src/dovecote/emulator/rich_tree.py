@@ -148,6 +148,10 @@ class _Reader(HTMLParser):
             words = f"{words}{at}{byte_offset(self._markup, self._lines[line - 1] + column)}"
         raise ValueError(words)
 
+    def parse_html_declaration(self, i: int) -> int:
+        # HTML has no marked sections, and what the parser does for SGML ends in an AssertionError where it is none.
+        return self.parse_bogus_comment(i) if self.rawdata.startswith("<![", i) else super().parse_html_declaration(i)
+
     def parse_comment(self, i: int, report: bool = True) -> int:  # noqa: FBT001, FBT002 - the parser calls it so
         # Where one is not closed, no later one is: the rest is not looked through for each anew.
         end = -1 if self._comment_is_open else super().parse_comment(i, report)
