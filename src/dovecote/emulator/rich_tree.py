@@ -148,6 +148,10 @@ class _Reader(HTMLParser):
             words = f"{words}{at}{byte_offset(self._markup, self._lines[line - 1] + column)}"
         raise ValueError(words)
 
+    def parse_starttag(self, i: int) -> int:
+        # One that nothing can close is not read to the end of the text, for each anew.
+        return super().parse_starttag(i) if self.rawdata.rfind(">") > i else -1
+
     def parse_html_declaration(self, i: int) -> int:
         # HTML has no marked sections, and what the parser does for SGML ends in an AssertionError where it is none.
         return self.parse_bogus_comment(i) if self.rawdata.startswith("<![", i) else super().parse_html_declaration(i)
