@@ -98,7 +98,7 @@ def test_recipients_from_a_query_and_everybody(shop: CommandLine) -> None:
     assert [each["added"] for each in added] == [1, 1]
     exported = shop.ok("broadcast", "export", "news", "--format", "jsonl").out.splitlines()
     assert [json.loads(line)["chat"] for line in exported] == ["42", "7"]
-    assert "is cancelled" in shop.ok("broadcast", "cancel", "news", "--yes").out
+    assert "is cancelled: 0 of 2 delivered." in shop.ok("broadcast", "cancel", "news", "--yes").out
 
 
 def test_one_recipient_is_told_as_one(shop: CommandLine) -> None:

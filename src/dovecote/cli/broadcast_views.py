@@ -88,6 +88,8 @@ def progress_text(record: BroadcastRecord) -> str:
     counts = record.counts
     if not counts.recipients:
         return "no recipients"
+    if record.state.value == "cancelled":  # All are settled then, and hardly done.
+        return f"{number(counts.delivered)} of {number(counts.recipients)} delivered"
     done = f"{100 * counts.settled / counts.recipients:.1f}%"
     return done if record.ends_in is None else f"{done}, {span(record.ends_in)} left"
 

@@ -102,7 +102,7 @@ def resolve(
 ) -> None:
     """Decide what is unknown: it was delivered, or it is sent again. It says how many and asks."""
     if delivered == again:
-        raise typer.BadParameter("say what is to become of them: --delivered or --again.")
+        raise typer.BadParameter("say what is to become of them: either --delivered or --again.")
     if delivered and per_minute is not None:
         raise typer.BadParameter("what was delivered is not sent: it goes with --again.", param_hint="--per-minute")
     selection = selected(bot, error, code, label, broadcast, since, until)
