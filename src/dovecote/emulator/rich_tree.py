@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from typing import Final
 
 from dovecote.emulator.entities import byte_offset
+from dovecote.emulator.html import SIMPLE
 
 HEADINGS: Final = {f"h{size}": size for size in range(1, 7)}
 # What begins a block of its own; all other tags are parts of a text, or of such a block.
@@ -40,20 +41,11 @@ BLOCKS: Final = frozenset(HEADINGS) | {
 }
 PARTS: Final = frozenset({"caption", "cite", "figcaption", "input", "li", "summary", "td", "th", "tr"})
 STYLES: Final = {
-    "b": "bold",
-    "strong": "bold",
-    "i": "italic",
-    "em": "italic",
-    "u": "underline",
-    "ins": "underline",
-    "s": "strikethrough",
-    "strike": "strikethrough",
-    "del": "strikethrough",
+    **{tag: style for tag, style in SIMPLE.items() if tag != "span"},
     "code": "code",
     "mark": "marked",
     "sub": "subscript",
     "sup": "superscript",
-    "tg-spoiler": "spoiler",
 }
 INLINE: Final = frozenset(STYLES) | {
     "a",
