@@ -88,6 +88,7 @@ class TestProgram:
 
         assert answer.code == 1
         assert [each["subject"] for each in answer.json] == ["database"]
+        assert "dovecote.db is at no revision, and this version" in answer.json[0]["found"]
         assert "dovecote migrate" in answer.json[0]["found"]
         assert answer.json[0]["remedy"] == "run `dovecote migrate`."
 
