@@ -44,6 +44,8 @@ INTEGERS: Final = range(-(2**63), 2**64)
 # The characters that take two UTF-16 code units.
 TWO_UNITS: Final = range(0x10000, 0x110000)
 
+# What says its `text`, as Telegram writes it.
+TEXTS: Final = {"sendmessage": "sendMessage", "editmessagetext": "editMessageText"}
 # No file stands in any parameter of these, nor in a parameter of these names whatever the method is.
 TEXTUAL: Final = frozenset({"sendmessage", "editmessagetext", "editmessagecaption", "editmessagereplymarkup"})
 WORDS: Final = frozenset({"text", "caption", "parse_mode", "title", "performer"})
@@ -241,9 +243,9 @@ def weigh(method: str, params: dict[str, Any], text_field: str) -> int:
     `method` is in lower case; `text_field` is what the caller calls `params["text"]`.
     """
     text = params.get("text")
-    if method in {"sendmessage", "editmessagetext"} and (text is not None or method == "sendmessage"):
+    if method in TEXTS and (text is not None or method == "sendmessage"):
         if not isinstance(text, str):
-            raise Fault("text", f"{shown(text)} is no text, and {method} is nothing without it: give text=...")
+            raise Fault("text", f"{shown(text)} is no text, and {TEXTS[method]} is nothing without it: give text=...")
         _check_length(text, params.get("parse_mode"), text_field, TEXT_LIMIT)
         if not rendered(text, params.get("parse_mode")).strip():
             raise Fault(

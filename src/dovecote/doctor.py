@@ -84,10 +84,10 @@ async def _each(subject: str, examination: Callable[[], Awaitable[list[Finding]]
             )
         ]
     except DovecoteError as error:
-        return [_problem_of(subject, error)]
+        return [problem_of(subject, error)]
 
 
-def _problem_of(subject: str, error: DovecoteError) -> Finding:
+def problem_of(subject: str, error: DovecoteError) -> Finding:
     """Of an error of ours: what helps stands after its last colon, unless that is what a server has said."""
     words = redact(str(error))
     if isinstance(error, (StoreUnavailable, LeaseStoreUnavailable, StorageUnavailable)):
@@ -256,7 +256,7 @@ async def _token(dovecote: Dovecote, channel: TelegramChannel, bot: Bot) -> Find
     try:
         token = dovecote.unseal(bot)
     except TokenUnreadable as error:
-        return _problem_of(subject, error)
+        return problem_of(subject, error)
     question = ClaimedNotification(
         id=0,
         lease_token=0,

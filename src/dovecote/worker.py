@@ -41,6 +41,9 @@ logger = logging.getLogger(__name__)
 TELL_AGAIN_SECONDS = 60.0
 """How often an outage of the Bot API is told of: it goes wrong with every request."""
 
+TOLD_WAIT_SECONDS = 5.0
+"""How long a worker that ends when nothing waits does so without a word."""
+
 LATEST_START = 0.25
 """Seconds by which a request may miss its slot. Slots that many requests have missed would be used all at once."""
 
@@ -99,6 +102,7 @@ class Worker:
         self._lone: Held | None = None
         self._pause = 0.0
         self._is_away = False
+        self._told_of_a_wait = False
         self._tell_again_at = -math.inf
 
     def stop(self) -> None:
@@ -121,6 +125,8 @@ class Worker:
                         self._claim_at = self._now()
                     elif self._claim_at == math.inf and not (cycle.suspects or self._alone):
                         break
+                    else:
+                        self._tell_of_a_wait(cycle)
             await self._drain()
         finally:
             self._stopping = True
@@ -131,6 +137,12 @@ class Worker:
             self._give_back_unstarted()
             if self._outbox.marked:
                 await self._cycle()
+
+    def _tell_of_a_wait(self, cycle: Cycle) -> None:
+        """Say once why a worker that is to end does not: what is planned, or kept for quiet hours, may be far off."""
+        if not self._told_of_a_wait and (cycle.next_due_in or 0.0) >= TOLD_WAIT_SECONDS:
+            self._told_of_a_wait = True
+            logger.info("nothing is due by now; what is due in %.0f s is waited for", cycle.next_due_in)
 
     # When to run a cycle.
 

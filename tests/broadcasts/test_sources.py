@@ -220,4 +220,9 @@ async def test_a_query_is_read_in_pages_by_its_key(kind: str, request: pytest.Fi
     for wrong in ("SELECT id AS chat_id FROM custmer", "SELCT 1", "SELECT nme AS chat_id FROM customer"):
         with pytest.raises(InvalidBroadcast, match="query: the database does not take it: "):
             [row async for row in rows_of(database, wrong, key="chat_id")]
+    # PostgreSQL refuses a name that is no column, which SQLite takes for a text.
+    with pytest.raises(InvalidBroadcast, match=r'answers no "id", only chat_id|column "id" does not exist'):
+        [row async for row in rows_of(database, "SELECT id AS chat_id FROM customer", key="id")]
+    with pytest.raises(InvalidBroadcast, match="query: it answers no chat_id, only id, first_name: "):
+        [row async for row in rows_of(database, "SELECT id, first_name FROM customer", key="id")]
     await database.close()

@@ -69,10 +69,12 @@ def test_from_a_draft_to_the_export(shop: CommandLine, emulator: str) -> None:
     assert json.loads((shop.folder / "dead.jsonl").read_text())["chat"] == "4"
     assert [each["chat"] for each in shop.ok("dead", "list", "--broadcast", "news", "--json").json] == ["4"]
     assert "no broadcast is named" in shop("dead", "list", "--broadcast", "nws").err
+    assert shop.ok("dead", "list", "--code", "429").out == "The options select none. Without them all are listed.\n"
 
     assert "news-edit" in shop.ok("broadcast", "edit", "news", "--text", "Bye {{ name }}", "--yes").out
     again = shop("broadcast", "edit", "news", "--text", "Good bye", "--yes")
-    assert 'named "news-edit" already' in again.err
+    assert 'named "news-edit" already, and it is running: give this one another name' in again.err
+    assert "--as NAME" in again.err
     assert (
         '"second" is running'
         in shop.ok("broadcast", "edit", "news", "--text", "Good bye", "--as", "second", "--yes").out
@@ -96,7 +98,25 @@ def test_recipients_from_a_query_and_everybody(shop: CommandLine) -> None:
     assert [each["added"] for each in added] == [1, 1]
     exported = shop.ok("broadcast", "export", "news", "--format", "jsonl").out.splitlines()
     assert [json.loads(line)["chat"] for line in exported] == ["42", "7"]
-    assert "is cancelled" in shop.ok("broadcast", "cancel", "news", "--yes").out
+    assert "is cancelled: 0 of 2 delivered." in shop.ok("broadcast", "cancel", "news", "--yes").out
+
+
+def test_one_recipient_is_told_as_one(shop: CommandLine) -> None:
+    created = shop.ok("broadcast", "create", "news", "--bot", "shop", "--text", "x", "--chat", "42")
+
+    assert created.out == 'The broadcast "news" is a draft with 1 recipient.\n1 recipient added.\n'
+    assert shop.ok("broadcast", "check", "news").out == "The text can be sent.\n"
+    shop.ok("bot", "limits", "shop", "--pace", "30")
+    assert shop("broadcast", "start", "news").out == "1 recipient, less than a second.\n"
+
+
+def test_a_query_that_answers_no_chat_is_refused_as_a_whole(shop: CommandLine) -> None:
+    shop.ok("broadcast", "create", "news", "--bot", "shop", "--text", "x")
+
+    answer = shop("broadcast", "add", "news", "--sql", "SELECT id, name FROM dovecote_bot", "--key", "id")
+
+    assert (answer.code, answer.out) == (1, "")
+    assert "query: it answers no chat_id, only id, name: write SELECT ... AS chat_id." in answer.err
 
 
 def test_words_of_others_are_no_formula_in_an_export() -> None:
@@ -115,6 +135,7 @@ def test_words_of_others_are_no_formula_in_an_export() -> None:
         (("create", "news", "--bot", "shop", "--text", "x", "--brake-errors", "2"), 1, "brake.errors: 2.0 is no share"),
         (("create", "news", "--bot", "shop", "--text", "x", "--zone", "UTC"), 2, "--everybody only"),
         (("create", "news", "--bot", "shop", "--text", "x", "--from", "none.csv"), 1, '"none.csv" cannot be read'),
+        (("create", "news", "--bot", "shop"), 1, "text: None is no text, and sendMessage is nothing without it"),
         (("add", "news"), 2, "name a source"),
         (("start", "news", "--yes"), 1, 'no broadcast is named "news"'),
         (("export", "news", "--state", "lost"), 2, "write one of waiting"),

@@ -88,8 +88,19 @@ class TestProgram:
 
         assert answer.code == 1
         assert [each["subject"] for each in answer.json] == ["database"]
+        assert "dovecote.db is at no revision, and this version" in answer.json[0]["found"]
         assert "dovecote migrate" in answer.json[0]["found"]
         assert answer.json[0]["remedy"] == "run `dovecote migrate`."
+
+    def test_a_file_that_is_not_there_is_a_finding_and_is_not_made(self, dovecote: CommandLine) -> None:
+        answer = dovecote("doctor", "--json")
+
+        assert answer.code == 1
+        assert [(each["subject"], each["severity"]) for each in answer.json] == [("database", "problem")]
+        assert 'there is no file "dovecote.db"' in answer.json[0]["found"]
+        assert answer.json[0]["remedy"].startswith("make the outbox with `dovecote migrate`")
+        assert dovecote("doctor").err == "1 examination, 1 to look at.\n"
+        assert not (dovecote.folder / "dovecote.db").exists()
 
     def test_what_does_not_answer_has_a_remedy_of_its_own(self, dovecote: CommandLine, emulator: str) -> None:
         assert emulator

@@ -89,7 +89,7 @@ def test_what_is_exported_can_be_imported_and_bad_lines_are_named(dovecote: Comm
         del one["bot"], one["told_at"]
     assert again == known
     assert refused.code == 1
-    assert refused.out == "1 recipients are told of, 2 lines are bad.\n"
+    assert refused.out == "1 recipient is told of, 2 lines are bad.\n"
     assert "line 2: chat_id: 'x' is no chat" in refused.err
     assert "line 3: it is no JSON" in refused.err
 

@@ -186,9 +186,7 @@ def conditions(connection: Connection, database: Database) -> dict[str, str]:
 
 
 async def test_an_empty_database_is_not_migrated(database: Database) -> None:
-    with pytest.raises(
-        NotMigrated, match=f"at revision None, and this version of Dovecote needs {HEAD}: run `dovecote"
-    ):
+    with pytest.raises(NotMigrated, match=f"at no revision, and this version of Dovecote needs {HEAD}: run `dovecote"):
         await database.check_migrated()
 
 

@@ -136,7 +136,10 @@ class TestLooking:
         assert [call.at for call in parts.store.claims] == [0.0, 0.184364]
 
     @in_virtual_time
-    async def test_until_empty_does_not_end_while_something_waits_for_later(self) -> None:
+    async def test_until_empty_does_not_end_while_something_waits_for_later_and_says_so_once(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
         parts = ScriptedWorker(
             Cycle([claimed(1)], next_due_in=0.05),
             Cycle([], next_due_in=600.0),
@@ -152,6 +155,8 @@ class TestLooking:
         assert [id_ for _, id_ in parts.channel.started] == [1, 2]
         assert parts.store.settled.keys() == {1, 2}
         assert seconds_passed() < 700
+        told = [record.message for record in caplog.records]
+        assert told == ["nothing is due by now; what is due in 599 s is waited for"]
 
     @in_virtual_time
     async def test_no_more_requests_are_under_way_than_the_concurrency_allows(self) -> None:

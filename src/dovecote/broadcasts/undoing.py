@@ -97,13 +97,18 @@ class Undoing:
         return await self._book.change(name, BroadcastState.RUNNING, allowed=[BroadcastState.DRAFT])
 
     async def _cut_off(self, name: str, record: BroadcastRecord, kind: BroadcastKind) -> BroadcastRecord | None:
-        """The draft that a call which was killed has left behind."""
+        """The draft that a call which was killed left behind. Raises InvalidBroadcast where another has the name."""
         try:
             found = await self._book.get(name)
         except UnknownBroadcast:
             return None
-        ours = found.state is BroadcastState.DRAFT and found.kind is kind and found.of == record.broadcast.name
-        return found if ours else None
+        if found.state is BroadcastState.DRAFT and found.kind is kind and found.of == record.broadcast.name:
+            return found
+        raise InvalidBroadcast(
+            "name",
+            f'there is a broadcast named "{name}" already, and it is {found.state}: give this one another name, with'
+            " as_name=... (--as NAME).",
+        )
 
     async def _settled(self, broadcast_id: int) -> None:
         """Wait a while for what workers have in hand: what was delivered and not read yet would be left out."""

@@ -19,6 +19,7 @@ COLUMNS = (
     *("message_ids", "variables"),
 )
 MOST_ERRORS = 10
+SECOND = timedelta(seconds=1)
 
 
 def broadcast_json(record: BroadcastRecord) -> dict[str, Any]:
@@ -87,6 +88,8 @@ def progress_text(record: BroadcastRecord) -> str:
     counts = record.counts
     if not counts.recipients:
         return "no recipients"
+    if record.state.value == "cancelled":  # All are settled then, and hardly done.
+        return f"{number(counts.delivered)} of {number(counts.recipients)} delivered"
     done = f"{100 * counts.settled / counts.recipients:.1f}%"
     return done if record.ends_in is None else f"{done}, {span(record.ends_in)} left"
 
@@ -98,7 +101,7 @@ def span(duration: timedelta) -> str:
 
 def added_text(added: Added) -> str:
     """What came of adding recipients."""
-    parts = [f"{number(added.added)} recipient{'' if added.added == 1 else 's'} added"]
+    parts = [f"{recipients_text(added.added)} added"]
     if added.repeated:
         parts.append(f"{number(added.repeated)} were there already")
     if added.bad:
@@ -106,10 +109,18 @@ def added_text(added: Added) -> str:
     return ", ".join(parts) + "."
 
 
+def recipients_text(count: int) -> str:
+    """How many recipients."""
+    return "1 recipient" if count == 1 else f"{number(count)} recipients"
+
+
 def estimate_text(estimate: Estimate) -> str:
     """What a start would mean."""
-    count = "1 recipient" if estimate.recipients == 1 else f"{number(estimate.recipients)} recipients"
-    takes = "as fast as the server answers" if estimate.takes is None else f"about {span(estimate.takes)}"
+    count = recipients_text(estimate.recipients)
+    if estimate.takes is None:
+        takes = "as fast as the server answers"
+    else:
+        takes = f"about {span(estimate.takes)}" if estimate.takes >= SECOND else "less than a second"
     off = f" {number(estimate.suppressed)} more are disabled and get nothing." if estimate.suppressed else ""
     cost = ""
     if estimate.stars_per_day is not None:

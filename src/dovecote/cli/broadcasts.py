@@ -14,6 +14,7 @@ from dovecote.cli.broadcast_views import (
     broadcast_json,
     error_rows,
     progress_text,
+    recipients_text,
     rendering_rows,
 )
 from dovecote.cli.context import on_outbox
@@ -176,7 +177,7 @@ def create(
     if as_json:
         say_json({**broadcast_json(record), "added": added})
         return
-    say(f'The broadcast "{name}" is a draft with {number(record.counts.recipients)} recipients.')
+    say(f'The broadcast "{name}" is a draft with {recipients_text(record.counts.recipients)}.')
     _say_added(added)
 
 
@@ -363,7 +364,7 @@ def check(context: typer.Context, name: Name, *, as_json: AsJson = False) -> Non
         say_table(["chat", "locale", "text"], rendering_rows(found.refusals))
         say(f"{number(found.refused)} of {number(found.looked_at)} would be refused.")
     else:
-        say(f"All {number(found.looked_at)} texts can be sent.")
+        say("The text can be sent." if found.looked_at == 1 else f"All {number(found.looked_at)} texts can be sent.")
     if found.refused:
         raise typer.Exit(1)
 

@@ -22,6 +22,7 @@ from dovecote.cli.pages import (
     Until,
     Yes,
     in_batches,
+    none_text,
     of_which,
     paced,
     say_changed,
@@ -72,7 +73,8 @@ def list_page(
     selection = selected(bot, error, code, label, broadcast, since, until)
     # One more than asked for tells whether there is another page.
     found = on_outbox(context, lambda dovecote: dovecote.dead_letters(selection, before_id=before, limit=limit + 1))
-    say_page(found, limit, settled="died", none="There are no dead letters.", as_json=as_json)
+    none = none_text("There are no dead letters.", selection, before)
+    say_page(found, limit, settled="died", none=none, as_json=as_json)
 
 
 def show(

@@ -21,12 +21,18 @@ def register(app: typer.Typer) -> None:
 
 def doctor(context: typer.Context, *, as_json: AsJson = False) -> None:
     """Examine the database, leader, Redis, storage and every bot, and say what helps. Ends with 1 where one fails."""
-    from dovecote.doctor import examine
+    from dovecote.doctor import examine, problem_of
+    from dovecote.errors import NotMigrated
     from dovecote.model import Severity
 
     settings = settings_of(context)
-    check_file(settings)
-    findings: list[Finding] = on_database(context, settings, examine)
+    findings: list[Finding]
+    try:
+        check_file(settings)
+    except NotMigrated as error:  # What is found is told in one form, and to open the file would make it.
+        findings = [problem_of("database", error)]
+    else:
+        findings = on_database(context, settings, examine)
     if as_json:
         say_json(findings)
     else:
@@ -35,6 +41,7 @@ def doctor(context: typer.Context, *, as_json: AsJson = False) -> None:
             [[each.severity.value, each.subject, each.found, each.remedy or NONE] for each in findings],
         )
         bad = [each for each in findings if each.severity is not Severity.OK]
-        note(f"{len(findings)} examinations, {len(bad)} to look at." if bad else "All is in order.")
+        examined = "1 examination" if len(findings) == 1 else f"{len(findings)} examinations"
+        note(f"{examined}, {len(bad)} to look at." if bad else "All is in order.")
     if any(each.severity is Severity.PROBLEM for each in findings):
         raise typer.Exit(FOUND_PROBLEMS)

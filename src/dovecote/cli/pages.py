@@ -93,6 +93,15 @@ def say_page(found: Sequence[NotificationRecord], limit: int, *, settled: str, n
         note(f"There are older ones: --before {page[-1].id}")
 
 
+def none_text(none: str, selection: Selection, before: int | None) -> str:
+    """The sentence for an empty page: `none`, unless options have left others out."""
+    from dovecote.model import Selection
+
+    if selection == Selection() and before is None:
+        return none
+    return "The options select none. Without them all are listed."
+
+
 async def all_ids(page_before: Callable[[int | None, int], Awaitable[Sequence[NotificationRecord]]]) -> list[int]:
     """All ids of this moment, oldest first. One that comes back later is not among them twice.
 

@@ -172,7 +172,9 @@ def import_file(
     if as_json:
         say_json(found)
     else:
-        say(f"{number(found.taken)} recipients are told of, {number(found.bad)} lines are bad.")
+        told_of = "1 recipient is" if found.taken == 1 else f"{number(found.taken)} recipients are"
+        bad = "1 line is" if found.bad == 1 else f"{number(found.bad)} lines are"
+        say(f"{told_of} told of, {bad} bad.")
         for line in found.bad_lines:
             note(f"line {line.line}: {line.problem}")
     if found.bad:

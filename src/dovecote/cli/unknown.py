@@ -20,6 +20,7 @@ from dovecote.cli.pages import (
     Until,
     Yes,
     in_batches,
+    none_text,
     of_which,
     paced,
     say_changed,
@@ -73,7 +74,8 @@ def list_page(
     selection = selected(bot, error, code, label, broadcast, since, until)
     # One more than asked for tells whether there is another page.
     found = on_outbox(context, lambda dovecote: dovecote.unknowns(selection, before_id=before, limit=limit + 1))
-    say_page(found, limit, settled="since", none="No outcome is unknown.", as_json=as_json)
+    none = none_text("No outcome is unknown.", selection, before)
+    say_page(found, limit, settled="since", none=none, as_json=as_json)
 
 
 def resolve(
@@ -100,7 +102,7 @@ def resolve(
 ) -> None:
     """Decide what is unknown: it was delivered, or it is sent again. It says how many and asks."""
     if delivered == again:
-        raise typer.BadParameter("say what is to become of them: --delivered or --again.")
+        raise typer.BadParameter("say what is to become of them: either --delivered or --again.")
     if delivered and per_minute is not None:
         raise typer.BadParameter("what was delivered is not sent: it goes with --again.", param_hint="--per-minute")
     selection = selected(bot, error, code, label, broadcast, since, until)

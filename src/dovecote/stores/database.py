@@ -234,8 +234,9 @@ class Database:
         found, wanted = await self.revision()
         if found != wanted:
             self._check_known(found)
+            at = "no revision" if found is None else f"revision {found}"
             raise NotMigrated(
-                f"the schema of {self.url.render_as_string(hide_password=True)} is at revision {found}, and this"
+                f"the schema of {self.url.render_as_string(hide_password=True)} is at {at}, and this"
                 f" version of Dovecote needs {wanted}: run `dovecote migrate`."
             )
 

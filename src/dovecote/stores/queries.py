@@ -58,15 +58,30 @@ async def rows_of(database: Database, query: str, *, key: str, page: int = PAGE)
                 raise InvalidBroadcast("query", f"the database does not take it: {problem}.") from None
 
         rows = await database.run(read)
+        _check_columns(rows, key)
         _check_unique(rows, key)
         for row in rows[:page]:
             yield row
         if len(rows) <= page:
             return
-        last = rows[page - 1].get(key)
+        last = rows[page - 1][key]
         if last is None:
             raise InvalidBroadcast("key", f'the query answers no "{key}": name a column that it has, without NULLs.')
         after = last
+
+
+def _check_columns(rows: Sequence[Mapping[str, Any]], key: str) -> None:
+    """Refuse a query without recipients once, and not with each of its rows.
+
+    SQLite takes a quoted name that is no column for a text, and would read the rows in no order.
+    """
+    if not rows:
+        return
+    answered = ", ".join(rows[0])
+    if CHAT not in rows[0]:
+        raise InvalidBroadcast("query", f"it answers no {CHAT}, only {answered}: write SELECT ... AS {CHAT}.")
+    if key not in rows[0]:
+        raise InvalidBroadcast("key", f'the query answers no "{key}", only {answered}: name one of these.')
 
 
 def _check_unique(rows: Sequence[Mapping[str, Any]], key: str) -> None:

@@ -72,7 +72,10 @@ class Restoring:
 async def doubt_all(store: RestoreStore, backup: datetime, *, now: datetime) -> int:
     """All of them, a bounded piece at a time. Raises ValueError for a backup that is later than `now`."""
     if backup > now:
-        raise ValueError(f"a backup of {backup} is later than now, {now}: give the time that it was taken at.")
+        raise ValueError(
+            f"a backup of {backup.isoformat(timespec='seconds')} is later than now,"
+            f" {now.isoformat(timespec='seconds')}: give the time that it was taken at."
+        )
     changed = 0
     while piece := await store.doubt(backup):
         changed += piece
