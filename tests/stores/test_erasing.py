@@ -27,6 +27,7 @@ from dovecote.model import (
     Snoozed,
     State,
     StoredFile,
+    Unknown,
 )
 from dovecote.recipients import Eraser
 from dovecote.stores import erasing as erasing_module
@@ -98,6 +99,8 @@ async def live(outbox: Outbox, chat: str) -> None:
     await enqueue(outbox, to(chat))
     await outbox.settle(settlement(await of(outbox, chat), Dead(f"no {chat}", 403, Refusal.BLOCKED)))
     await outbox.recipients.enable("shop", chat)
+    await enqueue(outbox, to(chat))
+    await outbox.settle(settlement(await of(outbox, chat), Unknown(f"nobody knows of {chat}")))
     (waiting,) = await enqueue(outbox, to(chat, f"Ada-{chat}"))
     await outbox.settle(settlement(await of(outbox, chat), Snoozed(timedelta(seconds=9), Scope.CHAT, f"429 {chat}")))
     table = outbox.database.tables.trace_context
@@ -129,15 +132,16 @@ async def test_nothing_is_left_of_a_person_and_all_of_the_others(outbox: Outbox,
     # What was said to the other one is all that is left of the words.
     assert [line for line in left.splitlines() if "Ada" in line and OTHER not in line and "_key" not in line] == []
     assert len([line for line in left.splitlines() if OTHER in line]) == len(others)
-    assert (erased.notifications, erased.history, erased.broadcasts, erased.in_flight) == (2, 3, 3, 0)
+    assert (erased.notifications, erased.history, erased.broadcasts, erased.in_flight) == (2, 4, 3, 0)
     assert (erased.schedules, erased.schedules_changed, erased.keys) == ((), 2, 0)
     with pytest.raises(UnknownSchedule):
         await outbox.schedules.get("alone")
     assert (await outbox.schedules.get("both")).schedule.to == (OTHER,)
     after = await outbox.history.stats()
-    assert (after.delivered, after.dead, after.due + after.scheduled) == (
+    assert (after.delivered, after.dead, after.unknown, after.due + after.scheduled) == (
         stats.delivered,
         stats.dead,
+        2,
         stats.due + stats.scheduled - 2,
     )
     counts = {name: (await broadcasts.book.get(name)).counts for name in ("news", "draft", "going")}
