@@ -70,12 +70,6 @@ async def emulator() -> AsyncIterator[Emulator]:
         yield emulator
 
 
-@pytest_asyncio.fixture
-async def bot(emulator: Emulator) -> AsyncIterator[aiogram.Bot]:
-    async with aiogram_bot(emulator) as bot:
-        yield bot
-
-
 class TestSending:
     """What aiogram's own types make of the answers."""
 

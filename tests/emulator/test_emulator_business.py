@@ -10,7 +10,7 @@ import pytest_asyncio
 import telegram
 from aiogram import types
 from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError
-from emulator_client import PNG, TOKEN, StoppedClock, aiogram_bot, running, telegram_bot
+from emulator_client import PNG, TOKEN, StoppedClock, running, telegram_bot
 
 from dovecote.emulator import Emulator
 
@@ -32,12 +32,6 @@ async def clock() -> StoppedClock:
 async def emulator(clock: StoppedClock) -> AsyncIterator[Emulator]:
     async with Emulator(tokens=[TOKEN], clock=clock) as emulator:
         yield emulator
-
-
-@pytest_asyncio.fixture
-async def bot(emulator: Emulator) -> AsyncIterator[aiogram.Bot]:
-    async with aiogram_bot(emulator) as bot:
-        yield bot
 
 
 @pytest.fixture

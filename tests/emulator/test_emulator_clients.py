@@ -10,7 +10,7 @@ import pytest
 import telegram
 from aiogram import types
 from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError, TelegramRetryAfter, TelegramUnauthorizedError
-from emulator_client import OTHER_TOKEN, PNG, TOKEN, aiogram_bot, telegram_bot
+from emulator_client import OTHER_TOKEN, PNG, aiogram_bot, telegram_bot
 from telegram.error import BadRequest, Forbidden, InvalidToken, RetryAfter
 
 from dovecote.emulator import Answer, Emulator, Match, Rule
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 FILE_KINDS = ["document", "video", "audio", "voice", "animation", "sticker"]
 LIMITED = Rule(Answer.error(429, "Too Many Requests: retry after 7", retry_after=7), Match(method="sendDice"))
 BLOCKED = Rule(Answer.error(403, "Forbidden: bot was blocked by the user"), Match(method="sendPoll"))
-
-
-@pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(tokens=[TOKEN]) as emulator:
-        yield emulator
 
 
 class TestAiogram:

@@ -13,11 +13,12 @@ from aiogram.exceptions import TelegramBadRequest
 from emulator_client import PNG, TOKEN, aiogram_bot, running, telegram_bot
 from telegram.error import BadRequest, Forbidden
 
-from dovecote.emulator import Emulator
 from dovecote.emulator.ephemerals import KEPT, Ephemerals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from dovecote.emulator import Emulator
 
 ADA, SHOP = 42, 7
 GROUP = -1000000000005
@@ -25,18 +26,6 @@ FOR_ADA = types.EphemeralMessageParameters(receiver_user_id=ADA)
 PHOTO = types.BufferedInputFile(PNG, "a.png")
 FILM = types.BufferedInputFile(b"film", "a.mp4")
 YES = types.InlineKeyboardMarkup(inline_keyboard=[[types.InlineKeyboardButton(text="Yes", callback_data="yes")]])
-
-
-@pytest_asyncio.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(tokens=[TOKEN]) as emulator:
-        yield emulator
-
-
-@pytest_asyncio.fixture
-async def bot(emulator: Emulator) -> AsyncIterator[aiogram.Bot]:
-    async with aiogram_bot(emulator) as bot:
-        yield bot
 
 
 class TestEphemeral:

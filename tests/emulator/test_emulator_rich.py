@@ -7,36 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import aiogram
 import pytest
-import pytest_asyncio
 from aiogram import types
 from aiogram.exceptions import TelegramBadRequest
-from emulator_client import PNG, TOKEN, aiogram_bot, running, telegram_bot
+from emulator_client import PNG, TOKEN, running, telegram_bot
 from rich_markup import HTML, MARKDOWN, para, styled
 
-from dovecote.emulator import Emulator
 from dovecote.emulator.methods import METHODS
 from dovecote.emulator.refusal import Refusal
 from dovecote.emulator.rich import RichMessage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from dovecote.emulator import Emulator
 
 ADA = 42
 GROUP = -1000000000005
 NOW = 1_800_000_000
 PHOTO = types.BufferedInputFile(PNG, "a.png")
-
-
-@pytest_asyncio.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(tokens=[TOKEN]) as emulator:
-        yield emulator
-
-
-@pytest_asyncio.fixture
-async def bot(emulator: Emulator) -> AsyncIterator[aiogram.Bot]:
-    async with aiogram_bot(emulator) as bot:
-        yield bot
 
 
 RICH = types.InputRichMessage(

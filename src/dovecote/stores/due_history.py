@@ -20,10 +20,10 @@ from dovecote.broadcast_form import MARK
 from dovecote.stores.column_types import EPOCH, MICROSECOND, Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Executable, Select
+    from sqlalchemy import Connection, Executable, Select, TextClause
 
     from dovecote.model import State
     from dovecote.stores.tables import Tables
@@ -122,42 +122,26 @@ def _written(spans: Sequence[Span]) -> str:
     return json.dumps([[span.bot_id, *((each - EPOCH) // MICROSECOND for each in span[1:])] for span in spans])
 
 
-# For SQLite: by whether they have lost their payload.
-_ROWS: Final = {
-    False: text("""
-        SELECT due.id, due.bot_id, due.settled_at, due.chat,
-               CASE WHEN instr(due.params, :mark) > 0 THEN due.params END AS params
-        FROM json_each(:spans) AS span CROSS JOIN dovecote_history AS due INDEXED BY dovecote_history_whole
-        WHERE due.bot_id = json_extract(span.value, '$[0]') AND due.outcome = :outcome
-          AND due.settled_at >= json_extract(span.value, '$[1]') AND due.settled_at < json_extract(span.value, '$[2]')
-          AND due.erased_at IS NULL
-        LIMIT :limit
-    """),
-    True: text("""
-        SELECT due.id, due.bot_id, due.settled_at, due.chat,
-               CASE WHEN instr(due.params, :mark) > 0 THEN due.params END AS params
-        FROM json_each(:spans) AS span CROSS JOIN dovecote_history AS due INDEXED BY dovecote_history_emptied
-        WHERE due.bot_id = json_extract(span.value, '$[0]') AND due.outcome = :outcome
-          AND due.settled_at >= json_extract(span.value, '$[1]') AND due.settled_at < json_extract(span.value, '$[2]')
-          AND due.erased_at IS NOT NULL
-        LIMIT :limit
-    """),
-}
-_COUNTS: Final = {
-    False: text("""
-        SELECT due.bot_id, count(*) AS due
-        FROM json_each(:spans) AS span CROSS JOIN dovecote_history AS due INDEXED BY dovecote_history_whole
-        WHERE due.bot_id = json_extract(span.value, '$[0]') AND due.outcome = :outcome
-          AND due.settled_at >= json_extract(span.value, '$[1]') AND due.settled_at < json_extract(span.value, '$[2]')
-          AND due.erased_at IS NULL
-        GROUP BY due.bot_id
-    """),
-    True: text("""
-        SELECT due.bot_id, count(*) AS due
-        FROM json_each(:spans) AS span CROSS JOIN dovecote_history AS due INDEXED BY dovecote_history_emptied
-        WHERE due.bot_id = json_extract(span.value, '$[0]') AND due.outcome = :outcome
-          AND due.settled_at >= json_extract(span.value, '$[1]') AND due.settled_at < json_extract(span.value, '$[2]')
-          AND due.erased_at IS NOT NULL
-        GROUP BY due.bot_id
-    """),
-}
+def _of_sqlite(columns: str, ending: str) -> Mapping[bool, TextClause]:
+    """The statement over the rows that are due, by whether those are wanted that have lost their payload."""
+    places = {False: ("dovecote_history_whole", "NULL"), True: ("dovecote_history_emptied", "NOT NULL")}
+    return {
+        emptied: text(f"""
+            SELECT {columns}
+            FROM json_each(:spans) AS span CROSS JOIN dovecote_history AS due INDEXED BY {index}
+            WHERE due.bot_id = json_extract(span.value, '$[0]') AND due.outcome = :outcome
+              AND due.settled_at >= json_extract(span.value, '$[1]')
+              AND due.settled_at < json_extract(span.value, '$[2]')
+              AND due.erased_at IS {erased}
+            {ending}
+        """)  # noqa: S608 (words of this module)
+        for emptied, (index, erased) in places.items()
+    }
+
+
+_ROWS: Final = _of_sqlite(
+    "due.id, due.bot_id, due.settled_at, due.chat,"
+    " CASE WHEN instr(due.params, :mark) > 0 THEN due.params END AS params",
+    "LIMIT :limit",
+)
+_COUNTS: Final = _of_sqlite("due.bot_id, count(*) AS due", "GROUP BY due.bot_id")
