@@ -62,8 +62,9 @@ async def test_an_answer_does_not_wait_for_an_acknowledgement() -> None:
             await api.result("getMe")
             took.append(time.monotonic() - began)
 
-    # A delayed acknowledgement takes 40 ms, each time; on a busy machine some take that long for other reasons.
-    assert sorted(took)[10] < 0.03
+    # A delayed acknowledgement takes 40 ms, each time after the first ones, which the kernel does not delay. On a busy
+    # machine some take that long for other reasons.
+    assert sorted(took[25:])[8] < 0.03
 
 
 async def test_it_stops_once() -> None:
