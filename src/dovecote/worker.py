@@ -157,7 +157,7 @@ class Worker:
         return max(min(at, self._renew_at()), self._resume_at)
 
     def _may_claim(self) -> bool:
-        return not self._stopping and self._lone not in self._held and len(self._held) <= self._settings.batch_size
+        return not self._stopping and self._lone not in self._held and len(self._held) <= self._settings.batch_size + self._settings.concurrency
 
     def _renew_at(self) -> float:
         now = self._now()
@@ -347,7 +347,7 @@ class Worker:
         if self._flush_at == math.inf:
             self._flush_at = self._now() + self._settings.flush_interval.total_seconds()
             self._nudged.set()
-        elif self._outbox.marked == self._settings.batch_size or len(self._held) in {0, self._settings.batch_size}:
+        elif self._outbox.marked == self._settings.batch_size or len(self._held) in {0, self._settings.batch_size + self._settings.concurrency}:
             self._nudged.set()
 
     def _hold_back(self, bot_id: int) -> None:

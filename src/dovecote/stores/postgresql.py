@@ -56,7 +56,7 @@ SHUT_OUT = ("3D000", "28000", "28P01", "42501")
 # A connection that is of no use any more. The driver loses its own count of states when the server ends it while idle.
 BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 # So many full claims in a row mean a backlog: a worker that has one needs nobody to wake it.
-BUSY_CLAIMS = 20
+BUSY_CLAIMS = 8
 # Claims from this size on, a backlog of which fills more than a page or two of the table.
 LARGE_CLAIM = 100
 
@@ -66,6 +66,8 @@ LARGE_CLAIM = 100
 SESSION = {
     "application_name": "dovecote",
     "plan_cache_mode": "force_custom_plan",
+    "enable_memoize": "off",
+    "enable_incremental_sort": "off",
     "enable_seqscan": "off",
     "jit": "off",
     "default_transaction_isolation": "read committed",

@@ -103,9 +103,10 @@ granted AS MATERIALIZED (
 
 MEET = """
 met AS MATERIALIZED (
-    SELECT n.*,
-        CASE WHEN left(n.chat, 1) IN ('-', '@') THEN g.group_count ELSE g.private_count END AS chat_count,
-        CASE WHEN left(n.chat, 1) IN ('-', '@') THEN g.group_window ELSE g.private_window END AS chat_window,
+    SELECT n.id, n.tid, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.weight, n.lease_token, n.lost, n.lost_leases,
+        n.tariff,
+        CASE WHEN n.is_group THEN g.group_count ELSE g.private_count END AS chat_count,
+        CASE WHEN n.is_group THEN g.group_window ELSE g.private_window END AS chat_window,
         g.chats_wait,
         CASE
             WHEN n.lost THEN
@@ -118,11 +119,12 @@ met AS MATERIALIZED (
         CASE WHEN NOT x.is_silent AND NOT n.lost THEN x.quiet_end END AS quiet_until
     FROM clock CROSS JOIN granted g CROSS JOIN (VALUES (0), (1), (2)) AS p (priority)
     CROSS JOIN LATERAL (
-        SELECT n.id, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.expires_at, n.at_most_once, n.weight,
+        SELECT n.id, n.ctid AS tid, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.expires_at, n.at_most_once, n.weight,
             n.attempts, n.lease_token, n.lease_token IS NOT NULL AS lost, n.method, n.category, n.quiet,
             n.lost_leases + (n.lease_token IS NOT NULL)::int AS lost_leases,
             {tariff},
-            CASE WHEN left(n.chat, 1) IN ('-', '@') THEN (
+            ascii(n.chat) IN (45, 64) AS is_group, -- begins with "-" or "@"
+            CASE WHEN ascii(n.chat) IN (45, 64) THEN (
                 SELECT x.disabled_reason FROM dovecote.recipient x
                 WHERE x.bot_id = n.bot_id AND x.chat = n.chat || '/' || (n.params ->> 'message_thread_id')
                   AND x.disabled_at IS NOT NULL
@@ -138,14 +140,15 @@ met AS MATERIALIZED (
     ) n
 {heeded}
 ),
-ranked AS MATERIALIZED (
-    SELECT m.*,
-        row_number() OVER (PARTITION BY bot_id, chat ORDER BY lost DESC, priority, planned_at, id) AS chat_rank,
-        row_number() OVER (PARTITION BY bot_id, chat, priority ORDER BY lost DESC, planned_at, id) AS class_rank
-    FROM met m WHERE ending IS NULL AND quiet_until IS NULL
+ranked AS (
+    SELECT id, tid, bot_id, chat, priority, planned_at, due_at, weight, lease_token, lost, lost_leases, tariff, chat_count,
+        chat_window, chats_wait, silent,
+        row_number() OVER (PARTITION BY chat, bot_id ORDER BY lost DESC, priority, planned_at, id) AS chat_rank
+    FROM met WHERE ending IS NULL AND quiet_until IS NULL
 ),
-judged AS MATERIALIZED (
-    SELECT r.*,
+judged AS (
+    SELECT r.id, r.tid, r.bot_id, r.chat, r.priority, r.planned_at, r.due_at, r.weight, r.lease_token, r.lost, r.lost_leases,
+        r.tariff, r.chat_count, r.chat_window, r.silent, r.chat_rank,
         CASE WHEN r.chat_rank = 1 THEN (
             SELECT q.due_at FROM dovecote.notification q
             WHERE q.bot_id = r.bot_id AND q.chat = r.chat AND q.lease_token IS NOT NULL AND q.id <> r.id
@@ -159,18 +162,13 @@ judged AS MATERIALIZED (
         r.chat IS NOT NULL AND NOT r.lost AND (
             r.chat_rank > 1
             OR EXISTS (SELECT FROM dovecote.notification q
-                       WHERE q.bot_id = r.bot_id AND q.chat = r.chat AND q.priority = 0
+                       WHERE q.bot_id = r.bot_id AND q.chat = r.chat
+                         AND q.priority = ANY (CASE r.priority
+                             WHEN 0 THEN '{0}' WHEN 1 THEN '{0,1}' ELSE '{0,1,2}' END::smallint[])
                          AND (q.planned_at, q.id) < (r.planned_at, r.id))
-            OR r.priority >= 1 AND EXISTS (
-                SELECT FROM dovecote.notification q
-                WHERE q.bot_id = r.bot_id AND q.chat = r.chat AND q.priority = 1
-                  AND (q.planned_at, q.id) < (r.planned_at, r.id))
-            OR r.priority >= 2 AND EXISTS (
-                SELECT FROM dovecote.notification q
-                WHERE q.bot_id = r.bot_id AND q.chat = r.chat AND q.priority = 2
-                  AND (q.planned_at, q.id) < (r.planned_at, r.id))
         ) AS behind
     FROM ranked r
+    OFFSET 0 -- judged once, whatever is made of it
 ),
 verdict AS MATERIALIZED (
     SELECT j.*, NOT j.lost AND (
@@ -185,19 +183,21 @@ verdict AS MATERIALIZED (
 # where the last one ended, or bulk would never have a small one's slot.
 TAKE = """
 queued AS (
-    SELECT p.*, CASE p.priority
+    SELECT p.id, p.tid, p.bot_id, p.priority, p.due_at, p.weight, p.lease_token, p.lost, p.lost_leases, p.tariff, p.silent,
+        CASE p.priority
         WHEN 0 THEN (ahead + phase - phase / 5) / 16 * 21 + (ahead + phase - phase / 5) % 16 * 5 / 4
         WHEN 1 THEN (ahead + phase / 5) / 4 * 21 + (ahead + phase / 5) % 4 * 5 + 4
         ELSE ahead * 21 + 20
     END AS turn
     FROM (
-        SELECT v.*, g.slots_given % 21 AS phase,
+        SELECT v.id, v.tid, v.bot_id, v.priority, v.due_at, v.weight, v.lease_token, v.lost, v.lost_leases, v.tariff, v.silent,
+            g.slots_given % 21 AS phase,
             row_number() OVER (PARTITION BY v.bot_id, v.priority ORDER BY v.due_at, v.id) - 1 AS ahead
         FROM verdict v JOIN terms g ON g.id = v.bot_id WHERE NOT v.blocked
     ) p
 ),
 taken AS MATERIALIZED (
-    SELECT q.*, g.name AS bot,
+    SELECT q.id, q.tid, q.bot_id, q.due_at, q.weight, q.lease_token, q.lost, q.lost_leases, q.silent, g.name AS bot,
         CASE WHEN g.pace IS NULL THEN 0
              ELSE extract(epoch FROM g.first_slot_at - clock.now) + q.slots_before / g.pace END AS send_in,
         g.slots_given + q.slots_before AS slot,
@@ -215,7 +215,7 @@ leased AS (
     SET lease_token = $19, due_at = clock.now + make_interval(secs => $18), attempts = n.attempts + 1,
         lost_leases = t.lost_leases
     FROM taken t, clock
-    WHERE n.id = t.id AND n.due_at = t.due_at AND n.lease_token IS NOT DISTINCT FROM t.lease_token
+    WHERE n.ctid = t.tid AND n.due_at = t.due_at AND n.lease_token IS NOT DISTINCT FROM t.lease_token
     RETURNING n.id, n.bot_id, t.bot, n.chat, n.method, n.params, n.at_most_once, n.attempts, n.failures,
         t.send_in, t.slot, t.lost, t.paid_day, t.silent
 ),
@@ -244,7 +244,11 @@ postponement AS MATERIALIZED (
                 ) last
                 WHERE p.priority <= verdict.priority
             ) END AS own_tail_due_at
-            FROM verdict WHERE EXISTS (SELECT FROM verdict WHERE blocked)
+            FROM (
+                SELECT v.*,
+                    row_number() OVER (PARTITION BY bot_id, chat, priority ORDER BY lost DESC, planned_at, id) AS class_rank
+                FROM verdict v WHERE EXISTS (SELECT FROM verdict WHERE blocked)
+            ) verdict
         ) v, clock
         WINDOW of_chat AS (PARTITION BY bot_id, chat ORDER BY chat_rank),
             of_class AS (PARTITION BY bot_id, chat, priority ORDER BY class_rank)

@@ -35,7 +35,8 @@ kept AS (
 ),
 lost AS MATERIALIZED (
     SELECT r.* FROM result r
-    WHERE (r.id, r.lease_token) NOT IN (
+    WHERE (SELECT count(*) FROM result) > (SELECT count(*) FROM settled) + (SELECT count(*) FROM kept)
+      AND (r.id, r.lease_token) NOT IN (
         SELECT id, lease_token FROM settled UNION ALL SELECT id, lease_token FROM kept
     )
 ),
