@@ -82,9 +82,11 @@ class ClaimedOutbox:
 
     def note(self, claimed: ClaimedNotification, outcome: Outcome, took: float = 0.0) -> None:
         """Remember the outcome of this very claim, also when the notification has been claimed again since."""
-        outcome = final(claimed, outcome)
-        settlement = Settlement(claimed, outcome, retry_in(claimed, outcome, self._policy, self._random), took)
-        self._marked[claimed.id, claimed.lease_token] = settlement
+        again_in = None
+        if type(outcome) is not Delivered:
+            outcome = final(claimed, outcome)
+            again_in = retry_in(claimed, outcome, self._policy, self._random)
+        self._marked[claimed.id, claimed.lease_token] = Settlement(claimed, outcome, again_in, took)
 
     def release_unmarked(self) -> None:
         """Forget the marks and give back what has none; what has one was perhaps sent, and its lease runs out."""

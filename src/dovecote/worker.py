@@ -4,7 +4,7 @@ One loop runs the cycles and a fixed set of senders makes the requests. A cycle 
 there is room for. It runs when results have waited for the flush interval or fill a batch, and when there may be
 something to claim: at a wake-up, at the next due time, at the poll. What this module promises:
 
-- at most two batches are under lease at a time: one being sent, one so that the senders never wait for the database;
+- at most two batches wait under lease for the senders, which so need never wait for the database;
 - no transaction is open while something is sent;
 - a lease is renewed while this worker still trusts it, and never after: trust ends with the lease as counted from
   before the statement that gave it, on the monotonic clock;
@@ -25,7 +25,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dovecote.errors import NotMigrated, StoreUnavailable
-from dovecote.model import BotStopped, Dead, Failed, Released, Scope, Snoozed, Unknown
+from dovecote.model import BotStopped, Dead, Delivered, Failed, Released, Scope, Snoozed, Unknown
 from dovecote.redaction import impersonal
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Worker:
         self._settings = settings
         self._observer = observer
         self._now = sender.monotonic
+        self._most_held = settings.batch_size + settings.concurrency
         # In the order of their leases' ends: whatever renews one renews all.
         self._held: dict[Held, None] = {}
         self._queue: asyncio.Queue[Held] = asyncio.Queue()
@@ -157,7 +158,7 @@ class Worker:
         return max(min(at, self._renew_at()), self._resume_at)
 
     def _may_claim(self) -> bool:
-        return not self._stopping and self._lone not in self._held and len(self._held) <= self._settings.batch_size + self._settings.concurrency
+        return not self._stopping and self._lone not in self._held and len(self._held) <= self._most_held
 
     def _renew_at(self) -> float:
         now = self._now()
@@ -235,15 +236,16 @@ class Worker:
 
     def _recorded(self, settlements: Sequence[Settlement]) -> None:
         self._observer.settled(settlements)
-        stopped = {s.claimed.bot: s.outcome.error for s in settlements if isinstance(s.outcome, BotStopped)}
+        events = [settlement for settlement in settlements if type(settlement.outcome) is not Delivered]
+        stopped = {s.claimed.bot: s.outcome.error for s in events if isinstance(s.outcome, BotStopped)}
         for bot, error in stopped.items():
             logger.error(
                 "Telegram refuses the bot; it is stopped until it is given a token: %s", error, extra={"bot": bot}
             )
-        for settlement in settlements:
+        for settlement in events:
             self._tell(settlement)
         # The claim of the same statement has seen them still under their leases.
-        due_again_in = min(map(_due_again_in, settlements), default=math.inf)
+        due_again_in = min(map(_due_again_in, events), default=math.inf)
         self._retry_at = min(self._retry_at, self._now() + due_again_in)
 
     def _tell(self, settlement: Settlement) -> None:
@@ -263,7 +265,9 @@ class Worker:
     def _room(self, *, alone: bool) -> int:
         if self._alone:
             return 1 if alone and not self._stopping else 0
-        return self._settings.batch_size if self._may_claim() and self._now() >= self._claim_at else 0
+        # Senders with nothing to do get what they can send at once, and the rest with the next claim.
+        most = self._settings.batch_size if self._held else min(self._settings.batch_size, self._settings.concurrency)
+        return most if self._may_claim() and self._now() >= self._claim_at else 0
 
     def _take(self, cycle: Cycle, claim: int, lease_ends_at: float, *, alone: bool) -> None:
         loop = asyncio.get_running_loop()
@@ -339,15 +343,16 @@ class Worker:
     def _note(self, held: Held, outcome: Outcome, took: float) -> None:
         self._held.pop(held, None)
         self._outbox.note(held.claimed, outcome, took)
-        if isinstance(outcome, Dead):
-            about = {"notification": held.claimed.id, "bot": held.claimed.bot}
-            logger.warning("given up: %s", impersonal(outcome.error), extra=about)
-        if isinstance(outcome, BotStopped) or (isinstance(outcome, Snoozed) and outcome.scope is Scope.BOT):
-            self._hold_back(held.claimed.bot_id)
+        if type(outcome) is not Delivered:
+            if isinstance(outcome, Dead):
+                about = {"notification": held.claimed.id, "bot": held.claimed.bot}
+                logger.warning("given up: %s", impersonal(outcome.error), extra=about)
+            if isinstance(outcome, BotStopped) or (isinstance(outcome, Snoozed) and outcome.scope is Scope.BOT):
+                self._hold_back(held.claimed.bot_id)
         if self._flush_at == math.inf:
             self._flush_at = self._now() + self._settings.flush_interval.total_seconds()
             self._nudged.set()
-        elif self._outbox.marked == self._settings.batch_size or len(self._held) in {0, self._settings.batch_size + self._settings.concurrency}:
+        elif self._outbox.marked == self._settings.batch_size or len(self._held) in {0, self._most_held}:
             self._nudged.set()
 
     def _hold_back(self, bot_id: int) -> None:

@@ -60,19 +60,24 @@ class TestSettling:
 
 class TestLooking:
     @in_virtual_time
-    async def test_a_full_claim_is_followed_by_another_until_two_batches_are_held(self) -> None:
+    async def test_a_full_claim_is_followed_by_another_until_a_batch_waits_behind_what_is_sent(self) -> None:
         parts = ScriptedWorker(
-            Cycle([claimed(1), claimed(2)]), Cycle([claimed(3), claimed(4)]), batch_size=2, concurrency=1
+            Cycle([claimed(1)]),
+            Cycle([claimed(2), claimed(3)]),
+            Cycle([claimed(4), claimed(5)]),
+            batch_size=2,
+            concurrency=1,
         )
         parts.channel.hold(1)
         async with parts.running():
             await asyncio.sleep(30)
-            assert [call.claim for call in parts.store.claims] == [2, 2]
+            # The first is what the senders can send at once.
+            assert [call.claim for call in parts.store.claims] == [1, 2, 2]
             parts.channel.let_go(1)
             await asyncio.sleep(0.1)
 
-        assert parts.store.settled.keys() == {1, 2, 3, 4}
-        assert len(parts.store.claims) > 2
+        assert parts.store.settled.keys() == {1, 2, 3, 4, 5}
+        assert len(parts.store.claims) > 3
 
     @in_virtual_time
     async def test_it_looks_when_the_next_is_due(self) -> None:
@@ -115,7 +120,9 @@ class TestLooking:
 
     @in_virtual_time
     async def test_a_wake_up_is_asked_for_again_only_after_the_claim_that_it_caused(self) -> None:
-        parts = ScriptedWorker(Cycle([claimed(1), claimed(2)]), batch_size=1, poll_interval=timedelta(hours=1))
+        parts = ScriptedWorker(
+            Cycle([claimed(1), claimed(2)]), batch_size=1, concurrency=1, poll_interval=timedelta(hours=1)
+        )
         parts.store.answers.append(Cycle([claimed(3)], next_due_in=None))
         parts.channel.hold(1, 2, 3)
         async with parts.running():
@@ -416,7 +423,7 @@ class TestTheEnd:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-        assert [call.claim for call in parts.store.calls] == [500, 0]
+        assert [call.claim for call in parts.store.calls] == [1, 0]
         assert parts.store.settled == {1: Unknown("it was cut off while it was being sent"), 2: Released()}
 
     @in_virtual_time

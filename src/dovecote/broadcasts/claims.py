@@ -19,7 +19,7 @@ from dovecote.model import BroadcastKind, Dead, Released
 from dovecote.outbox_around import OutboxAround
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from dovecote.model import ClaimedNotification, Cycle, Outcome, Settlement
     from dovecote.ports import Channel, OutboxStore
@@ -57,6 +57,10 @@ class Renderer:
         self._halted: set[int] = set()
         self._look_at = 0.0
         self._looking = asyncio.Lock()
+
+    def has_in_hand(self, notification_id: int) -> bool:
+        """Whether it was made here from a broadcast's content and is not sent yet."""
+        return notification_id in self._in_hand
 
     async def goes_on(self, notification_id: int) -> bool:
         """Whether what was claimed may be sent: false once its broadcast is paused or cancelled.
@@ -186,8 +190,13 @@ class RenderedChannel:
         self._channel = channel
         self._renderer = renderer
 
-    async def send(self, claimed: ClaimedNotification, token: str, *, timeout: timedelta) -> Outcome:
+    def send(self, claimed: ClaimedNotification, token: str, *, timeout: timedelta) -> Coroutine[Any, Any, Outcome]:
         """See `dovecote.ports.Channel.send`."""
+        if MARK in claimed.params or self._renderer.has_in_hand(claimed.id):
+            return self._send(claimed, token, timeout)
+        return self._channel.send(claimed, token, timeout=timeout)
+
+    async def _send(self, claimed: ClaimedNotification, token: str, timeout: timedelta) -> Outcome:
         if MARK in claimed.params:
             try:
                 (made,) = await self._renderer.rendered([claimed])

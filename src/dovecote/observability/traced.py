@@ -16,7 +16,7 @@ from dovecote.observability.tracing import current_tracer, tell_error
 from dovecote.outbox_around import OutboxAround
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
     from datetime import timedelta
 
     from opentelemetry.trace import Tracer
@@ -105,12 +105,17 @@ class TracedChannel:
         self._channel = channel
         self._traces = traces
 
-    async def send(self, claimed: ClaimedNotification, token: str, *, timeout: timedelta) -> Outcome:
+    def send(self, claimed: ClaimedNotification, token: str, *, timeout: timedelta) -> Coroutine[Any, Any, Outcome]:
         """See `dovecote.ports.Channel.send`."""
         trace = self._traces.of(claimed) if len(self._traces) else None
         tracer = None if trace is None else current_tracer()
         if trace is None or tracer is None:
-            return await self._channel.send(claimed, token, timeout=timeout)
+            return self._channel.send(claimed, token, timeout=timeout)
+        return self._send(claimed, token, timeout, trace, tracer)
+
+    async def _send(
+        self, claimed: ClaimedNotification, token: str, timeout: timedelta, trace: TraceContext, tracer: Tracer
+    ) -> Outcome:
         from opentelemetry.trace import SpanKind  # noqa: PLC0415 (an extra)
 
         with tracer.start_as_current_span(

@@ -8,6 +8,9 @@ How it stays correct:
   snapshot saw. SKIP LOCKED alone is not enough: it can succeed on a row that another claim committed after the
   snapshot, and the order check below would then read the past.
 - A settlement, a renewal and a claim each name the lease they saw; a row that has changed since is left alone.
+- What is leased is found by its place (ctid): no other row can have it while this statement's snapshot is there, and
+  one that has changed since has another.
+- Only what is needed further on is carried from part to part: each part copies its rows, some of them for a sort.
 - The index of due times is partial by a condition that is always true. Only the parts that name the condition can use
   it; without statistics the planner would take it for the order check too, and read the whole backlog. A claim alone
   names that of the suspects' index instead, or it would read the backlog for one.
@@ -103,8 +106,8 @@ granted AS MATERIALIZED (
 
 MEET = """
 met AS MATERIALIZED (
-    SELECT n.id, n.tid, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.weight, n.lease_token, n.lost, n.lost_leases,
-        n.tariff,
+    SELECT n.id, n.tid, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.weight, n.lease_token, n.lost,
+        n.lost_leases, n.tariff,
         CASE WHEN n.is_group THEN g.group_count ELSE g.private_count END AS chat_count,
         CASE WHEN n.is_group THEN g.group_window ELSE g.private_window END AS chat_window,
         g.chats_wait,
@@ -119,8 +122,8 @@ met AS MATERIALIZED (
         CASE WHEN NOT x.is_silent AND NOT n.lost THEN x.quiet_end END AS quiet_until
     FROM clock CROSS JOIN granted g CROSS JOIN (VALUES (0), (1), (2)) AS p (priority)
     CROSS JOIN LATERAL (
-        SELECT n.id, n.ctid AS tid, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.expires_at, n.at_most_once, n.weight,
-            n.attempts, n.lease_token, n.lease_token IS NOT NULL AS lost, n.method, n.category, n.quiet,
+        SELECT n.id, n.ctid AS tid, n.bot_id, n.chat, n.priority, n.planned_at, n.due_at, n.expires_at, n.at_most_once,
+            n.weight, n.lease_token, n.lease_token IS NOT NULL AS lost, n.method, n.category, n.quiet,
             n.lost_leases + (n.lease_token IS NOT NULL)::int AS lost_leases,
             {tariff},
             ascii(n.chat) IN (45, 64) AS is_group, -- begins with "-" or "@"
@@ -141,14 +144,14 @@ met AS MATERIALIZED (
 {heeded}
 ),
 ranked AS (
-    SELECT id, tid, bot_id, chat, priority, planned_at, due_at, weight, lease_token, lost, lost_leases, tariff, chat_count,
-        chat_window, chats_wait, silent,
+    SELECT id, tid, bot_id, chat, priority, planned_at, due_at, weight, lease_token, lost, lost_leases, tariff,
+        chat_count, chat_window, chats_wait, silent,
         row_number() OVER (PARTITION BY chat, bot_id ORDER BY lost DESC, priority, planned_at, id) AS chat_rank
     FROM met WHERE ending IS NULL AND quiet_until IS NULL
 ),
 judged AS (
-    SELECT r.id, r.tid, r.bot_id, r.chat, r.priority, r.planned_at, r.due_at, r.weight, r.lease_token, r.lost, r.lost_leases,
-        r.tariff, r.chat_count, r.chat_window, r.silent, r.chat_rank,
+    SELECT r.id, r.tid, r.bot_id, r.chat, r.priority, r.planned_at, r.due_at, r.weight, r.lease_token, r.lost,
+        r.lost_leases, r.tariff, r.chat_count, r.chat_window, r.silent, r.chat_rank,
         CASE WHEN r.chat_rank = 1 THEN (
             SELECT q.due_at FROM dovecote.notification q
             WHERE q.bot_id = r.bot_id AND q.chat = r.chat AND q.lease_token IS NOT NULL AND q.id <> r.id
@@ -183,15 +186,16 @@ verdict AS MATERIALIZED (
 # where the last one ended, or bulk would never have a small one's slot.
 TAKE = """
 queued AS (
-    SELECT p.id, p.tid, p.bot_id, p.priority, p.due_at, p.weight, p.lease_token, p.lost, p.lost_leases, p.tariff, p.silent,
+    SELECT p.id, p.tid, p.bot_id, p.priority, p.due_at, p.weight, p.lease_token, p.lost, p.lost_leases, p.tariff,
+        p.silent,
         CASE p.priority
         WHEN 0 THEN (ahead + phase - phase / 5) / 16 * 21 + (ahead + phase - phase / 5) % 16 * 5 / 4
         WHEN 1 THEN (ahead + phase / 5) / 4 * 21 + (ahead + phase / 5) % 4 * 5 + 4
         ELSE ahead * 21 + 20
     END AS turn
     FROM (
-        SELECT v.id, v.tid, v.bot_id, v.priority, v.due_at, v.weight, v.lease_token, v.lost, v.lost_leases, v.tariff, v.silent,
-            g.slots_given % 21 AS phase,
+        SELECT v.id, v.tid, v.bot_id, v.priority, v.due_at, v.weight, v.lease_token, v.lost, v.lost_leases, v.tariff,
+            v.silent, g.slots_given % 21 AS phase,
             row_number() OVER (PARTITION BY v.bot_id, v.priority ORDER BY v.due_at, v.id) - 1 AS ahead
         FROM verdict v JOIN terms g ON g.id = v.bot_id WHERE NOT v.blocked
     ) p
@@ -245,8 +249,9 @@ postponement AS MATERIALIZED (
                 WHERE p.priority <= verdict.priority
             ) END AS own_tail_due_at
             FROM (
-                SELECT v.*,
-                    row_number() OVER (PARTITION BY bot_id, chat, priority ORDER BY lost DESC, planned_at, id) AS class_rank
+                SELECT v.*, row_number() OVER (
+                    PARTITION BY bot_id, chat, priority ORDER BY lost DESC, planned_at, id
+                ) AS class_rank
                 FROM verdict v WHERE EXISTS (SELECT FROM verdict WHERE blocked)
             ) verdict
         ) v, clock

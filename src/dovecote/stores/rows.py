@@ -46,15 +46,17 @@ class ResultRow(NamedTuple):
 
 def result_row(settlement: Settlement) -> ResultRow:
     """Write one settlement as a row."""
-    claimed, took = settlement.claimed, settlement.took
+    claimed, outcome, _, took = settlement
+    if type(outcome) is Delivered:
+        message_ids = outcome.message_ids
+        return ResultRow(
+            claimed.id, claimed.lease_token, claimed.attempt, "delivered", None, took, None, None, message_ids, None
+        )
     retry_in = None if settlement.retry_in is None else settlement.retry_in.total_seconds()
     code: int | None = None
     error: str | None = None
-    message_ids: tuple[int, ...] | None = None
     new_chat: str | None = None
-    match settlement.outcome:
-        case Delivered(message_ids):
-            name, retry_in = "delivered", None
+    match outcome:
         case Snoozed(retry_after, scope, error):
             name, retry_in = "snoozed", retry_after.total_seconds()
             code = None if scope is Scope.NOTIFICATION else 429
@@ -71,8 +73,13 @@ def result_row(settlement: Settlement) -> ResultRow:
         case Released(due_in):
             name, retry_in = "released", due_in.total_seconds()
     return ResultRow(
-        claimed.id, claimed.lease_token, claimed.attempt, name, retry_in, took, code, error, message_ids, new_chat
+        claimed.id, claimed.lease_token, claimed.attempt, name, retry_in, took, code, error, None, new_chat
     )
+
+
+def eventful(settlements: Sequence[Settlement]) -> Sequence[Settlement]:
+    """Those whose outcome says something of the bot, the chat or the recipient: all but plain deliveries."""
+    return [settlement for settlement in settlements if type(settlement.outcome) is not Delivered]
 
 
 class BotEffects(NamedTuple):
