@@ -83,7 +83,7 @@ def _options() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--only", default="all", help="some of the parts below, with commas; all of them")
-    add("--repeat", type=int, default=3, help="how often everything runs; the best run stands (3)")
+    add("--repeat", type=int, default=3, help="how often everything runs (3)")
     add("--notifications", type=int, default=30_000, help="how many each contender delivers (30,000)")
     add("--many", type=int, default=100_000, help="how many for memory, workers and snapshot (100,000)")
     add("--backlogs", type=_numbers, default=BACKLOGS, help="the backlogs of `growth`, with commas")

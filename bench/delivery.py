@@ -5,6 +5,7 @@ A contender that has a choice of settings first tries each of them on a part of 
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ OURS = (
     "database_cpu_us",
     "peak_rss_mb",
 )
-"""Figures of Dovecote's best run that stand beside the ratios as well."""
+"""Figures of Dovecote's middle run that stand beside the ratios as well."""
 
 
 @dataclass(slots=True)
@@ -41,7 +42,7 @@ class Contender:
     module: str
     has_table: bool = field(kw_only=True)
     settings: Sequence[Setting]
-    best: dict[str, Any] = field(default_factory=dict)
+    runs: list[dict[str, Any]] = field(default_factory=list)
 
 
 def contenders() -> list[Contender]:
@@ -89,7 +90,7 @@ def contenders() -> list[Contender]:
 def deliveries(
     server: PostgresServer, peer: Peer, notifications: int, repeat: int, say: Callable[[str], None]
 ) -> dict[str, dict[str, Any]]:
-    """Measure every contender `repeat` times in turns; answers the best run of each by name."""
+    """Measure every contender `repeat` times in turns; answers the middle run of each by name."""
     everybody = contenders()
     for contender in everybody:
         if len(contender.settings) > 1:
@@ -102,19 +103,32 @@ def deliveries(
             (setting,) = contender.settings
             run = delivered(server, peer, contender, setting, notifications)
             say(f"{contender.title}: run {turn} of {repeat}, {run['rate']:,.0f}/s")
-            if run["rate"] > contender.best.get("rate", 0.0):
-                contender.best = run | {"title": contender.title, "setting": dict(setting)}
-    return {contender.name: contender.best for contender in everybody}
+            contender.runs.append(run | {"title": contender.title, "setting": dict(setting)})
+    return {contender.name: middle(contender.runs) for contender in everybody}
 
 
-def ratios(best: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+def middle(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The run in the middle by its rate (the slower one of two), and `rates`, those of all turns in their order."""
+    rates = [run["rate"] for run in runs]
+    return {**runs[rates.index(sorted(rates)[(len(rates) - 1) // 2])], "rates": rates}
+
+
+def ratios(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """What `bench.json` is read for."""
-    ours = best["dovecote"]
-    others = [name for name in best if name != "dovecote"]
+    ours = runs["dovecote"]
     return {
-        **{f"ratio_{name}": ours["rate"] / best[name]["rate"] for name in others},
+        **{f"ratio_{name}": ratio(ours, theirs) for name, theirs in runs.items() if theirs is not ours},
         **{name: ours[name] for name in OURS},
     }
+
+
+def ratio(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> float:
+    """The middle one of the turns' ratios.
+
+    The speed of a machine wanders by a third within a minute, and of the best runs the short ones profit: it is easier
+    for two seconds than for ten to fall into a fast moment whole. What ran in one turn ran close together.
+    """
+    return statistics.median(one / other for one, other in zip(ours["rates"], theirs["rates"], strict=True))
 
 
 def delivered(

@@ -26,9 +26,10 @@ HEAD = """# Benchmarks
 
 Written by `python -m bench.page` from a `bench.json`, with the figures of one machine: {cores} cores ({processor}),
 {memory_gb} GB, Linux {kernel}, Python {python}, PostgreSQL {postgresql}. The worker, the database and the HTTP peer
-share these cores, so that a system's figure is what it, its store and the peer get out of them together. Other machines
-have other figures; the ratios travel better. What is compared runs in turns, and the best run stands: what else happens
-on a machine can only make a run slower.
+share these cores, so that a system's figure is what it, its store and the peer get out of them together (nginx, where it
+is found, leaves the others more of them than granian does). Other machines have other figures; the ratios travel better. What is compared runs in turns. Of systems the middle run stands, and of
+their ratios the middle turn's: a machine's speed wanders, and what ran in one turn ran close together. Elsewhere the
+best run stands.
 
 ```console
 $ make bench                                          # everything
@@ -78,7 +79,7 @@ def plots(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _when(result: Mapping[str, Any]) -> Iterator[str]:
     yield WHEN
     yield table(
-        ["part", "at", "took", "best of", "busy"],
+        ["part", "at", "took", "runs", "busy"],
         [
             [name, one["at"], f"{one['seconds']:.0f} s", str(one["repeat"]), f"{one['load_before']:.1f}"]
             for name, one in result["measured"].items()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.backlogs import backlogs, shares
 from bench.broadcast import broadcast
-from bench.delivery import deliveries, ratios, whole
+from bench.delivery import deliveries, ratio, ratios, whole
 from bench.files import files
 from bench.growth import growth, snapshot, workers
 from bench.killed import killed
@@ -48,7 +49,7 @@ class Part:
     minutes: int
     run: Callable[[Around], dict[str, Any]]
     repeats: bool = True
-    """Whether it runs `--repeat` times, of which the best stands; otherwise once."""
+    """Whether it runs `--repeat` times; otherwise once."""
 
 
 def _peer(around: Around) -> dict[str, Any]:
@@ -69,9 +70,9 @@ def _peer(around: Around) -> dict[str, Any]:
         )
     return {
         "server": around.peer.name,
-        "rate": max(own),
-        "bare_loop_rate": max(bare),
-        "ratio_bare_loop": max(own) / max(bare),
+        "rate": statistics.median(own),
+        "bare_loop_rate": statistics.median(bare),
+        "ratio_bare_loop": ratio({"rates": own}, {"rates": bare}),
     }
 
 

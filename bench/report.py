@@ -98,7 +98,7 @@ def show(result: Mapping[str, Any]) -> None:
         )
     console.print(
         f"{here['cores']} cores ({here['processor']}), {here['memory_gb']} GB, Python {here['python']}; {peer}"
-        f"every figure is the best of some runs in turns."
+        "what is compared ran in turns, and the middle run stands."
     )
     if "delivery" in result:
         console.print(_deliveries(result["delivery"]["runs"]))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from bench.database import Counts, counted, fresh_database
-from bench.delivery import TRIAL_SHARE, contenders, delivered
+from bench.delivery import TRIAL_SHARE, contenders, delivered, middle, ratio
 from bench.peers.environments import python_of, version_of
 from bench.peers.systems import DOVECOTE, NOTHING_KEPT, SYSTEMS
 from bench.processes import MeasurementFailed, measure
@@ -63,26 +63,26 @@ def peers(
     repeat: int,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Measure `systems` and Dovecote `repeat` times in turns; answers the best run of each, and a ratio for each."""
+    """Measure `systems` and Dovecote `repeat` times in turns; answers the middle run of each, and a ratio for each."""
     race = _Race(postgresql, http_peer, say)
     with ValkeyServer() as valkey:
         race.prepare(systems, valkey, notifications)
         for turn in range(1, repeat + 1):
             say(f"run {turn} of {repeat}")
             race.run_once(notifications)
-    best, ours = race.best, race.best["dovecote"]["rate"]
-    ratios = {name: ours / run["rate"] for name, run in best.items() if name != "dovecote"}
+    runs = {name: middle(runs) for name, runs in race.runs.items()}
+    ratios = {name: ratio(runs["dovecote"], run) for name, run in runs.items() if name != "dovecote"}
     in_postgresql = [ratios[system.name] for system in race.systems if system.store == "postgresql"]
     return {
-        **{f"ratio_{name}": ratio for name, ratio in ratios.items()},
+        **{f"ratio_{name}": value for name, value in ratios.items()},
         **({"ratio_best_in_postgresql": min(in_postgresql)} if in_postgresql else {}),
         "unmeasured": race.unmeasured,
-        "runs": best,
+        "runs": runs,
     }
 
 
 class _Race:
-    """Who takes part, in which setting, and the best run of each so far."""
+    """Who takes part, in which setting, and the runs of each so far."""
 
     def __init__(self, postgresql: PostgresServer, http_peer: Peer, say: Callable[[str], None]) -> None:
         self._postgresql, self._http_peer, self._say = postgresql, http_peer, say
@@ -90,7 +90,7 @@ class _Race:
         self._runners: dict[str, Callable[[Setting, int], dict[str, Any]]] = {}
         self._settings: dict[str, Setting] = {}
         self.systems: list[System] = []
-        self.best: dict[str, dict[str, Any]] = {}
+        self.runs: dict[str, list[dict[str, Any]]] = {}
         self.unmeasured: dict[str, str] = {}
 
     def prepare(self, systems: Sequence[System], valkey: ValkeyServer, notifications: int) -> None:
@@ -119,8 +119,7 @@ class _Race:
 
     def _keep(self, name: str, run: dict[str, Any]) -> None:
         self._say(f"{run['title']}: {run['rate']:,.0f}/s")
-        if name not in self.best or run["rate"] > self.best[name]["rate"]:
-            self.best[name] = run
+        self.runs.setdefault(name, []).append(run)
 
     @contextlib.contextmanager
     def _unless_it_fails(self, system: System) -> Iterator[None]:
@@ -130,7 +129,7 @@ class _Race:
             self._say(f"{system.title}: {failure}")
             self.unmeasured[system.name] = str(failure).strip().splitlines()[-1]
             self.systems = [one for one in self.systems if one is not system]
-            self.best.pop(system.name, None)
+            self.runs.pop(system.name, None)
 
 
 def _said_of(system: System, setting: Setting) -> dict[str, Any]:
