@@ -128,7 +128,8 @@ def ratio(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> float:
     The speed of a machine wanders by a third within a minute, and of the best runs the short ones profit: it is easier
     for two seconds than for ten to fall into a fast moment whole. What ran in one turn ran close together.
     """
-    return statistics.median(one / other for one, other in zip(ours["rates"], theirs["rates"], strict=True))
+    turns = (one / other for one, other in zip(ours["rates"], theirs["rates"], strict=True))
+    return float(statistics.median(turns))
 
 
 def delivered(

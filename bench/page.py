@@ -26,10 +26,10 @@ HEAD = """# Benchmarks
 
 Written by `python -m bench.page` from a `bench.json`, with the figures of one machine: {cores} cores ({processor}),
 {memory_gb} GB, Linux {kernel}, Python {python}, PostgreSQL {postgresql}. The worker, the database and the HTTP peer
-share these cores, so that a system's figure is what it, its store and the peer get out of them together (nginx, where it
-is found, leaves the others more of them than granian does). Other machines have other figures; the ratios travel better. What is compared runs in turns. Of systems the middle run stands, and of
-their ratios the middle turn's: a machine's speed wanders, and what ran in one turn ran close together. Elsewhere the
-best run stands.
+share these cores, so that a system's figure is what it, its store and the peer get out of them together (nginx, where
+it is found, leaves the others more of them than granian does). Other machines have other figures; the ratios travel
+better. What is compared runs in turns. Of systems the middle run stands, and of their ratios the middle turn's: a
+machine's speed wanders, and what ran in one turn ran close together. Elsewhere the best run stands.
 
 ```console
 $ make bench                                          # everything
