@@ -106,7 +106,7 @@ def test_the_command_is_installed_and_says_what_it_does(wheel: Path, python: Pat
         (name,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
         entry_points = ConfigParser()
         entry_points.read_string(archive.read(name).decode())
-    assert entry_points["console_scripts"]["dovecote"] == "dovecote.cli.main:run"
+    assert entry_points["console_scripts"]["dovecote"] == "dovecote.__main__:run"
     assert entry_points["pytest11"]["dovecote"] == "dovecote.testing.plugin"
 
     assert "Usage: dovecote" in run(python.with_name("dovecote"), "--help", cwd=python.parent)

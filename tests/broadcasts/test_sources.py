@@ -82,6 +82,17 @@ async def test_a_csv_file_with_bad_lines(tmp_path: Path) -> None:
     assert bad[1].problem == "it is not UTF-8"
 
 
+async def test_a_line_of_a_csv_file_without_end_is_bad_and_the_others_keep_their_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("chat_id,name\n1,Ana\n2," + "x" * 1_000_000 + "\n3,Rui\nnobody,Eva\n4," + "x" * 70_000)
+
+    recipients, bad = await read(path)
+
+    assert [recipient.chat_id for recipient in recipients] == ["1", "3"]
+    assert [line.line for line in bad] == [3, 5, 6]
+    assert bad[0].problem == bad[2].problem == "it is no line of a CSV file: it is longer than 65536 characters"
+
+
 async def test_a_json_lines_file_with_bad_lines(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text(

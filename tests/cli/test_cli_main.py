@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dovecote.__main__ import run
 from dovecote.cli import watching
 from dovecote.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from command_line import CommandLine
 
 SECRET = "123456789:AAbbCCddEEffGGhhIIjjKKllMMnnOOppQQr"
@@ -73,7 +76,7 @@ def test_debug_shows_where_it_came_from(dovecote: CommandLine) -> None:
     assert "NotMigrated" in answer.err
 
 
-def fail(error: BaseException) -> object:
+def fail(error: BaseException) -> Callable[..., object]:
     def failing(*_arguments: object) -> object:
         raise error
 
@@ -103,6 +106,19 @@ def test_an_interrupt_ends_with_130_and_nothing_to_read(dovecote: CommandLine, m
     answer = dovecote("stats")
 
     assert (answer.code, answer.out, answer.err) == (130, "", "")
+
+
+def test_an_interrupt_while_it_is_imported_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted:
+        find_spec = staticmethod(fail(KeyboardInterrupt()))
+
+    monkeypatch.delitem(sys.modules, "dovecote.cli.main")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted()])
+
+    with pytest.raises(SystemExit) as ended:
+        run()
+
+    assert ended.value.code == 130
 
 
 @pytest.mark.parametrize(

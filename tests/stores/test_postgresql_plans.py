@@ -236,3 +236,18 @@ async def test_a_claim_alone_does_not_read_the_backlog_in_front_of_the_suspect(
     (work,) = await cycles(worker, 1, alone=True)
 
     assert work.rows_read <= 200
+
+
+async def test_a_lease_is_written_into_the_page_of_the_row(
+    outbox_database: str, worker: asyncpg.Connection[Any]
+) -> None:
+    fill(outbox_database, "an even spread", "of the filled table")
+    places = "SELECT id, (ctid::text::point)[0] AS page, lease_token FROM dovecote.notification"
+    before = {row["id"]: row["page"] for row in await worker.fetch(places)}
+
+    await cycles(worker, 1)
+
+    leased = [row for row in await worker.fetch(places) if row["lease_token"] is not None]
+    assert len(leased) == BATCH
+    # What differs from a version in the same page is all that is written to the WAL.
+    assert sum(row["page"] == before[row["id"]] for row in leased) >= 0.95 * BATCH

@@ -16,7 +16,7 @@ from datetime import date
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TextIO, TypeVar
 
 import orjson
 
@@ -37,6 +37,7 @@ BATCH: Final = 1000
 LARGEST_VARIABLES: Final = 8 * 1024
 """Bytes of JSON for one recipient."""
 LONGEST_LINE: Final = 64 * 1024
+_LINE_ENDS: Final = ("\n", "\r")
 LONGEST_SHOWN: Final = 200
 """Characters of a header that an error repeats."""
 CHAT: Final = "chat_id"
@@ -161,10 +162,11 @@ def _csv(path: Path) -> Lines:
     """The rows of a CSV file as mappings, by its header. A row of another length is bad."""
     with path.open("r", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         # Strict, or a quotation mark that is never closed would take all recipients after it for a text.
-        rows = csv.reader(file, strict=True)
+        lines = _CsvLines(file)
+        rows = csv.reader(lines, strict=True)
         header = _header(path, rows)
         while True:
-            begun = rows.line_num + 1
+            begun = lines.number + 1
             try:
                 row = next(rows, None)
             except csv.Error as error:
@@ -176,11 +178,33 @@ def _csv(path: Path) -> Lines:
                 continue
             if len(row) != len(header):
                 problem = f"it has {len(row)} columns, and the header names {len(header)}"
-                yield rows.line_num, BadLine(rows.line_num, problem)
+                yield lines.number, BadLine(lines.number, problem)
             elif not all(map(_is_text, row)):
-                yield rows.line_num, BadLine(rows.line_num, "it is not UTF-8")
+                yield lines.number, BadLine(lines.number, "it is not UTF-8")
             else:
-                yield rows.line_num, dict(zip(header, row, strict=True))
+                yield lines.number, dict(zip(header, row, strict=True))
+
+
+class _CsvLines:
+    """The lines of a file for the csv module, counted, and none longer than LONGEST_LINE: that is a csv.Error."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self.number = 0
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(LONGEST_LINE)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        if len(line) == LONGEST_LINE and not line.endswith(_LINE_ENDS):
+            while (rest := self._file.readline(LONGEST_LINE)) and not rest.endswith(_LINE_ENDS):
+                continue
+            raise csv.Error(f"it is longer than {LONGEST_LINE} characters")
+        return line
 
 
 def _header(path: Path, rows: Iterator[list[str]]) -> list[str]:
