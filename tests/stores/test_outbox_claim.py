@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from databases import connect
 from outboxes import LEASE, Outbox, at, delivered, failed, ids, settlement
 
 from dovecote.model import Cycle, Released, Scope, Snoozed
@@ -240,3 +241,18 @@ async def test_in_a_backlog_the_cycle_is_planned_once_and_after_it_each_time(out
         (large, "force_generic_plan"),
         (0, "force_custom_plan"),
     ]
+
+
+@pytest.mark.parametrize("outbox_database", ["postgresql-18"], indirect=True)
+async def test_whose_bot_is_in_anothers_claim_asks_again_less_and_less_often(
+    outbox: Outbox, outbox_database: str
+) -> None:
+    await outbox.put(1)
+    with connect(outbox_database) as another:
+        another.execute("BEGIN")
+        another.execute("SELECT FROM dovecote.bot FOR UPDATE")
+        pauses = [(await look(outbox)).next_due_in for _ in range(6)]
+        another.execute("ROLLBACK")
+
+    assert pauses == [0.01, 0.02, 0.04, 0.08, 0.08, 0.08]
+    assert ids((await look(outbox)).claimed) == [1]
