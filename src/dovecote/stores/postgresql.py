@@ -59,8 +59,8 @@ SHUT_OUT = ("3D000", "28000", "28P01", "42501")
 BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 # So many full claims in a row mean a backlog: a worker that has one needs nobody to wake it.
 BUSY_CLAIMS = 8
-# How soon a worker asks again whose bot was in the claim of another, as the statement says it, and at last. A claim of a
-# whole batch takes some 50 ms.
+# How soon a worker asks again whose bot was in the claim of another: at first, as the statement says it, and at last. A
+# claim of a whole batch takes some 50 ms.
 TURNED_AWAY = 0.01
 LONGEST_TURN = 0.08
 # Claims from this size on, a backlog of which fills more than a page or two of the table.
