@@ -250,4 +250,4 @@ async def test_a_lease_is_written_into_the_page_of_the_row(
     leased = [row for row in await worker.fetch(places) if row["lease_token"] is not None]
     assert len(leased) == BATCH
     # What differs from a version in the same page is all that is written to the WAL.
-    assert sum(row["page"] == before[row["id"]] for row in leased) >= 0.95 * BATCH
+    assert sum(row["page"] == before[row["id"]] for row in leased) >= 0.9 * BATCH
