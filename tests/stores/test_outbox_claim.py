@@ -224,23 +224,25 @@ async def test_the_unique_index_on_leased_chats_never_has_to_refuse(
 
 
 @pytest.mark.parametrize("outbox_database", ["postgresql-18"], indirect=True)
-async def test_in_a_backlog_the_cycle_is_planned_once_and_after_it_each_time(outbox: Outbox) -> None:
+async def test_cycles_are_planned_once_and_large_ones_when_there_is_something(outbox: Outbox) -> None:
     store = outbox.store
     assert isinstance(store, postgresql.PostgreSQLOutbox)
-    busy, large = postgresql.BUSY_CLAIMS, postgresql.LARGE_CLAIM
-    await outbox.put_rows([{"id": number} for number in range(1, (busy + 1) * large + 1)])
-    modes = []
-    for _ in range(busy + 2):
-        cycle = await look(outbox, large)
-        assert store._connection is not None
-        modes.append((len(cycle.claimed), await store._connection.fetchval("SHOW plan_cache_mode")))
+    plans = (
+        "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement ~ '^\\s*WITH clock' ORDER BY 1"
+    )
 
-    assert modes[busy - 2 :] == [
-        (large, "force_custom_plan"),
-        (large, "force_generic_plan"),
-        (large, "force_generic_plan"),
-        (0, "force_custom_plan"),
-    ]
+    async def made() -> list[tuple[int, ...]]:
+        assert store._connection is not None
+        return [tuple(row) for row in await store._connection.fetch(plans)]
+
+    await look(outbox)
+    await look(outbox)
+    assert await made() == [(2, 0)]
+
+    await outbox.put_rows([{"id": number} for number in range(1, postgresql.LARGE_BATCH + 1)])
+    claimed = (await look(outbox)).claimed
+    await outbox.deliver(*claimed)
+    assert await made() == [(1, 0), (3, 0)]
 
 
 @pytest.mark.parametrize("outbox_database", ["postgresql-18"], indirect=True)

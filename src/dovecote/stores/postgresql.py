@@ -58,29 +58,29 @@ SHUT_OUT = ("3D000", "28000", "28P01", "42501")
 # A connection that is of no use any more. The driver loses its own count of states when the server ends it while idle.
 BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 # So many full claims in a row mean a backlog: a worker that has one needs nobody to wake it.
-BUSY_CLAIMS = 8
+BUSY_CLAIMS = 20
 # How soon a worker asks again whose bot was in the claim of another: at first, as the statement says it, and at last. A
 # claim of a whole batch takes some 50 ms.
 TURNED_AWAY = 0.01
 LONGEST_TURN = 0.08
-# Claims from this size on, a backlog of which fills more than a page or two of the table.
-LARGE_CLAIM = 100
 
-# Planned at each execution, for what is there then: a plan made for an empty table reads the whole backlog (9 s for
-# a cycle at 20,000 waiting). A compiled one takes longer than the statement. In a backlog it is planned once, since to
-# plan a cycle takes a fifth of what it does: such a plan reads by index, and is right however few are left.
+# From so many outcomes on a cycle is another statement to the database, which so has a plan of its own, made when the
+# table has rows: made for an empty one it would compare each outcome with each row.
+LARGE_BATCH = 32
+OF_ITS_OWN_PLAN = "-- of a large batch"
+
+# Planned once: to plan a cycle takes three times as long as a small one itself. The tests of plans hold it to reading
+# by index, for whatever table it was planned. A compiled plan takes longer than the statement.
 # To remember what was looked up, and to sort by parts, cost a batch of chats that all differ a twentieth, for nothing.
 SESSION = {
     "application_name": "dovecote",
-    "plan_cache_mode": "force_custom_plan",
+    "plan_cache_mode": "force_generic_plan",
     "enable_memoize": "off",
     "enable_incremental_sort": "off",
     "enable_seqscan": "off",
     "jit": "off",
     "default_transaction_isolation": "read committed",
 }
-PLANNED_ONCE = "SET plan_cache_mode = force_generic_plan"
-PLANNED_EACH_TIME = "SET plan_cache_mode = force_custom_plan"
 # By default the driver parses anew, at each execution, whatever is as long as the cycle.
 PREPARED = {"max_cacheable_statement_size": 0}
 # A transaction pooler takes neither settings of a session nor statements that are kept in one.
@@ -125,7 +125,6 @@ class PostgreSQLOutbox:
         self._wish_ends_at = 0.0
         self._full_claims = 0
         self._turned_away = 0
-        self._planned_once = False
         self.statements = 0
 
     async def cycle(
@@ -157,6 +156,8 @@ class PostgreSQLOutbox:
         if any(rare):
             statement = CYCLE_ALONE_RARE if alone else CYCLE_RARE
             arguments += rare
+        if len(settlements) >= LARGE_BATCH:
+            statement += OF_ITS_OWN_PLAN
         async with self._lock:
             cycle = read_cycle(await self._fetch(statement, arguments), token)
             for move in moves(events, cycle.lost):
@@ -168,25 +169,15 @@ class PostgreSQLOutbox:
             elif claim:
                 self._turned_away = 0
                 self._full_claims = self._full_claims + 1 if len(cycle.claimed) == claim else 0
-                await self._plan_once(self._full_claims >= BUSY_CLAIMS and claim >= LARGE_CLAIM)
         if self._full_claims == BUSY_CLAIMS:
             await self._withdraw_wish()
         return cycle
-
-    async def _plan_once(self, wanted: bool) -> None:  # noqa: FBT001 (it is what is wanted)
-        """Let the cycle be planned once, or each time. A connection that is lost is the next cycle's matter."""
-        if wanted is self._planned_once or not self._listen or self._connection is None:
-            return
-        with suppress(asyncpg.PostgresError, *BROKEN):
-            self.statements += 1
-            await self._connection.execute(PLANNED_ONCE if wanted else PLANNED_EACH_TIME)
-            self._planned_once = wanted
 
     async def _fetch(self, statement: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
         for last in (False,) * (TRIES - 1) + (True,):
             try:
                 if self._connection is None or self._connection.is_closed():
-                    self._connection, self._planned_once = await self._connected(), False
+                    self._connection = await self._connected()
                 self.statements += 1
                 rows: list[asyncpg.Record] = await self._connection.fetch(statement, *arguments)
                 return rows  # noqa: TRY300 (an else would stand far from its try)

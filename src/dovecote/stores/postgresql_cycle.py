@@ -8,8 +8,9 @@ How it stays correct:
   snapshot saw. SKIP LOCKED alone is not enough: it can succeed on a row that another claim committed after the
   snapshot, and the order check below would then read the past.
 - A settlement, a renewal and a claim each name the lease they saw; a row that has changed since is left alone.
-- What is leased is found by its place (ctid): no other row can have it while this statement's snapshot is there, and
-  one that has changed since has another.
+- What a claim has met it finds again by its place (ctid): no other row can have it while this statement's snapshot is
+  there, and one that has changed since has another. By its id it would be sought in the whole backlog, where the plan
+  was made for an empty table.
 - Only what is needed further on is carried from part to part: each part copies its rows, some of them for a sort.
 - The index of due times is partial by a condition that is always true. Only the parts that name the condition can use
   it; without statistics the planner would take it for the order check too, and read the whole backlog. A claim alone
@@ -224,7 +225,7 @@ leased AS (
         t.send_in, t.slot, t.lost, t.paid_day, t.silent
 ),
 postponement AS MATERIALIZED (
-    SELECT w.id, w.due_at, greatest(clock.now, w.head_paced_until, w.tail_due_at) + make_interval(secs => CASE
+    SELECT w.tid, w.due_at, greatest(clock.now, w.head_paced_until, w.tail_due_at) + make_interval(secs => CASE
         WHEN w.head_paced_until > clock.now
             THEN (w.class_rank - 1) * coalesce(w.chat_window / w.chat_count, 0.02)
         WHEN w.chat_count IS NULL OR w.class_rank <= w.chat_count THEN greatest(w.class_rank * 0.02, w.patience)
@@ -263,7 +264,7 @@ postponement AS MATERIALIZED (
 postponed AS (
     UPDATE dovecote.notification n SET due_at = p.due_again_at
     FROM postponement p
-    WHERE n.id = p.id AND n.due_at = p.due_at AND n.lease_token IS NULL
+    WHERE n.ctid = p.tid AND n.due_at = p.due_at AND n.lease_token IS NULL
     RETURNING n.due_at
 ),
 """
@@ -272,7 +273,7 @@ RECORD = """
 {deferred}
 ended AS (
     DELETE FROM dovecote.notification n USING met m
-    WHERE n.id = m.id AND n.due_at = m.due_at AND n.lease_token IS NOT DISTINCT FROM m.lease_token
+    WHERE n.ctid = m.tid AND n.due_at = m.due_at AND n.lease_token IS NOT DISTINCT FROM m.lease_token
       AND m.ending IS NOT NULL
     RETURNING n.*, m.ending, m.refusal, m.lost_leases AS leases_lost
 ),

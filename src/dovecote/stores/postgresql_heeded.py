@@ -37,7 +37,7 @@ deferred AS (
     UPDATE dovecote.notification n
     SET due_at = m.quiet_until, planned_at = m.quiet_until + (m.planned_at - m.quiet_until) / 1000000
     FROM met m
-    WHERE n.id = m.id AND n.due_at = m.due_at AND n.lease_token IS NULL
+    WHERE n.ctid = m.tid AND n.due_at = m.due_at AND n.lease_token IS NULL
       AND m.ending IS NULL AND m.quiet_until IS NOT NULL
     RETURNING n.due_at
 ),
