@@ -175,6 +175,7 @@ class TestScript:
         }
         assert (elsewhere[0], later[0]) == (200, 200)
         assert api.emulator.counts() == {"requests": 3, "accepted": 2, "refused": 1, "kept": 3}
+        assert api.emulator.requests[0].description == "Too Many Requests: retry after 3"
 
     async def test_the_same_over_http(self, api: Api) -> None:
         rule = {

@@ -13,6 +13,8 @@ from databases import connect, database_of
 from deliveries import Delivery, delivery, until
 from migrated import migrate
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection
 from worker_processes import short_leased
 
 from dovecote.emulator import Answer, Emulator, Rule
@@ -135,6 +137,47 @@ async def test_an_outage_is_told_in_one_sentence_whatever_asks(tmp_path: Path) -
         with pytest.raises(StoreUnavailable) as told:
             await run(lambda connection: connection.exec_driver_sql("SELECT 1"))
         assert str(told.value).count("cannot be used just now") == 1
+    await database.close()
+
+
+async def test_a_held_connection_that_breaks_as_it_is_given_back_is_given_up(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(outbox_url(postgres_url))
+    held = HeldConnection(database, timedelta(seconds=5))
+    await held.run(lambda connection: connection.exec_driver_sql("SELECT 1"))
+    given_back = AsyncConnection.close
+
+    async def breaking(self: AsyncConnection) -> None:
+        await given_back(self)
+        raise OperationalError("ROLLBACK", None, ConnectionError("server conn crashed?"))
+
+    monkeypatch.setattr(AsyncConnection, "close", breaking)
+    await held.close()
+    monkeypatch.undo()
+
+    await held.run(lambda connection: connection.exec_driver_sql("SELECT 1"))
+    await held.close()
+    await database.close()
+
+
+async def test_a_network_that_has_closed_is_an_outage_by_the_loops_own_word_as_well(postgres_url: str) -> None:
+    database = Database(outbox_url(postgres_url))
+    held = HeldConnection(database, timedelta(seconds=5))
+
+    def fail(*, cut: bool) -> Callable[[Connection], None]:
+        def failing(_connection: Connection) -> None:
+            if cut:
+                held._driver.terminate()
+            raise RuntimeError("unable to perform operation; the handler is closed")
+
+        return failing
+
+    with pytest.raises(StoreUnavailable, match="the handler is closed"):
+        await held.run(fail(cut=True))
+    with pytest.raises(RuntimeError):
+        await held.run(fail(cut=False))
+    await held.close()
     await database.close()
 
 

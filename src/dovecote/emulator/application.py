@@ -362,7 +362,7 @@ class Application:
                 status, content, headers = answer.content()
                 # What was executed has been counted already, accepted or refused.
                 if real is None and status >= 400:  # noqa: PLR2004 - where HTTP's refusals begin
-                    self.journal.refuse(record, status, None)
+                    self.journal.refuse(record, status, answer.says(status))
             if not answer.is_cut:
                 record.status = status
                 await respond(send, status, content, headers)

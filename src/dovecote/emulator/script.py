@@ -122,6 +122,12 @@ class Answer:
         headers["content-length"] = str(len(body))
         return status, body, [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
+    def says(self, status: int) -> str | None:
+        """The description in a scripted answer of that status, where it has one."""
+        document = None if self.body is not None else self._document(status)
+        description = document.get("description") if isinstance(document, dict) else None
+        return description if isinstance(description, str) else None
+
     def _document(self, status: int) -> Any:
         if self.json is not None:
             return self.json

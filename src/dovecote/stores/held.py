@@ -56,7 +56,8 @@ class HeldConnection:
             raise StoreUnavailable(f"the database has not answered within {self._timeout:g} s") from error
         except StoreUnavailable:
             raise  # in its own words, and an OSError as well
-        except (DBAPIError, OSError) as error:
+        except (DBAPIError, OSError, RuntimeError) as error:
+            # The loop's own word for a network that has closed meanwhile is a RuntimeError.
             known = translated(error, self._database.url)
             if known is error and self._broke_off:
                 raise StoreUnavailable(f"the database cannot be used just now: {_words(error)}") from error
@@ -95,7 +96,9 @@ class HeldConnection:
                 async with asyncio.timeout(self._timeout):
                     await connection.close()
             except (TimeoutError, SQLAlchemyError, OSError):
-                await connection.invalidate()
+                # One that broke as it was given back is closed by now.
+                with contextlib.suppress(SQLAlchemyError, OSError):
+                    await connection.invalidate()
 
 
 def _words(error: Exception) -> str:
