@@ -25,7 +25,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dovecote.errors import NotMigrated, StoreUnavailable
-from dovecote.model import BotStopped, Dead, Delivered, Failed, Released, Scope, Snoozed, Unknown
+from dovecote.model import BotStopped, Dead, Delivered, Failed, Released, Scope, Snoozed, Unknown, eventful
 from dovecote.redaction import impersonal
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Worker:
         self._settings = settings
         self._observer = observer
         self._now = sender.monotonic
-        self._most_held = settings.batch_size + settings.concurrency
+        self._most_held = settings.batch_size + settings.concurrency  # with more in hand, nothing is claimed
         # In the order of their leases' ends: whatever renews one renews all.
         self._held: dict[Held, None] = {}
         self._queue: asyncio.Queue[Held] = asyncio.Queue()
@@ -236,7 +236,7 @@ class Worker:
 
     def _recorded(self, settlements: Sequence[Settlement]) -> None:
         self._observer.settled(settlements)
-        events = [settlement for settlement in settlements if type(settlement.outcome) is not Delivered]
+        events = eventful(settlements)
         stopped = {s.claimed.bot: s.outcome.error for s in events if isinstance(s.outcome, BotStopped)}
         for bot, error in stopped.items():
             logger.error(

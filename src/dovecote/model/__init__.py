@@ -91,6 +91,7 @@ from dovecote.model.notification import (
     Unknown,
     Waiting,
     WaitReason,
+    eventful,
 )
 from dovecote.model.overview import BotActivity, BroadcastProgress, Depth, Overview, Situation, under_way
 from dovecote.model.recipient import UNCHANGED, Erased, Quiet, QuietHours, Recipient, RecipientChange, Unchanged
@@ -273,5 +274,6 @@ __all__ = [
     "Verification",
     "WaitReason",
     "Waiting",
+    "eventful",
     "under_way",
 ]

@@ -216,6 +216,11 @@ class Settlement(NamedTuple):
     took: float = 0.0
 
 
+def eventful(settlements: Sequence[Settlement]) -> Sequence[Settlement]:
+    """Those whose outcome says something of the bot, the chat or the recipient: all but plain deliveries."""
+    return [settlement for settlement in settlements if type(settlement.outcome) is not Delivered]
+
+
 @dataclass(frozen=True, slots=True)
 class Cycle:
     """What one cycle did and found.

@@ -10,7 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dovecote.errors import MissingExtra, NotMigrated, StoreUnavailable
+from dovecote.model import eventful
 from dovecote.stores.addresses import place_of
+from dovecote.stores.postgresql_answer import TURNED_AWAY
 from dovecote.stores.postgresql_cycle import CYCLE, CYCLE_ALONE, CYCLE_ALONE_RARE, CYCLE_RARE
 from dovecote.stores.rows import (
     ChatWait,
@@ -20,7 +22,6 @@ from dovecote.stores.rows import (
     Strike,
     bot_effects,
     chat_waits,
-    eventful,
     given_back,
     moves,
     read_cycle,
@@ -59,9 +60,7 @@ SHUT_OUT = ("3D000", "28000", "28P01", "42501")
 BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 # So many full claims in a row mean a backlog: a worker that has one needs nobody to wake it.
 BUSY_CLAIMS = 20
-# How soon a worker asks again whose bot was in the claim of another: at first, as the statement says it, and at last. A
-# claim of a whole batch takes some 50 ms.
-TURNED_AWAY = 0.01
+# At last a worker whose bot is in the claims of others asks again so seldom. A claim of a whole batch takes some 50 ms.
 LONGEST_TURN = 0.08
 
 # From so many outcomes on a cycle is another statement to the database, which so has a plan of its own, made when the
@@ -124,7 +123,8 @@ class PostgreSQLOutbox:
         self._woken = asyncio.Event()
         self._wish_ends_at = 0.0
         self._full_claims = 0
-        self._turned_away = 0
+        # Seconds until it asks again when it is turned away next.
+        self._turn = TURNED_AWAY
         self.statements = 0
 
     async def cycle(
@@ -158,18 +158,20 @@ class PostgreSQLOutbox:
             arguments += rare
         if len(settlements) >= LARGE_BATCH:
             statement += OF_ITS_OWN_PLAN
+        is_busy = False
         async with self._lock:
             cycle = read_cycle(await self._fetch(statement, arguments), token)
             for move in moves(events, cycle.lost):
                 await self._move(move)
             if claim and not cycle.claimed and cycle.next_due_in == TURNED_AWAY:
                 # It says nothing of the backlog: another worker had the bot. Who asks again at once asks for nothing.
-                cycle = replace(cycle, next_due_in=min(LONGEST_TURN, TURNED_AWAY * 2**self._turned_away))
-                self._turned_away += 1
+                cycle = replace(cycle, next_due_in=self._turn)
+                self._turn = min(LONGEST_TURN, 2 * self._turn)
             elif claim:
-                self._turned_away = 0
+                self._turn = TURNED_AWAY
                 self._full_claims = self._full_claims + 1 if len(cycle.claimed) == claim else 0
-        if self._full_claims == BUSY_CLAIMS:
+                is_busy = self._full_claims == BUSY_CLAIMS
+        if is_busy:
             await self._withdraw_wish()
         return cycle
 

@@ -5,6 +5,9 @@ The parameters and the rules of the whole statement stand in `postgresql_cycle`.
 
 from __future__ import annotations
 
+# Seconds until a worker asks again whose bot was in the claim of another.
+TURNED_AWAY = 0.01
+
 # The summary comes as the first row, so that one result carries everything.
 ANSWER = """
 SELECT NULL::bigint AS id, NULL::int AS bot_id, NULL::text AS bot, NULL::text AS chat, NULL::text AS method,
@@ -21,7 +24,7 @@ SELECT NULL::bigint AS id, NULL::int AS bot_id, NULL::text AS bot, NULL::text AS
         ),
         'next_due_in', CASE
             WHEN $17 = 0 THEN NULL
-            WHEN EXISTS (SELECT FROM eligible e WHERE e.id NOT IN (SELECT id FROM granted)) THEN 0.01
+            WHEN EXISTS (SELECT FROM eligible e WHERE e.id NOT IN (SELECT id FROM granted)) THEN {turned_away}
             WHEN EXISTS (SELECT FROM taken) THEN (
                 SELECT CASE
                     WHEN count(*) = 50 OR bool_or(a.pace IS NULL AND a.left_over) THEN 0

@@ -31,7 +31,7 @@ it waited for them, all would wait for ever.
 
 from __future__ import annotations
 
-from dovecote.stores.postgresql_answer import ANSWER
+from dovecote.stores.postgresql_answer import ANSWER, TURNED_AWAY
 from dovecote.stores.postgresql_heeded import DEFERRED, HEEDED
 from dovecote.stores.postgresql_paid import (
     DAY,
@@ -380,6 +380,7 @@ def _cycle(*, alone: bool, rare: bool) -> str:
         "{given_back}": given_back,
         "{given_back_to}": " || $29::int[]" if rare else "",
         "{waiting}": "true" if rare else "r.chats_wait",
+        "{turned_away}": str(TURNED_AWAY),
         "{waits_until}": WAITS_UNTIL_NOW if rare else WAITS_UNTIL,
     }
     for name, part in parts.items():

@@ -77,11 +77,6 @@ def result_row(settlement: Settlement) -> ResultRow:
     )
 
 
-def eventful(settlements: Sequence[Settlement]) -> Sequence[Settlement]:
-    """Those whose outcome says something of the bot, the chat or the recipient: all but plain deliveries."""
-    return [settlement for settlement in settlements if type(settlement.outcome) is not Delivered]
-
-
 class BotEffects(NamedTuple):
     """What outcomes mean for whole bots: seconds to halt, and reasons to stop, by bot id."""
 
