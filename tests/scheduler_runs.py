@@ -123,6 +123,8 @@ class Run:
         """Let what is due be done, tell every process to stop, and judge."""
         await self.go_on(1)
         running = [process for process in self.processes if process.runs]
+        # The others may have done all before one that was started last is there at all.
+        await until(lambda: all(process.listens for process in running), bound=BOUND)
         for process in running:
             process.tell_to_stop()
         for process in running:

@@ -66,6 +66,13 @@ class WorkerProcess:
         """Let it go on."""
         self.process.send_signal(signal.SIGCONT)
 
+    @property
+    def listens(self) -> bool:
+        """Whether it catches SIGTERM by now; it is still starting before that, and a signal is its end."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (caught,) = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt:")]
+        return bool(caught >> (signal.SIGTERM - 1) & 1)
+
     def tell_to_stop(self) -> None:
         """Send SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
